@@ -1,0 +1,167 @@
+//! Receive and send buffers of the socket transports.
+//!
+//! A buffer is borrowed from a per-thread pool while it holds bytes and goes back when it is empty,
+//! so an idle connection holds none, and a busy thread works in the same few cache-warm buffers.
+
+use std::cell::RefCell;
+
+/// Bytes of a pooled buffer. One read of this size serves a deep pipeline of small commands, and two
+/// of them (receive and send) fit in a second-level cache beside the tables.
+const POOLED: usize = 64 * 1024;
+
+/// Buffers that one thread keeps for reuse.
+const POOL_LIMIT: usize = 16;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take() -> Box<[u8]> {
+    POOL.with_borrow_mut(|pool| pool.pop()).unwrap_or_else(|| vec![0; POOLED].into_boxed_slice())
+}
+
+fn give_back(buffer: Box<[u8]>) {
+    if buffer.len() == POOLED {
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < POOL_LIMIT {
+                pool.push(buffer);
+            }
+        });
+    }
+}
+
+/// A contiguous byte queue: written at the end, consumed at the front.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Length that the content is expected to reach; a growth target.
+    expected: usize,
+}
+
+impl Buffer {
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The space after the content; takes a buffer where there is none, never grows one.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = take();
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// The content and the space after it, at once.
+    pub(crate) fn extend(&mut self, n: usize) {
+        assert!(n <= self.bytes.len() - self.end);
+        self.end += n;
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        assert!(n <= self.len());
+        self.start += n;
+        if self.start == self.end {
+            self.release();
+        }
+    }
+
+    /// Gives the memory back if there is no content.
+    pub(crate) fn release(&mut self) {
+        if self.start == self.end && !self.bytes.is_empty() {
+            give_back(std::mem::take(&mut self.bytes));
+            self.start = 0;
+            self.end = 0;
+            self.expected = 0;
+        }
+    }
+
+    pub(crate) fn expect(&mut self, total: usize) {
+        self.expected = total;
+    }
+
+    /// Space to receive into: at least one byte, by moving the content to the front or by growing.
+    ///
+    /// Growth doubles, and stops at the expected length: what a peer announces costs nothing until
+    /// it has sent half of it.
+    pub(crate) fn space_to_receive(&mut self) -> &mut [u8] {
+        if !self.bytes.is_empty() && self.end == self.bytes.len() {
+            let len = self.len();
+            let grown = (len * 2).min(self.expected.max(len + POOLED)).max(POOLED);
+            if self.start > 0 && len <= self.bytes.len() / 2 {
+                self.bytes.copy_within(self.start..self.end, 0);
+            } else {
+                let mut bytes = vec![0; grown].into_boxed_slice();
+                bytes[..len].copy_from_slice(self.filled());
+                give_back(std::mem::replace(&mut self.bytes, bytes));
+            }
+            self.start = 0;
+            self.end = len;
+        }
+        self.space()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            give_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(buffer: &mut Buffer, bytes: &[u8]) -> usize {
+        let space = buffer.space_to_receive();
+        let n = bytes.len().min(space.len());
+        space[..n].copy_from_slice(&bytes[..n]);
+        buffer.extend(n);
+        n
+    }
+
+    #[test]
+    fn an_empty_buffer_holds_no_memory() {
+        let mut buffer = Buffer::default();
+        receive(&mut buffer, b"hello");
+        assert_eq!(buffer.capacity(), POOLED);
+        buffer.consume(5);
+        assert_eq!(buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn content_stays_contiguous_while_it_grows() {
+        let message: Vec<u8> = (0..1_000_000u32).map(|i| i as u8).collect();
+        let mut buffer = Buffer::default();
+        receive(&mut buffer, b"xyz");
+        buffer.consume(2);
+        let mut sent = 0;
+        while sent < message.len() {
+            buffer.expect(message.len() + 1);
+            sent += receive(&mut buffer, &message[sent..]);
+            assert_eq!(buffer.filled()[0], b'z');
+            assert_eq!(&buffer.filled()[1..], &message[..sent]);
+        }
+        assert!(buffer.capacity() < message.len() + POOLED + 2);
+    }
+
+    #[test]
+    fn an_announced_length_takes_no_memory_before_the_bytes_come() {
+        let mut buffer = Buffer::default();
+        receive(&mut buffer, b"$536870912\r\n");
+        buffer.expect(512 << 20);
+        receive(&mut buffer, &[0; 100]);
+        assert_eq!(buffer.capacity(), POOLED);
+    }
+}
