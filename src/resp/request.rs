@@ -1,0 +1,611 @@
+//! The request side: multibulk arrays and inline commands.
+
+use std::fmt;
+use std::ops::Index;
+
+use memchr::{memchr, memchr2};
+
+/// Bytes of an inline request, or of a length line, beyond which the peer is not speaking RESP.
+/// Valkey's `PROTO_INLINE_MAX_SIZE`.
+const MAX_LINE: usize = 64 * 1024;
+
+/// Arguments that a parser keeps memory for between batches: of more than a usual deep pipeline.
+const KEPT_ARGS: usize = 1024;
+
+/// What a request may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Elements of one request.
+    pub multibulk: i64,
+    /// Bytes of one argument (`proto-max-bulk-len`).
+    pub bulk: i64,
+    /// The client has not authenticated: the error texts say so.
+    pub unauthenticated: bool,
+}
+
+impl Limits {
+    /// What a client that still has to authenticate may send: ten elements of 16 KiB.
+    pub const UNAUTHENTICATED: Limits =
+        Limits { multibulk: 10, bulk: 16 * 1024, unauthenticated: true };
+
+    /// What any other client may send, with the configured `proto-max-bulk-len`.
+    pub fn authenticated(bulk: i64) -> Limits {
+        Limits { multibulk: i32::MAX as i64, bulk, unauthenticated: false }
+    }
+}
+
+/// Why a stream can't be understood any more. The connection is closed after it is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    InlineTooBig,
+    UnbalancedQuotes,
+    CountTooBig,
+    InvalidCount,
+    UnauthenticatedCount,
+    BulkLineTooBig,
+    ExpectedBulk(u8),
+    InvalidBulkLength,
+    UnauthenticatedBulkLength,
+    InvalidLineEnd,
+}
+
+impl ProtocolError {
+    /// The error reply, without the leading `-`.
+    pub fn reply(&self) -> Vec<u8> {
+        let mut text = format!("ERR {self}").into_bytes();
+        if let ProtocolError::ExpectedBulk(byte) = *self {
+            // The byte as it is, whatever it means.
+            text.truncate(text.len() - 2);
+            text.extend([byte, b'\'']);
+        }
+        text
+    }
+}
+
+/// The text that follows `ERR ` in the reply.
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Protocol error: ")?;
+        f.write_str(match self {
+            ProtocolError::InlineTooBig => "too big inline request",
+            ProtocolError::UnbalancedQuotes => "unbalanced quotes in request",
+            ProtocolError::CountTooBig => "too big mbulk count string",
+            ProtocolError::InvalidCount => "invalid multibulk length",
+            ProtocolError::UnauthenticatedCount => "unauthenticated multibulk length",
+            ProtocolError::BulkLineTooBig => "too big bulk count string",
+            ProtocolError::ExpectedBulk(_) => "expected '$', got '?'",
+            ProtocolError::InvalidBulkLength => "invalid bulk length",
+            ProtocolError::UnauthenticatedBulkLength => "unauthenticated bulk length",
+            ProtocolError::InvalidLineEnd => "invalid CRLF in request",
+        })
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// A command's arguments, the command's name first, as slices of the bytes they arrived in.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    ranges: &'a [(usize, usize)],
+}
+
+impl<'a> Args<'a> {
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The argument at `index`, with the lifetime of the received bytes.
+    pub fn at(&self, index: usize) -> &'a [u8] {
+        let (start, end) = self.ranges[index];
+        &self.bytes[start..end]
+    }
+
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        (index < self.len()).then(|| self.at(index))
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes;
+        self.ranges.iter().map(move |&(start, end)| &bytes[start..end])
+    }
+
+    /// The arguments from `index` on.
+    pub fn from(&self, index: usize) -> Args<'a> {
+        Args { bytes: self.bytes, ranges: &self.ranges[index..] }
+    }
+}
+
+impl Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    fn index(&self, index: usize) -> &[u8] {
+        self.at(index)
+    }
+}
+
+/// Finds requests in a byte stream and remembers how far it came in one that has not arrived
+/// completely.
+///
+/// Requests are found in batches, so that what they need can be fetched before the first one runs:
+/// [`begin`](Self::begin) a batch, [`parse`](Self::parse) until it says that more bytes are needed
+/// or the batch is long enough, and ask for the [`args`](Self::args) of each.
+#[derive(Default)]
+pub struct RequestParser {
+    /// Arguments of the batch's requests, as positions in the input; the last request may be
+    /// incomplete.
+    ranges: Vec<(usize, usize)>,
+    /// Where the current request begins in `ranges`.
+    first: usize,
+    /// The first byte of the input that is not parsed yet.
+    position: usize,
+    /// In the middle of a multibulk request.
+    started: bool,
+    /// Arguments of the current multibulk request that are still to come.
+    missing: usize,
+    /// Length of the argument whose length line is parsed and whose bytes have not all arrived.
+    bulk: Option<usize>,
+    /// The arguments of the batch's inline requests, unquoted.
+    inline: Vec<u8>,
+}
+
+/// A complete request of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The position after it in the input.
+    pub end: usize,
+    first: usize,
+    last: usize,
+    inline: bool,
+}
+
+impl RequestParser {
+    /// Forgets the requests of the last batch, whose `consumed` bytes are gone from the input.
+    pub fn begin(&mut self, consumed: usize) {
+        self.ranges.drain(..self.first);
+        if self.ranges.is_empty() && self.ranges.capacity() > KEPT_ARGS {
+            self.ranges = Vec::new();
+        }
+        if self.inline.capacity() > MAX_LINE {
+            self.inline = Vec::new();
+        }
+        self.first = 0;
+        self.position -= consumed;
+        for (start, end) in &mut self.ranges {
+            *start -= consumed;
+            *end -= consumed;
+        }
+        self.inline.clear();
+    }
+
+    /// Forgets everything that it has parsed: what the input now begins with was not parsed, or is to
+    /// be parsed again.
+    pub fn restart(&mut self) {
+        self.ranges.clear();
+        self.inline.clear();
+        *self = RequestParser {
+            ranges: std::mem::take(&mut self.ranges),
+            inline: std::mem::take(&mut self.inline),
+            ..Default::default()
+        };
+    }
+
+    /// Looks for the next request in `input`, which only grows during a batch.
+    ///
+    /// A request without arguments (an empty line) is to be skipped. `None` means that more bytes
+    /// are needed.
+    #[inline]
+    pub fn parse(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Request>, ProtocolError> {
+        if !self.started {
+            let Some(&first) = input.get(self.position) else { return Ok(None) };
+            if first != b'*' {
+                return self.parse_inline(input);
+            }
+            let line = length_line(input, self.position + 1, ProtocolError::CountTooBig)?;
+            let Some((count, next)) = line else { return Ok(None) };
+            let count = count.ok_or(ProtocolError::InvalidCount)?;
+            if count > limits.multibulk {
+                return Err(if limits.unauthenticated {
+                    ProtocolError::UnauthenticatedCount
+                } else {
+                    ProtocolError::InvalidCount
+                });
+            }
+            self.position = next;
+            if count <= 0 {
+                return Ok(Some(self.complete(false)));
+            }
+            self.missing = count as usize;
+            self.started = true;
+        }
+        if self.parse_bulks(input, limits)? {
+            self.started = false;
+            return Ok(Some(self.complete(false)));
+        }
+        Ok(None)
+    }
+
+    fn complete(&mut self, inline: bool) -> Request {
+        let first = self.first;
+        self.first = self.ranges.len();
+        Request { end: self.position, first, last: self.first, inline }
+    }
+
+    /// The arguments of a request that `parse` found in `input` since the batch began.
+    #[inline]
+    pub fn args<'a>(&'a self, input: &'a [u8], request: &Request) -> Args<'a> {
+        Args {
+            bytes: if request.inline { &self.inline } else { input },
+            ranges: &self.ranges[request.first..request.last],
+        }
+    }
+
+    /// The least length in bytes that the input must reach for the incomplete request.
+    pub fn expected(&self) -> usize {
+        match self.bulk {
+            // Each argument that follows takes at least `$0\r\n\r\n`.
+            Some(len) => self.position + len + 2 + 6 * (self.missing - 1).min(MAX_LINE),
+            None => self.position,
+        }
+    }
+
+    /// Parses arguments; true once the request is complete.
+    #[inline]
+    fn parse_bulks(&mut self, input: &[u8], limits: &Limits) -> Result<bool, ProtocolError> {
+        while self.missing > 0 {
+            let len = match self.bulk {
+                Some(len) => len,
+                None => {
+                    let Some(&first) = input.get(self.position) else { return Ok(false) };
+                    if first != b'$' {
+                        return self.unexpected(input).map_or(Ok(false), Err);
+                    }
+                    let line =
+                        length_line(input, self.position + 1, ProtocolError::BulkLineTooBig)?;
+                    let Some((len, next)) = line else { return Ok(false) };
+                    let len = match len {
+                        Some(len) if len >= 0 && len <= limits.bulk => len as usize,
+                        Some(len) if len > limits.bulk && limits.unauthenticated => {
+                            return Err(ProtocolError::UnauthenticatedBulkLength);
+                        }
+                        _ => return Err(ProtocolError::InvalidBulkLength),
+                    };
+                    self.position = next;
+                    self.bulk = Some(len);
+                    len
+                }
+            };
+            let Some(after) = input[self.position..].get(len..len + 2) else { return Ok(false) };
+            if after != b"\r\n" {
+                return Err(ProtocolError::InvalidLineEnd);
+            }
+            self.ranges.push((self.position, self.position + len));
+            self.position += len + 2;
+            self.bulk = None;
+            self.missing -= 1;
+        }
+        Ok(true)
+    }
+
+    /// What is wrong with a line that should be an argument's length and does not begin like one:
+    /// nothing yet while it is incomplete, as in Valkey.
+    #[cold]
+    fn unexpected(&self, input: &[u8]) -> Option<ProtocolError> {
+        let line = &input[self.position..];
+        match memchr(b'\r', line) {
+            Some(end) if end > MAX_LINE => Some(ProtocolError::BulkLineTooBig),
+            Some(end) if end + 1 < line.len() => Some(ProtocolError::ExpectedBulk(line[0])),
+            None if line.len() > MAX_LINE => Some(ProtocolError::BulkLineTooBig),
+            _ => None,
+        }
+    }
+
+    fn parse_inline(&mut self, input: &[u8]) -> Result<Option<Request>, ProtocolError> {
+        let input = &input[self.position..];
+        // A line with a zero byte never ends, as in Valkey.
+        let end = memchr2(b'\n', 0, input).filter(|&end| input[end] == b'\n');
+        let Some(end) = end else {
+            return if input.len() > MAX_LINE {
+                Err(ProtocolError::InlineTooBig)
+            } else {
+                Ok(None)
+            };
+        };
+        // Valkey refuses such a line too, unless all of it came at once.
+        if end > MAX_LINE {
+            return Err(ProtocolError::InlineTooBig);
+        }
+        let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
+        if split_quoted(line, &mut self.inline, &mut self.ranges).is_none() {
+            // What it has found so far are positions in the unquoted text, not in the input.
+            self.ranges.truncate(self.first);
+            return Err(ProtocolError::UnbalancedQuotes);
+        }
+        self.position += end + 1;
+        Ok(Some(self.complete(true)))
+    }
+}
+
+/// A decimal length that ends with CRLF, from `start`: its value (`None` if it is no number) and the
+/// position after it.
+#[inline]
+fn length_line(
+    input: &[u8],
+    start: usize,
+    too_big: ProtocolError,
+) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+    // The usual line is a short positive number: read it digit by digit.
+    let mut value = 0i64;
+    let mut position = start;
+    while let Some(digit) = input.get(position).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+        value = value * 10 + i64::from(digit);
+        position += 1;
+        if position - start == 18 {
+            break;
+        }
+    }
+    if position > start
+        && input.get(position..position + 2) == Some(b"\r\n")
+        && (input[start] != b'0' || position == start + 1)
+    {
+        return Ok(Some((Some(value), position + 2)));
+    }
+    // The line's first byte, before the length, counts too.
+    let Some(len) = memchr(b'\r', &input[start..]) else {
+        return if input.len() - start >= MAX_LINE { Err(too_big) } else { Ok(None) };
+    };
+    if len >= MAX_LINE {
+        return Err(too_big);
+    }
+    match input.get(start + len + 1) {
+        None => return Ok(None),
+        Some(b'\n') => {}
+        Some(_) => return Err(ProtocolError::InvalidLineEnd),
+    }
+    Ok(Some((crate::value::number::parse_i64(&input[start..start + len]), start + len + 2)))
+}
+
+/// Splits `line` into arguments much as a shell would: spaces separate, `"…"` knows `\n \r \t \b \a
+/// \xHH` and `\` before anything else, `'…'` knows `\'`; a quote may begin and end within a word.
+/// Bytes of value 255 outside escapes are dropped, as in Valkey. Appends the unquoted arguments to
+/// `out` and their positions there to `ranges`. `None` if a quote is not closed.
+pub fn split_quoted(
+    line: &[u8],
+    out: &mut Vec<u8>,
+    ranges: &mut Vec<(usize, usize)>,
+) -> Option<()> {
+    let mut i = 0;
+    loop {
+        while i < line.len() && (line[i] == b' ' || (b'\t'..=b'\r').contains(&line[i])) {
+            i += 1;
+        }
+        if i == line.len() {
+            return Some(());
+        }
+        let start = out.len();
+        while i < line.len() && !matches!(line[i], b' ' | b'\t' | b'\r' | b'\n' | 0) {
+            i = match line[i] {
+                quote @ (b'"' | b'\'') => unquote(line, i + 1, quote, out)?,
+                byte => keep(byte, i, out),
+            };
+        }
+        ranges.push((start, out.len()));
+    }
+}
+
+/// Appends the byte at `i`; returns the next position.
+fn keep(byte: u8, i: usize, out: &mut Vec<u8>) -> usize {
+    if byte != 0xff {
+        out.push(byte);
+    }
+    i + 1
+}
+
+/// Copies a quoted text whose content begins at `i`; returns the position after the closing quote.
+fn unquote(line: &[u8], mut i: usize, quote: u8, out: &mut Vec<u8>) -> Option<usize> {
+    let hex = |b: &u8| (*b as char).to_digit(16).map(|digit| digit as u8);
+    loop {
+        let byte = *line.get(i)?;
+        // A backslash before the line's last byte stands for itself: that byte must be the quote.
+        let escaped = line.get(i + 1).filter(|_| byte == b'\\' && i + 2 < line.len());
+        match escaped {
+            _ if byte == quote => return Some(i + 1),
+            Some(b'x') if quote == b'"' => {
+                match (line.get(i + 2).and_then(hex), line.get(i + 3).and_then(hex)) {
+                    (Some(high), Some(low)) => {
+                        out.push(high << 4 | low);
+                        i += 4;
+                    }
+                    _ => {
+                        out.push(b'x');
+                        i += 2;
+                    }
+                }
+            }
+            Some(&escaped) if quote == b'"' => {
+                let byte = match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 0x08,
+                    b'a' => 0x07,
+                    other => other,
+                };
+                i = keep(byte, i + 1, out);
+            }
+            Some(b'\'') if quote == b'\'' => {
+                out.push(b'\'');
+                i += 2;
+            }
+            _ => i = keep(byte, i, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { multibulk: 1 << 20, bulk: 512 << 20, unauthenticated: false };
+
+    fn requests(input: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let mut parser = RequestParser::default();
+        let mut found = Vec::new();
+        while let Some(request) = parser.parse(input, &LIMITS)? {
+            found.push(parser.args(input, &request).iter().map(<[u8]>::to_vec).collect());
+        }
+        Ok(found)
+    }
+
+    fn words(words: &[&str]) -> Vec<Vec<u8>> {
+        words.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn multibulk_and_inline_requests_mix_in_one_stream() {
+        let input = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\nPING\r\n\r\n*0\r\n*-1\r\n*1\r\n$0\r\n\r\n";
+        let found = requests(input).unwrap();
+        assert_eq!(
+            found,
+            [words(&["GET", "a"]), words(&["PING"]), vec![], vec![], vec![], words(&[""])]
+        );
+    }
+
+    #[test]
+    fn every_split_of_a_stream_gives_the_same_requests() {
+        let input = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$10\r\n0123\r\n6789\r\nget \"a\"\r\n*1\r\n$1\r\nx\r\n";
+        let all = requests(input).unwrap();
+        assert_eq!(all.len(), 3);
+        for split in 0..input.len() {
+            let mut parser = RequestParser::default();
+            let mut found: Vec<Vec<Vec<u8>>> = Vec::new();
+            let mut consumed = 0;
+            for arrived in [split, input.len()] {
+                parser.begin(0);
+                let rest = &input[consumed..arrived];
+                let mut end = 0;
+                while let Some(request) = parser.parse(rest, &LIMITS).unwrap() {
+                    found.push(parser.args(rest, &request).iter().map(<[u8]>::to_vec).collect());
+                    end = request.end;
+                }
+                assert!(consumed + parser.expected() <= input.len(), "split at {split}");
+                parser.begin(end);
+                consumed += end;
+            }
+            assert_eq!(found, all, "split at {split}");
+        }
+    }
+
+    #[test]
+    fn what_was_parsed_ahead_is_parsed_again_after_a_restart() {
+        let input = b"PING a\r\n*2\r\n$4\r\nECHO\r\n$1\r\nx\r\nPING b\r\n*1\r\n$4\r\nPI";
+        let mut parser = RequestParser::default();
+        let first = parser.parse(input, &LIMITS).unwrap().unwrap();
+        while parser.parse(input, &LIMITS).unwrap().is_some() {}
+        parser.restart();
+        let rest = &input[first.end..];
+        let echo = parser.parse(rest, &LIMITS).unwrap().unwrap();
+        assert_eq!(parser.args(rest, &echo).iter().collect::<Vec<_>>(), [&b"ECHO"[..], b"x"]);
+        let ping = parser.parse(rest, &LIMITS).unwrap().unwrap();
+        assert_eq!(parser.args(rest, &ping).iter().collect::<Vec<_>>(), [&b"PING"[..], b"b"]);
+        assert_eq!(parser.parse(rest, &LIMITS), Ok(None));
+    }
+
+    #[test]
+    fn quotes_in_inline_requests() {
+        let found = requests(br#"set "a b" 'c\'d' "\x41\n\q" "#).unwrap();
+        assert_eq!(found, Vec::<Vec<Vec<u8>>>::new());
+        let found = requests(b"set \"a b\" 'c\\'d' \"\\x41\\n\\q\\xzz\" e\r\n").unwrap();
+        assert_eq!(found, [words(&["set", "a b", "c'd", "A\nqxzz", "e"])]);
+        let found =
+            requests(b"\"a\"b'c d'e \"a\\\"b\" '\\n' \xffg\xff \"\\xff\" \"h\\\"\r\n").unwrap();
+        let mut expected = words(&["abc de", "a\"b", "\\n", "g", "", "h\\"]);
+        expected[4] = vec![0xff];
+        assert_eq!(found, [expected]);
+        assert_eq!(requests(b"a\0b\nc\n").unwrap(), Vec::<Vec<Vec<u8>>>::new());
+        for bad in ["\"abc\n", "'abc\n", "\"a\\\" \n", "a'b\n"] {
+            assert_eq!(requests(bad.as_bytes()), Err(ProtocolError::UnbalancedQuotes), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_batch_can_end_after_an_error() {
+        let input = b"PING\r\na b \"c\r\n";
+        let mut parser = RequestParser::default();
+        let request = parser.parse(input, &LIMITS).unwrap().unwrap();
+        assert_eq!(parser.parse(input, &LIMITS), Err(ProtocolError::UnbalancedQuotes));
+        parser.begin(request.end);
+    }
+
+    #[test]
+    fn bad_lengths_are_errors() {
+        for (input, error) in [
+            ("*x\r\n", ProtocolError::InvalidCount),
+            ("*99999999999\r\n", ProtocolError::InvalidCount),
+            ("*9999999999999999999999\r\n", ProtocolError::InvalidCount),
+            ("*1\r\nx\r\n", ProtocolError::ExpectedBulk(b'x')),
+            ("*1\r\n\r\n", ProtocolError::ExpectedBulk(b'\r')),
+            ("*1\r\n\n\r\n", ProtocolError::ExpectedBulk(b'\n')),
+            ("*1\r\nx\ry", ProtocolError::ExpectedBulk(b'x')),
+            ("*1\rx", ProtocolError::InvalidLineEnd),
+            ("*1\r\n$1\rxa", ProtocolError::InvalidLineEnd),
+            ("*1\r\n$1\r\nabc", ProtocolError::InvalidLineEnd),
+            ("*1\r\n$-1\r\n", ProtocolError::InvalidBulkLength),
+            ("*1\r\n$01\r\na\r\n", ProtocolError::InvalidBulkLength),
+            ("*1\r\n$536870913\r\n", ProtocolError::InvalidBulkLength),
+        ] {
+            assert_eq!(requests(input.as_bytes()), Err(error), "{input:?}");
+        }
+        assert_eq!(requests(&vec![b'a'; MAX_LINE + 1]), Err(ProtocolError::InlineTooBig));
+        for (start, error) in [
+            ("*", ProtocolError::CountTooBig),
+            ("*1\r\n$", ProtocolError::BulkLineTooBig),
+            ("*1\r\nx", ProtocolError::BulkLineTooBig),
+            ("a", ProtocolError::InlineTooBig),
+        ] {
+            for end in ["", "\r\n"] {
+                let mut long = start.as_bytes().to_vec();
+                let before = start.rfind('\n').map_or(0, |at| at + 1);
+                long.resize(before + MAX_LINE + 1, b'1');
+                long.extend_from_slice(end.as_bytes());
+                assert_eq!(requests(&long), Err(error.clone()), "{start:?} … {end:?}");
+                long.truncate(before + MAX_LINE);
+                assert_eq!(requests(&long), Ok(vec![]), "{start:?} …");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_judged_once_it_is_complete() {
+        for input in ["*1\r\nx", "*1\r\n\n", "*1\r\n:\r", "*1\r\n\0", "*x", "*1\r", "*1\r\n$4\r"] {
+            assert_eq!(requests(input.as_bytes()), Ok(vec![]), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_reply_quotes_the_byte_as_it_is() {
+        for byte in [b'x', 0, 0xff, b'\r'] {
+            let reply = ProtocolError::ExpectedBulk(byte).reply();
+            let expected = [b"ERR Protocol error: expected '$', got '", &[byte][..], b"'"].concat();
+            assert_eq!(reply, expected);
+        }
+    }
+
+    #[test]
+    fn an_unauthenticated_client_is_told_so() {
+        let parse = |input: &str| {
+            RequestParser::default().parse(input.as_bytes(), &Limits::UNAUTHENTICATED)
+        };
+        assert_eq!(parse("*11\r\n"), Err(ProtocolError::UnauthenticatedCount));
+        assert_eq!(parse("*1\r\n$16385\r\n"), Err(ProtocolError::UnauthenticatedBulkLength));
+        assert_eq!(parse("*1\r\n$16384\r\n"), Ok(None));
+    }
+}
