@@ -1,0 +1,78 @@
+//! What is stored under a key: the entry that holds key, metadata and value, and the types.
+
+pub mod access;
+pub mod entry;
+mod extended;
+pub mod number;
+mod string;
+
+use std::sync::Arc;
+
+pub use entry::{Entry, ValueRef};
+pub use extended::Extended;
+
+/// The types' names: what TYPE answers and SCAN TYPE takes.
+pub const TYPE_NAMES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
+
+impl ValueRef<'_> {
+    /// One of [`TYPE_NAMES`].
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            ValueRef::Int(_) | ValueRef::Bytes(_) => "string",
+            ValueRef::Object(object) => object.type_name(),
+        }
+    }
+}
+
+/// A value that lives outside its entry's own allocation.
+pub enum Object {
+    /// A string too long to be moved around: replies refer to it instead of copying it.
+    Str(Arc<Vec<u8>>),
+}
+
+impl Object {
+    /// The type's name in TYPE's reply.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Object::Str(_) => "string",
+        }
+    }
+
+    /// The encoding's name in OBJECT ENCODING's reply.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Object::Str(_) => "raw",
+        }
+    }
+
+    /// About how many allocations are freed with the value; a large one counts once for each 64 KiB,
+    /// which take as long to give back.
+    pub fn allocations(&self) -> usize {
+        match self {
+            Object::Str(bytes) => 1 + bytes.capacity() / (64 << 10),
+        }
+    }
+
+    /// The string, if it is one.
+    pub fn as_string(&self) -> Option<&Arc<Vec<u8>>> {
+        match self {
+            Object::Str(bytes) => Some(bytes),
+        }
+    }
+
+    /// The string, to be changed, if it is one. Replies may refer to it.
+    pub fn as_string_mut(&mut self) -> Option<&mut Arc<Vec<u8>>> {
+        match self {
+            Object::Str(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl Clone for Object {
+    /// A deep copy: the two never share a change.
+    fn clone(&self) -> Self {
+        match self {
+            Object::Str(bytes) => Object::Str(Arc::new(bytes.to_vec())),
+        }
+    }
+}
