@@ -1,0 +1,323 @@
+//! The configuration file's format: one directive a line, words in quotes where needed.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::parameter::Source;
+use super::settings::{Settings, find};
+
+/// Directives that once had a meaning and are accepted without one.
+const OBSOLETE: [&str; 6] = [
+    "dynamic-hz",
+    "events-per-io-thread",
+    "io-threads-do-reads",
+    "list-max-ziplist-entries",
+    "list-max-ziplist-value",
+    "lua-replicate-commands",
+];
+
+/// Files that include each other deeper than this are a circle.
+const MAX_DEPTH: usize = 16;
+
+/// Why a configuration can't be used.
+#[derive(Debug)]
+pub enum LoadError {
+    Directive { line: usize, text: String, reason: String },
+    Open { path: PathBuf, error: std::io::Error },
+}
+
+/// The text for the user, as Valkey words it.
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Directive { line, text, reason } => write!(
+                f,
+                "\n*** FATAL CONFIG FILE ERROR (Version {}) ***\n\
+                 Reading the configuration file, at line {line}\n>>> '{text}'\n{reason}",
+                env!("CARGO_PKG_VERSION")
+            ),
+            LoadError::Open { path, error } => {
+                let reason = super::system_text(error);
+                write!(f, "Fatal error, can't open config file '{}': {reason}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads directives into settings.
+pub(super) struct Loader<'a> {
+    settings: &'a mut Settings,
+    /// Parameters that had a directive.
+    seen: HashSet<&'static str>,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(settings: &'a mut Settings) -> Self {
+        Loader { settings, seen: HashSet::new() }
+    }
+
+    /// Reads all directives of `text`.
+    pub(super) fn load(&mut self, text: &[u8]) -> Result<(), LoadError> {
+        self.load_at(text, 0)
+    }
+
+    fn load_at(&mut self, text: &[u8], depth: usize) -> Result<(), LoadError> {
+        for (index, line) in text.split(|b| *b == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line[0] == b'#' {
+                continue;
+            }
+            let refuse = |reason: String| LoadError::Directive {
+                line: index + 1,
+                text: String::from_utf8_lossy(line).into_owned(),
+                reason,
+            };
+            let words = split(line)
+                .ok_or_else(|| refuse("Unbalanced quotes in configuration line".into()))?;
+            let Some((name, words)) = words.split_first() else { continue };
+            if name.eq_ignore_ascii_case(b"include") && words.len() == 1 {
+                if depth == MAX_DEPTH {
+                    return Err(refuse("files include each other without end".into()));
+                }
+                self.include(&words[0], depth + 1)?;
+                continue;
+            }
+            self.directive(name, words).map_err(refuse)?;
+        }
+        Ok(())
+    }
+
+    fn directive(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), String> {
+        if let Some(parameter) = find(name) {
+            let first = self.seen.insert(&parameter.name);
+            return parameter
+                .set(self.settings, words, Source::Directive { first })
+                .map_err(|refusal| refusal.into_owned());
+        }
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if words.len() == 1 && OBSOLETE.contains(&name.as_str()) {
+            return Ok(());
+        }
+        Err(match name.as_str() {
+            "user" | "rename-command" | "loadmodule" if !words.is_empty() => {
+                format!("the '{name}' directive is not supported by this version")
+            }
+            "sentinel" => "sentinel directive while not in sentinel mode".into(),
+            _ => "Bad directive or wrong number of arguments".into(),
+        })
+    }
+
+    fn include(&mut self, pattern: &[u8], depth: usize) -> Result<(), LoadError> {
+        let pattern = PathBuf::from(String::from_utf8_lossy(pattern).into_owned());
+        for path in expand(&pattern) {
+            let text = read(&path)?;
+            self.load_at(&text, depth)?;
+        }
+        Ok(())
+    }
+}
+
+/// The contents of a configuration file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|error| LoadError::Open { path: path.to_owned(), error })
+}
+
+/// The files that a pattern names, in the order of their names; a path without wildcards is itself,
+/// whether it exists or not.
+fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let has_wildcard = |text: &str| text.contains(['*', '?', '[']);
+    if !has_wildcard(&pattern.to_string_lossy()) {
+        return vec![pattern.to_owned()];
+    }
+    let mut found = vec![PathBuf::new()];
+    for component in pattern.components() {
+        let text = component.as_os_str().to_string_lossy();
+        if !has_wildcard(&text) {
+            found.iter_mut().for_each(|path| path.push(component));
+            continue;
+        }
+        let mut next = Vec::new();
+        for directory in found {
+            let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
+            let Ok(entries) = std::fs::read_dir(listed) else { continue };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let bytes = name.as_encoded_bytes();
+                // As in a shell, a wildcard does not find hidden files.
+                let hidden = bytes.starts_with(b".") && !text.starts_with('.');
+                if !hidden && crate::glob::matches(text.as_bytes(), bytes) {
+                    next.push(directory.join(name));
+                }
+            }
+        }
+        found = next;
+    }
+    found.retain(|path| path.exists());
+    found.sort();
+    found
+}
+
+/// Splits a line into words. Parts in quotes belong to the word that they touch; between double
+/// quotes `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and `\` before anything else are escapes, between
+/// single ones only `\'`. `None` if a quote is not closed.
+pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    loop {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() {
+            return Some(words);
+        }
+        let mut word = Vec::new();
+        while let Some((&byte, after)) = rest.split_first() {
+            if byte.is_ascii_whitespace() || byte == 0 {
+                break;
+            }
+            rest = match byte {
+                b'"' => double_quoted(after, &mut word)?,
+                b'\'' => single_quoted(after, &mut word)?,
+                _ => {
+                    word.push(byte);
+                    after
+                }
+            };
+        }
+        if rest.first() == Some(&0) {
+            words.push(word);
+            return Some(words);
+        }
+        words.push(word);
+    }
+}
+
+/// Appends what stands before the closing quote; returns what follows it.
+fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        rest = match *rest {
+            [b'"', ref after @ ..] => return Some(after),
+            [b'\\', b'x', high, low, ref after @ ..]
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                let digit = |b: u8| (b as char).to_digit(16).unwrap_or_default() as u8;
+                word.push(digit(high) << 4 | digit(low));
+                after
+            }
+            [b'\\', escaped, ref after @ ..] => {
+                word.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 8,
+                    b'a' => 7,
+                    other => other,
+                });
+                after
+            }
+            [byte, ref after @ ..] => {
+                word.push(byte);
+                after
+            }
+            [] => return None,
+        };
+    }
+}
+
+fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        rest = match *rest {
+            [b'\'', ref after @ ..] => return Some(after),
+            [b'\\', b'\'', ref after @ ..] => {
+                word.push(b'\'');
+                after
+            }
+            [byte, ref after @ ..] => {
+                word.push(byte);
+                after
+            }
+            [] => return None,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        match Loader::new(&mut settings).load(text.as_bytes()) {
+            Ok(()) => Ok(settings),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn words_may_be_quoted() {
+        let words = |line: &str| -> Option<Vec<String>> {
+            let words = split(line.as_bytes())?;
+            Some(words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect())
+        };
+        assert_eq!(words("a  b\tc").unwrap(), ["a", "b", "c"]);
+        assert_eq!(
+            words(r#"x "a b" 'c "d"' "\x41\n\"""#).unwrap(),
+            ["x", "a b", "c \"d\"", "A\n\""]
+        );
+        assert_eq!(words("hz '1'1 \"\"").unwrap(), ["hz", "11", ""]);
+        assert_eq!(words("x \"a"), None);
+        assert_eq!(words("x 'a"), None);
+        assert_eq!(words("").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn comments_and_empty_lines_say_nothing() {
+        let settings = load("  # c\n\n \t hz 11\r\n HZ 12 \nsave 1 2\nsave 3 4").unwrap();
+        assert_eq!(settings.hz, 12);
+        assert_eq!(settings.save.0, [(1, 2), (3, 4)]);
+    }
+
+    #[test]
+    fn an_error_names_its_line() {
+        let error = load("hz 5\nfoo bar\n").unwrap_err();
+        assert!(error.contains("*** FATAL CONFIG FILE ERROR (Version"), "{error}");
+        let expected = "Reading the configuration file, at line 2\n>>> 'foo bar'\n\
+                        Bad directive or wrong number of arguments";
+        assert!(error.ends_with(expected), "{error}");
+        for (line, reason) in [
+            ("hz 10 # comment", "wrong number of arguments"),
+            ("hz x", "argument couldn't be parsed into an integer"),
+            ("port 99999", "argument must be between 0 and 65535 inclusive"),
+            ("maxmemory 1q", "argument must be a memory value"),
+            ("requirepass \"a", "Unbalanced quotes in configuration line"),
+            ("include", "Bad directive or wrong number of arguments"),
+            ("replicaof a x", "Invalid primary port"),
+        ] {
+            assert!(load(line).unwrap_err().ends_with(reason), "{line}");
+        }
+    }
+
+    #[test]
+    fn files_include_others_by_pattern() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        write("b1.conf", "hz 20\nport 1");
+        write("b2.conf", "hz 30");
+        write("c.txt", "hz 40");
+        let base = directory.path().display();
+        let settings = load(&format!("include {base}/b*.conf\ninclude {base}/none*\n")).unwrap();
+        assert_eq!((settings.hz, settings.port), (30, 1));
+        let error = load(&format!("include {base}/none")).unwrap_err();
+        assert_eq!(
+            error,
+            format!("Fatal error, can't open config file '{base}/none': No such file or directory")
+        );
+        let circle = write("circle", &format!("include {base}/circle"));
+        assert!(load(&format!("include {circle}")).unwrap_err().ends_with("without end"));
+    }
+}
