@@ -1,0 +1,190 @@
+//! CONFIG GET, SET, RESETSTAT, REWRITE.
+
+use std::sync::Arc;
+
+use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
+use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, find};
+use crate::glob;
+use crate::resp::{Args, Reply};
+
+const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+
+const EVERY_NODE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "config",
+    arity: -2,
+    acl: Categories::SLOW,
+    group: Group::Server,
+    subcommands: &[
+        Command {
+            name: "get",
+            arity: -3,
+            flags: FLAGS,
+            group: Group::Server,
+            run: get,
+            ..Command::DEFAULT
+        },
+        Command {
+            name: "help",
+            arity: 2,
+            flags: Flags::LOADING.union(Flags::STALE),
+            group: Group::Server,
+            run: help,
+            ..Command::DEFAULT
+        },
+        Command {
+            name: "resetstat",
+            arity: 2,
+            flags: FLAGS,
+            tips: EVERY_NODE,
+            group: Group::Server,
+            run: |cx, _, out| {
+                cx.server.reset_stats();
+                out.ok();
+                Ok(())
+            },
+            ..Command::DEFAULT
+        },
+        Command {
+            name: "rewrite",
+            arity: 2,
+            flags: FLAGS,
+            tips: EVERY_NODE,
+            group: Group::Server,
+            run: rewrite,
+            ..Command::DEFAULT
+        },
+        Command {
+            name: "set",
+            arity: -4,
+            flags: FLAGS,
+            tips: EVERY_NODE,
+            group: Group::Server,
+            run: set,
+            ..Command::DEFAULT
+        },
+    ],
+    ..Command::DEFAULT
+}];
+
+const HELP: &[&str] = &[
+    "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GET <pattern>",
+    "    Return parameters matching the glob-like <pattern> and their values.",
+    "SET <directive> <value>",
+    "    Set the configuration <directive> to <value>.",
+    "RESETSTAT",
+    "    Reset statistics reported by the INFO command.",
+    "REWRITE",
+    "    Rewrite the configuration file.",
+    "HELP",
+    "    Print this help.",
+];
+
+fn help(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+    out.array(HELP.len());
+    HELP.iter().for_each(|line| out.simple(line));
+    Ok(())
+}
+
+fn get(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let mut found = Vec::<(&[u8], &Parameter)>::new();
+    for pattern in args.from(2).iter() {
+        if glob::literal(pattern).is_some() {
+            // Its name is repeated as it was given.
+            found.extend(find(pattern).map(|parameter| (pattern, parameter)));
+            continue;
+        }
+        for parameter in PARAMETERS.iter().filter(|parameter| !parameter.hidden) {
+            let names = [Some(parameter.name.as_str()), parameter.alias];
+            let names = names.into_iter().flatten().map(str::as_bytes);
+            let matching = names.filter(|name| glob::matches_ignoring_case(pattern, name));
+            found.extend(matching.map(|name| (name, parameter)));
+        }
+    }
+    // The first way to write a name stays.
+    found.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
+    found.dedup_by(|(name, _), (other, _)| name.eq_ignore_ascii_case(other));
+    // An earlier command of the same batch may have changed them.
+    let settings = cx.server.config.load();
+    out.map(found.len());
+    for (name, parameter) in found {
+        out.bulk(name);
+        out.bulk(&parameter.get(&settings));
+    }
+    Ok(())
+}
+
+fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::SYNTAX);
+    }
+    let change = cx.server.config.change();
+    let old = cx.server.config.load();
+    let mut new = (*old).clone();
+    let mut assignments: Vec<(&[u8], &'static Parameter, &[u8])> = Vec::new();
+    for index in (2..args.len()).step_by(2) {
+        let (name, value) = (args.at(index), args.at(index + 1));
+        let parameter = find(name).ok_or_else(|| unknown(name))?;
+        match parameter.mutability {
+            Mutability::Free => {}
+            Mutability::Immutable => return Err(failed(name, "can't set immutable config")),
+            Mutability::Protected => {
+                let allowed = match old.enable_protected_configs {
+                    Privilege::No => false,
+                    Privilege::Yes => true,
+                    Privilege::Local => cx.client.record.info.peer.is_local(),
+                };
+                if !allowed {
+                    return Err(failed(name, "can't set protected config"));
+                }
+            }
+        }
+        if assignments.iter().any(|(other, ..)| other.eq_ignore_ascii_case(name)) {
+            return Err(failed(name, "duplicate parameter"));
+        }
+        assignments.push((name, parameter, value));
+    }
+    for (name, parameter, value) in &assignments {
+        parameter.set_from_command(&mut new, value).map_err(|refusal| failed(name, &refusal))?;
+    }
+    let new = Arc::new(new);
+    cx.server.apply(&old, &new).map_err(|(parameter, refusal)| {
+        let named = assignments.iter().find(|(_, assigned, _)| assigned.name == parameter);
+        failed(named.map_or(parameter.as_bytes(), |(name, ..)| name), &refusal)
+    })?;
+    change.store(new);
+    out.ok();
+    Ok(())
+}
+
+fn unknown(name: &[u8]) -> CommandError {
+    let name = String::from_utf8_lossy(name);
+    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
+}
+
+fn failed(name: &[u8], reason: &str) -> CommandError {
+    let name = String::from_utf8_lossy(name);
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}").into()
+}
+
+fn rewrite(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let config = &cx.server.config;
+    let Some(file) = config.file() else {
+        return Err("ERR The server is running without a config file".into());
+    };
+    let _alone = config.change();
+    match crate::config::rewrite(file, &config.load()) {
+        Ok(()) => {
+            crate::log::notice("CONFIG REWRITE executed with success.");
+            out.ok();
+            Ok(())
+        }
+        Err(error) => {
+            let text = crate::config::system_text(&error);
+            crate::log::warning(format_args!("CONFIG REWRITE failed: {text}"));
+            Err(format!("ERR Rewriting config file: {text}").into())
+        }
+    }
+}

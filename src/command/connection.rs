@@ -1,0 +1,245 @@
+//! Connection commands: PING, ECHO, SELECT, AUTH, HELLO, RESET, QUIT.
+
+use super::client::set_name;
+use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
+use crate::resp::{Args, Protocol, Reply};
+use crate::session::Ending;
+use crate::value::number::parse_i64;
+
+/// The flags of what a client may say before it has said who it is.
+const GREETING: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "auth",
+        arity: -2,
+        flags: GREETING,
+        acl: Categories::CONNECTION,
+        group: Group::Connection,
+        run: auth,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "echo",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        acl: Categories::CONNECTION,
+        group: Group::Connection,
+        run: |_, args, out| {
+            out.bulk(&args[1]);
+            Ok(())
+        },
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hello",
+        arity: -1,
+        flags: GREETING,
+        acl: Categories::CONNECTION,
+        group: Group::Connection,
+        run: hello,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "ping",
+        arity: -1,
+        flags: Flags::FAST,
+        acl: Categories::CONNECTION,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        group: Group::Connection,
+        run: ping,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "quit",
+        arity: -1,
+        flags: GREETING,
+        acl: Categories::CONNECTION,
+        group: Group::Connection,
+        run: |cx, _, out| {
+            cx.client.ending = Ending::AfterReply;
+            out.ok();
+            Ok(())
+        },
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "reset",
+        flags: GREETING,
+        acl: Categories::CONNECTION,
+        group: Group::Connection,
+        run: |cx, _, out| {
+            cx.client.reset(cx.settings);
+            out.simple("RESET");
+            Ok(())
+        },
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "select",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST).union(Flags::ALLOW_BUSY),
+        acl: Categories::CONNECTION,
+        group: Group::Connection,
+        run: select,
+        ..Command::DEFAULT
+    },
+];
+
+fn ping(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    match args.len() {
+        1 => out.simple("PONG"),
+        2 => out.bulk(&args[1]),
+        _ => return Err(CommandError::arity("ping")),
+    }
+    Ok(())
+}
+
+fn select(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let index = parse_i64(&args[1]).ok_or(CommandError::NOT_INTEGER)?;
+    let index = i32::try_from(index).map_err(|_| {
+        CommandError::of("ERR value is out of range, value must between -2147483648 and 2147483647")
+    })?;
+    match usize::try_from(index) {
+        Ok(index) if index < cx.server.keyspace.databases() => cx.client.db = index,
+        _ => return Err("ERR DB index is out of range".into()),
+    }
+    out.ok();
+    Ok(())
+}
+
+fn auth(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let (user, password) = match args.len() {
+        2 if cx.settings.requirepass.is_empty() => {
+            return Err(
+                "ERR AUTH <password> called without any password configured for the default \
+                        user. Are you sure your configuration is correct?"
+                    .into(),
+            );
+        }
+        2 => (&b"default"[..], args.at(1)),
+        3 => (args.at(1), args.at(2)),
+        _ => return Err(CommandError::SYNTAX),
+    };
+    authenticate(cx, user, password)?;
+    out.ok();
+    Ok(())
+}
+
+/// Lets the client in, if that is its password. The only user is `default`.
+fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Result {
+    let expected = &cx.settings.requirepass[..];
+    if user != b"default" || !(expected.is_empty() || same(password, expected)) {
+        return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
+    }
+    cx.client.authenticated = true;
+    Ok(())
+}
+
+/// Whether two passwords are the same, in a time that depends on the first one's length alone: it
+/// tells a client nothing about the other.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    let mut difference = given.len() ^ expected.len();
+    for (i, byte) in given.iter().enumerate() {
+        difference |= usize::from(byte ^ expected[i % expected.len()]);
+    }
+    difference == 0
+}
+
+fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let protocol = match args.get(1).map(parse_i64) {
+        None => None,
+        Some(None) => return Err("ERR Protocol version is not an integer or out of range".into()),
+        Some(Some(2)) => Some(Protocol::Resp2),
+        Some(Some(3)) => Some(Protocol::Resp3),
+        Some(Some(_)) => return Err("NOPROTO unsupported protocol version".into()),
+    };
+    let mut user = None;
+    let mut name = None;
+    let mut i = 2;
+    while i < args.len() {
+        let values = args.len() - i - 1;
+        let option = args.at(i);
+        if option.eq_ignore_ascii_case(b"auth") && values >= 2 {
+            user = Some((args.at(i + 1), args.at(i + 2)));
+            i += 3;
+        } else if option.eq_ignore_ascii_case(b"setname") && values >= 1 {
+            name = Some(super::client::valid_name(args.at(i + 1))?);
+            i += 2;
+        } else {
+            let mut text = b"ERR Syntax error in HELLO option '".to_vec();
+            text.extend_from_slice(option);
+            text.push(b'\'');
+            return Err(text.into());
+        }
+    }
+    if let Some((user, password)) = user {
+        authenticate(cx, user, password)?;
+    }
+    if cx.client.must_authenticate(cx.settings) {
+        return Err(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise \
+                    the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the \
+                    client and select the RESP protocol version at the same time"
+                .into(),
+        );
+    }
+    if let Some(name) = name {
+        set_name(cx, name);
+    }
+    cx.client.protocol = protocol.unwrap_or(cx.client.protocol);
+    out.protocol = cx.client.protocol;
+    greet(cx, out);
+    Ok(())
+}
+
+/// What HELLO answers: Valkey's words, since clients decide by them what they can ask for.
+fn greet(cx: &Cx<'_>, out: &mut Reply<'_>) {
+    let zone = cx.settings.availability_zone.as_bytes();
+    out.map(if zone.is_empty() { 7 } else { 8 });
+    for (field, value) in [("server", "valkey"), ("version", "9.1.2")] {
+        out.bulk(field.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    out.bulk(b"proto");
+    out.integer(match cx.client.protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    });
+    out.bulk(b"id");
+    out.integer(cx.client.record.id as i64);
+    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+        out.bulk(field.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    out.bulk(b"modules");
+    out.array(0);
+    if !zone.is_empty() {
+        out.bulk(b"availability_zone");
+        out.bulk(zone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn passwords_are_the_same_only_if_they_are() {
+        for (given, expected, equal) in [
+            ("secret", "secret", true),
+            ("secret", "Secret", false),
+            ("secret", "secre", false),
+            ("secre", "secret", false),
+            ("secretsecret", "secret", false),
+            ("", "secret", false),
+        ] {
+            assert_eq!(same(given.as_bytes(), expected.as_bytes()), equal, "{given} {expected}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What a command works with: its keys, the locked data, the client and the server.
+
+use super::{CommandError, Result};
+use crate::config::Settings;
+use crate::keyspace::{Exclusive, Key, Locked, Position, Shard, Table};
+use crate::server::{Server, WorkerStats};
+use crate::session::Client;
+use crate::value::entry::Value;
+use crate::value::{Entry, ValueRef, access};
+
+/// The surroundings of one execution of one command.
+pub struct Cx<'a> {
+    pub server: &'a Server,
+    pub settings: &'a Settings,
+    pub stats: &'a WorkerStats,
+    pub client: &'a mut Client,
+    /// The call's keys, in the order of the command's key specs; their shards are locked.
+    pub keys: &'a [Key<'a>],
+    pub(crate) locked: Locked<'a>,
+    /// Milliseconds of Unix time, the same for the whole command.
+    pub now: i64,
+    /// There if the command's scope is [`Exclusive`](super::Scope::Exclusive).
+    pub(crate) exclusive: Option<&'a Exclusive<'a>>,
+    pub effects: Effects,
+}
+
+/// What a command causes outside its keys, for the session layer to deliver after it.
+#[derive(Default)]
+pub struct Effects {
+    /// Changes of the data: what `rdb_changes_since_last_save` counts.
+    pub changes: u64,
+}
+
+impl<'a> Cx<'a> {
+    /// The first key.
+    #[inline]
+    pub fn key(&self) -> Key<'a> {
+        self.keys[0]
+    }
+
+    /// The current database's table that `key` belongs to.
+    #[inline]
+    pub fn table(&mut self, key: &Key<'_>) -> &mut Table {
+        let db = self.client.db;
+        self.locked.shard(key.slot).table_mut(db)
+    }
+
+    /// The table of database `db` that `key` belongs to.
+    pub fn table_of(&mut self, db: usize, key: &Key<'_>) -> &mut Table {
+        self.locked.shard(key.slot).table_mut(db)
+    }
+
+    /// Where the key's entry is; an entry that has expired is removed first.
+    #[inline]
+    fn position(&mut self, key: &Key<'_>) -> Option<Position> {
+        let db = self.client.db;
+        self.position_in(db, key)
+    }
+
+    /// While writes wait nothing changes: what has expired is not there, but is not removed either.
+    pub(super) fn may_expire(&self) -> bool {
+        self.server.pause.current(self.now).is_none()
+    }
+
+    fn position_in(&mut self, db: usize, key: &Key<'_>) -> Option<Position> {
+        let now = self.now;
+        let table = self.locked.shard(key.slot).table_mut(db);
+        let position = table.find(key)?;
+        if table.get(position).expiry().is_some_and(|at| at <= now) {
+            if !self.may_expire() {
+                return None;
+            }
+            let expired = self.table_of(db, key).remove(position);
+            self.server.reclaimer.entry(expired);
+            self.stats.expired_keys.add(1);
+            return None;
+        }
+        Some(position)
+    }
+
+    /// Looks a key up to read it: counts a hit or a miss, and notes the access.
+    #[inline]
+    pub fn read(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        let Some(position) = self.position(key) else {
+            self.stats.keyspace_misses.add(1);
+            return None;
+        };
+        self.stats.keyspace_hits.add(1);
+        self.note_access(key, position);
+        Some(self.table(key).get(position))
+    }
+
+    /// Looks a key up to tell about it: counts a hit or a miss, but is no access. For TTL, TYPE,
+    /// OBJECT and the like.
+    pub fn inspect(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        let Some(position) = self.position(key) else {
+            self.stats.keyspace_misses.add(1);
+            return None;
+        };
+        self.stats.keyspace_hits.add(1);
+        Some(self.table(key).get(position))
+    }
+
+    /// Looks a key up without a trace: no hit, no miss, no access.
+    pub fn peek(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        let position = self.position(key)?;
+        Some(self.table(key).get(position))
+    }
+
+    /// As [`peek`](Self::peek), in another database than the client's.
+    pub fn peek_in(&mut self, db: usize, key: &Key<'_>) -> Option<&Entry> {
+        let position = self.position_in(db, key)?;
+        Some(self.table_of(db, key).get(position))
+    }
+
+    /// Looks a key up to change it.
+    #[inline]
+    pub fn write(&mut self, key: &Key<'_>) -> Option<EntryMut<'_>> {
+        let position = self.position(key)?;
+        self.note_access(key, position);
+        Some(EntryMut { table: self.table(key), position })
+    }
+
+    #[inline]
+    fn note_access(&mut self, key: &Key<'_>, position: Position) {
+        if !self.client.no_touch {
+            let (settings, now) = (self.settings, self.now);
+            let entry = self.table(key).get_mut(position);
+            entry.set_access(access::again(settings, now, entry.access()));
+        }
+    }
+
+    /// Adds an entry under a key that has none.
+    pub fn insert(&mut self, key: &Key<'_>, mut entry: Entry) {
+        entry.set_access(access::first(self.settings, self.now));
+        self.table(key).insert(key.hash, entry);
+    }
+
+    /// Adds an entry under a key that has none in database `db`.
+    pub fn insert_in(&mut self, db: usize, key: &Key<'_>, mut entry: Entry) {
+        entry.set_access(access::first(self.settings, self.now));
+        self.table_of(db, key).insert(key.hash, entry);
+    }
+
+    /// Adds an entry that was under another key or in another database, under a key that has none in
+    /// database `db`: what is remembered of its use stays.
+    pub fn insert_moved(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
+        self.table_of(db, key).insert(key.hash, entry);
+    }
+
+    /// Sets a key to a value and clears its expiry, or sets it if one is given.
+    #[inline]
+    pub fn set(&mut self, key: &Key<'_>, value: Value<'_>, expiry: Option<i64>) {
+        match self.write(key) {
+            Some(mut entry) => {
+                entry.set_value(value);
+                entry.set_expiry(expiry);
+            }
+            None => self.insert(key, Entry::new(key.bytes, value, expiry)),
+        }
+    }
+
+    /// Removes a key and returns its entry.
+    pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
+        let position = self.position(key)?;
+        Some(self.table(key).remove(position))
+    }
+
+    /// Removes a key of database `db` and returns its entry.
+    pub fn remove_in(&mut self, db: usize, key: &Key<'_>) -> Option<Entry> {
+        let position = self.position_in(db, key)?;
+        Some(self.table_of(db, key).remove(position))
+    }
+
+    /// Records that the command changed `key`, and the keyspace event that says how.
+    #[inline]
+    pub fn changed(&mut self, _event: &'static str, _key: &Key<'_>) {
+        self.effects.changes += 1;
+    }
+
+    /// Records a further keyspace event of a change that is counted already, or is counted apart.
+    #[inline]
+    pub fn event(&mut self, _db: usize, _event: &'static str, _key: &Key<'_>) {}
+
+    /// Works on one shard; the command's scope must be [`Shards`](super::Scope::Shards) or
+    /// [`Exclusive`](super::Scope::Exclusive).
+    pub fn visit<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        self.locked.visit(shard, work)
+    }
+
+    /// The whole keyspace; the command's scope must be [`Exclusive`](super::Scope::Exclusive).
+    pub fn exclusive(&self) -> &'a Exclusive<'a> {
+        self.exclusive.expect("the command's scope is exclusive")
+    }
+}
+
+/// An entry in its table, to be changed.
+pub struct EntryMut<'a> {
+    table: &'a mut Table,
+    position: Position,
+}
+
+impl EntryMut<'_> {
+    #[inline]
+    pub fn entry(&self) -> &Entry {
+        self.table.get(self.position)
+    }
+
+    /// The entry itself. Its expiry is changed only by [`set_expiry`](Self::set_expiry).
+    #[inline]
+    pub fn entry_mut(&mut self) -> &mut Entry {
+        self.table.get_mut(self.position)
+    }
+
+    /// Replaces the value; the expiry stays.
+    #[inline]
+    pub fn set_value(&mut self, value: Value<'_>) {
+        self.entry_mut().set_value(value);
+    }
+
+    /// Sets or clears the expiry, in milliseconds of Unix time.
+    #[inline]
+    pub fn set_expiry(&mut self, expiry: Option<i64>) {
+        if expiry.is_some() || self.entry().expiry().is_some() {
+            self.table.set_expiry(self.position, expiry);
+        }
+    }
+
+    pub fn remove(self) -> Entry {
+        self.table.remove(self.position)
+    }
+}
+
+impl Entry {
+    /// The string's bytes; an integer is written into `digits`.
+    pub fn string<'a>(&'a self, digits: &'a mut itoa::Buffer) -> Result<&'a [u8]> {
+        match self.value() {
+            ValueRef::Int(number) => Ok(digits.format(number).as_bytes()),
+            ValueRef::Bytes(bytes) => Ok(bytes),
+            ValueRef::Object(object) => match object.as_string() {
+                Some(bytes) => Ok(bytes),
+                None => Err(CommandError::WRONG_TYPE),
+            },
+        }
+    }
+}

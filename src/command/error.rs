@@ -1,0 +1,81 @@
+//! Errors that commands answer with.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An error reply: its code and its text, as they go over the wire after `-`. It may quote a
+/// client's bytes, so it need not be UTF-8.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandError(Cow<'static, [u8]>);
+
+impl CommandError {
+    pub const SYNTAX: CommandError = CommandError::of("ERR syntax error");
+    pub const WRONG_TYPE: CommandError =
+        CommandError::of("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const NOT_INTEGER: CommandError =
+        CommandError::of("ERR value is not an integer or out of range");
+    pub const NOT_FLOAT: CommandError = CommandError::of("ERR value is not a valid float");
+    pub const NO_AUTH: CommandError = CommandError::of("NOAUTH Authentication required.");
+    pub const NO_SUCH_KEY: CommandError = CommandError::of("ERR no such key");
+    pub const OUT_OF_RANGE: CommandError =
+        CommandError::of("ERR value is out of range, must be positive");
+    pub const INDEX_OUT_OF_RANGE: CommandError = CommandError::of("ERR index out of range");
+
+    pub const fn of(text: &'static str) -> Self {
+        CommandError(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// `ERR wrong number of arguments for 'get' command`; subcommands are named `config|get`.
+    pub fn arity(name: &str) -> Self {
+        format!("ERR wrong number of arguments for '{name}' command").into()
+    }
+
+    /// A word of the client's as it is, between two texts. Of a word with a zero byte in it only what
+    /// comes before that: Valkey formats it as a C string.
+    pub fn quoting(before: &str, word: &[u8], after: &str) -> Self {
+        let end = memchr::memchr(0, word).unwrap_or(word.len());
+        [before.as_bytes(), &word[..end], after.as_bytes()].concat().into()
+    }
+
+    /// The first word: what INFO errorstats counts by.
+    pub fn code(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.0.split(|&b| b == b' ').next().unwrap_or_default())
+    }
+
+    /// The whole, without the leading `-`.
+    pub fn text(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<String> for CommandError {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl From<Vec<u8>> for CommandError {
+    fn from(text: Vec<u8>) -> Self {
+        CommandError(Cow::Owned(text))
+    }
+}
+
+impl From<&'static str> for CommandError {
+    fn from(text: &'static str) -> Self {
+        CommandError::of(text)
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+pub type Result<T = (), E = CommandError> = std::result::Result<T, E>;

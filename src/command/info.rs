@@ -1,0 +1,476 @@
+//! INFO: the server's report of itself, in sections of `name:value` lines.
+//!
+//! Fields are Valkey's, in its order, so that what reads them there reads them here. A field of a
+//! part that this server does not have yet says so: a count of nothing is 0.
+
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use super::{Categories, Command, Cx, Flags, Group, Registered, Result, Scope};
+use crate::config::{Addresses, Settings};
+use crate::keyspace::SHARDS;
+use crate::resp::{Args, Reply};
+use crate::server::{Attributes, ClientRecord, Paused, Server, machine_memory, unix_microseconds};
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "info",
+    arity: -1,
+    flags: Flags::LOADING.union(Flags::STALE),
+    acl: Categories::DANGEROUS,
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    group: Group::Server,
+    scope: Scope::Shards,
+    run: info,
+    ..Command::DEFAULT
+}];
+
+type Section = fn(&mut Cx<'_>, &mut Lines);
+
+/// All sections in their order: name, title, whether it is shown by default, and what writes it.
+const SECTIONS: &[(&str, &str, bool, Section)] = &[
+    ("server", "Server", true, server),
+    ("clients", "Clients", true, clients),
+    ("memory", "Memory", true, memory),
+    ("persistence", "Persistence", true, persistence),
+    ("stats", "Stats", true, stats),
+    ("rdma", "RDMA", true, rdma),
+    ("replication", "Replication", true, replication),
+    ("cpu", "CPU", true, cpu),
+    ("modules", "Modules", true, |_, _| {}),
+    ("commandstats", "Commandstats", false, commandstats),
+    ("errorstats", "Errorstats", true, errorstats),
+    ("latencystats", "Latencystats", false, |_, _| {}),
+    ("cluster", "Cluster", true, |_, lines| lines.add("cluster_enabled", 0)),
+    ("keyspace", "Keyspace", true, keyspace),
+];
+
+fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let asked =
+        |name: &str| args.iter().skip(1).any(|arg| arg.eq_ignore_ascii_case(name.as_bytes()));
+    let all = asked("all") || asked("everything");
+    let default = args.len() == 1 || asked("default");
+    let mut lines = Lines(String::new());
+    for (name, title, by_default, write) in SECTIONS {
+        if all || (default && *by_default) || asked(name) {
+            if !lines.0.is_empty() {
+                lines.0.push_str("\r\n");
+            }
+            let _ = write!(lines.0, "# {title}\r\n");
+            write(cx, &mut lines);
+        }
+    }
+    out.verbatim(lines.0.as_bytes());
+    Ok(())
+}
+
+/// The report so far.
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    /// Counters of what this server does not have.
+    fn zeros(&mut self, names: &str) {
+        names.split_whitespace().for_each(|name| self.add(name, 0));
+    }
+
+    /// A number of bytes, and the same for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.add(name, bytes);
+        self.add(&format!("{name}_human"), human(bytes));
+    }
+}
+
+/// `1.50M`: bytes in the greatest binary unit that leaves at least one.
+fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "K", "M", "G", "T"] {
+        if value < 1024.0 || unit == "T" {
+            return if unit == "B" { format!("{bytes}B") } else { format!("{value:.2}{unit}") };
+        }
+        value /= 1024.0;
+    }
+    unreachable!("the last unit ends the loop")
+}
+
+fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let Cx { server, settings, .. } = cx;
+    let uptime = server.started.elapsed().as_secs();
+    let system = nix::sys::utsname::uname();
+    let part = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+    let (os, release, machine) = match &system {
+        Ok(name) => (part(name.sysname()), part(name.release()), part(name.machine())),
+        Err(_) => Default::default(),
+    };
+    lines.add("redis_version", "7.2.4");
+    lines.add("server_name", "verbena");
+    lines.add("verbena_version", env!("CARGO_PKG_VERSION"));
+    lines.add("valkey_version", "9.1.2");
+    lines.add("valkey_release_stage", "ga");
+    lines.add("redis_git_sha1", "00000000");
+    lines.add("redis_git_dirty", 0);
+    lines.add("redis_build_id", "0000000000000000");
+    lines.add("server_mode", "standalone");
+    lines.add("os", format_args!("{os} {release} {machine}"));
+    lines.add("arch_bits", usize::BITS);
+    lines.add("monotonic_clock", "quanta");
+    lines.add("multiplexing_api", "epoll");
+    lines.add("gcc_version", "0.0.0");
+    lines.add("process_id", std::process::id());
+    lines.add("process_supervised", settings.supervised.name());
+    lines.add("run_id", &server.run_id);
+    lines.add("tcp_port", settings.port);
+    lines.add("server_time_usec", unix_microseconds());
+    lines.add("uptime_in_seconds", uptime);
+    lines.add("uptime_in_days", uptime / 86_400);
+    lines.add("hz", settings.hz);
+    lines.add("configured_hz", settings.hz);
+    lines.add("clients_hz", settings.hz);
+    lines.add("lru_clock", crate::value::access::clock(cx.now));
+    let executable = std::env::current_exe().unwrap_or_default();
+    lines.add("executable", executable.display());
+    let file = server.config.file().map(|file| file.display().to_string());
+    lines.add("config_file", file.unwrap_or_default());
+    lines.add("io_threads_active", u8::from(server.stats.len() > 1));
+    lines.add("availability_zone", &settings.availability_zone);
+    listeners(settings, lines);
+}
+
+fn listeners(settings: &Settings, lines: &mut Lines) {
+    let network = |kind: &str, port: u16, bind: &Addresses| {
+        let bind: String = bind.iter().map(|address| format!(",bind={address}")).collect();
+        (port != 0 && !bind.is_empty()).then(|| format!("name={kind}{bind},port={port}"))
+    };
+    let path = &settings.unixsocket;
+    let listeners = [
+        network("tcp", settings.port, &settings.bind),
+        (!path.is_empty()).then(|| format!("name=unix,bind={path}")),
+        network("rdma", settings.rdma_port, &settings.rdma_bind),
+    ];
+    for (index, listener) in listeners.into_iter().flatten().enumerate() {
+        lines.add(&format!("listener{index}"), listener);
+    }
+}
+
+fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
+    lines.add("connected_clients", cx.server.clients.len());
+    lines.add("cluster_connections", 0);
+    lines.add("maxclients", cx.settings.maxclients);
+    let clients = cx.server.clients.all();
+    let largest = |part: fn(&ClientRecord) -> u64| {
+        clients.iter().map(|record| part(record)).max().unwrap_or_default()
+    };
+    lines.add("client_recent_max_input_buffer", largest(|record| record.query_memory.get()));
+    lines.add("client_recent_max_output_buffer", largest(|record| record.send_memory.get()));
+    let blocked = |record: &&Arc<ClientRecord>| record.attributes().contains(Attributes::BLOCKED);
+    lines.add("blocked_clients", clients.iter().filter(blocked).count());
+    lines.zeros(
+        "tracking_clients pubsub_clients watching_clients clients_in_timeout_table \
+         total_watched_keys total_blocking_keys total_blocking_keys_on_nokey",
+    );
+    let paused = cx.server.pause.current(cx.now);
+    lines.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
+    lines.add(
+        "paused_actions",
+        match paused {
+            None => "none",
+            Some(Paused::Writes) => "write",
+            Some(Paused::All) => "all",
+        },
+    );
+    lines.add("paused_timeout_milliseconds", cx.server.pause.remaining(cx.now));
+}
+
+fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let memory = cx.server.memory.measure();
+    let percent = |part: u64, whole: u64| {
+        let whole = if whole == 0 { 1.0 } else { whole as f64 };
+        format!("{:.2}%", part as f64 * 100.0 / whole)
+    };
+    let ratio = |part: u64, whole: u64| {
+        let whole = if whole == 0 { 1.0 } else { whole as f64 };
+        format!("{:.2}", part as f64 / whole)
+    };
+    let dataset = memory.used.saturating_sub(memory.startup);
+    let difference = |a: u64, b: u64| a as i64 - b as i64;
+    lines.bytes("used_memory", memory.used);
+    lines.bytes("used_memory_rss", memory.rss);
+    lines.bytes("used_memory_peak", memory.peak);
+    lines.add("used_memory_peak_perc", percent(memory.used, memory.peak));
+    lines.add("used_memory_overhead", memory.startup);
+    lines.add("used_memory_startup", memory.startup);
+    lines.add("used_memory_dataset", dataset);
+    // What was in use at the start is no part of what could be data.
+    lines.add("used_memory_dataset_perc", percent(dataset, dataset));
+    lines.add("allocator_allocated", memory.used);
+    lines.add("allocator_active", memory.active);
+    lines.add("allocator_resident", memory.resident);
+    lines.add("allocator_muzzy", 0);
+    lines.bytes("total_system_memory", machine_memory());
+    lines.zeros("used_memory_lua used_memory_vm_eval");
+    lines.add("used_memory_lua_human", human(0));
+    lines.zeros(
+        "used_memory_scripts_eval number_of_cached_scripts number_of_functions \
+         number_of_libraries used_memory_vm_functions",
+    );
+    lines.bytes("used_memory_vm_total", 0);
+    lines.add("used_memory_functions", 0);
+    lines.bytes("used_memory_scripts", 0);
+    lines.bytes("maxmemory", cx.settings.maxmemory);
+    lines.add("maxmemory_policy", cx.settings.maxmemory_policy.name());
+    lines.add("allocator_frag_ratio", ratio(memory.active, memory.used));
+    lines.add("allocator_frag_bytes", difference(memory.active, memory.used));
+    lines.add("allocator_rss_ratio", ratio(memory.resident, memory.active));
+    lines.add("allocator_rss_bytes", difference(memory.resident, memory.active));
+    lines.add("rss_overhead_ratio", ratio(memory.rss, memory.resident));
+    lines.add("rss_overhead_bytes", difference(memory.rss, memory.resident));
+    lines.add("mem_fragmentation_ratio", ratio(memory.rss, memory.used));
+    lines.add("mem_fragmentation_bytes", difference(memory.rss, memory.used));
+    lines.zeros(
+        "mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers \
+         mem_replicas_repl_buffer mem_clients_slaves",
+    );
+    let clients = cx.server.clients.all();
+    lines.add("mem_clients_normal", clients.iter().map(|record| record.memory()).sum::<u64>());
+    lines.zeros("mem_cluster_links mem_cluster_slot_import mem_cluster_slot_export mem_aof_buffer");
+    lines.add("mem_allocator", "jemalloc-5.3.1");
+    lines.zeros("mem_overhead_db_hashtable_rehashing active_defrag_running");
+    lines.add("lazyfree_pending_objects", cx.server.reclaimer.pending());
+    lines.add("lazyfreed_objects", cx.server.reclaimer.freed());
+}
+
+fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
+    lines.zeros("loading async_loading current_cow_peak current_cow_size current_cow_size_age");
+    lines.add("current_fork_perc", "0.00");
+    lines.zeros("current_save_keys_processed current_save_keys_total");
+    let changes = cx.server.total(|stats| stats.changes.get());
+    lines.add("rdb_changes_since_last_save", changes);
+    lines.add("rdb_bgsave_in_progress", 0);
+    lines.add("rdb_last_save_time", cx.server.started_at / 1000);
+    lines.add("rdb_last_bgsave_status", "ok");
+    lines.add("rdb_last_bgsave_time_sec", -1);
+    lines.add("rdb_current_bgsave_time_sec", -1);
+    lines.zeros(
+        "rdb_saves rdb_last_cow_size rdb_last_load_keys_expired rdb_last_load_keys_loaded \
+         aof_enabled aof_rewrite_in_progress aof_rewrite_scheduled",
+    );
+    lines.add("aof_last_rewrite_time_sec", -1);
+    lines.add("aof_current_rewrite_time_sec", -1);
+    lines.add("aof_last_bgrewrite_status", "ok");
+    lines.zeros("aof_rewrites aof_rewrites_consecutive_failures");
+    lines.add("aof_last_write_status", "ok");
+    lines.zeros(
+        "aof_last_cow_size module_fork_in_progress module_fork_last_cow_size \
+         slot_migration_fork_in_progress",
+    );
+}
+
+fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let server = cx.server;
+    let kib = |bytes: f64| format!("{:.2}", bytes / 1024.0);
+    let rates = server.rates.lock();
+    let commands = rates.per_second(|sample| sample.commands);
+    let input = rates.per_second(|sample| sample.net_input);
+    let output = rates.per_second(|sample| sample.net_output);
+    drop(rates);
+    lines.add("total_connections_received", server.accepted_connections.load(Ordering::Relaxed));
+    lines.add("total_commands_processed", server.commands_processed());
+    lines.add("instantaneous_ops_per_sec", commands.round() as u64);
+    lines.add("total_net_input_bytes", server.total(|stats| stats.net_input.get()));
+    lines.add("total_net_output_bytes", server.total(|stats| stats.net_output.get()));
+    lines.zeros(
+        "total_net_repl_input_bytes total_net_repl_output_bytes \
+         total_net_cluster_slot_import_bytes total_net_cluster_slot_export_bytes",
+    );
+    lines.add("instantaneous_input_kbps", kib(input));
+    lines.add("instantaneous_output_kbps", kib(output));
+    lines.add("instantaneous_input_repl_kbps", "0.00");
+    lines.add("instantaneous_output_repl_kbps", "0.00");
+    lines.add("rejected_connections", server.rejected_connections.load(Ordering::Relaxed));
+    lines.zeros("sync_full sync_partial_ok sync_partial_err");
+    lines.add("expired_keys", server.total(|stats| stats.expired_keys.get()));
+    lines.add("expired_fields", 0);
+    lines.add("expired_stale_perc", "0.00");
+    lines.add("expired_keys_with_volatile_items_stale_perc", "0.00");
+    let cut = server.total(|stats| stats.expire_cycles_cut.get());
+    lines.add("expired_time_cap_reached_count", cut);
+    lines.zeros(
+        "expire_cycle_cpu_milliseconds evicted_keys evicted_clients evicted_scripts \
+         total_eviction_exceeded_time current_eviction_exceeded_time",
+    );
+    lines.add("keyspace_hits", server.total(|stats| stats.keyspace_hits.get()));
+    lines.add("keyspace_misses", server.total(|stats| stats.keyspace_misses.get()));
+    lines.zeros(
+        "pubsub_channels pubsub_patterns pubsubshard_channels latest_fork_usec total_forks \
+         migrate_cached_sockets slave_expires_tracked_keys active_defrag_hits \
+         active_defrag_misses active_defrag_key_hits active_defrag_key_misses \
+         total_active_defrag_time current_active_defrag_time tracking_total_keys \
+         tracking_total_items tracking_total_prefixes unexpected_error_replies",
+    );
+    lines.add("total_error_replies", server.errors().values().sum::<u64>());
+    lines.add("dump_payload_sanitizations", 0);
+    lines.add("total_reads_processed", server.total(|stats| stats.reads.get()));
+    lines.add("total_writes_processed", server.total(|stats| stats.writes.get()));
+    lines.zeros(
+        "io_threaded_reads_processed io_threaded_writes_processed io_threaded_freed_objects \
+         io_threaded_accept_processed io_threaded_poll_processed \
+         io_threaded_total_prefetch_batches io_threaded_total_prefetch_entries",
+    );
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let query = count(&server.query_limit_disconnections);
+    lines.add("client_query_buffer_limit_disconnections", query);
+    let output = count(&server.output_limit_disconnections);
+    lines.add("client_output_buffer_limit_disconnections", output);
+    lines.zeros(
+        "reply_buffer_shrinks reply_buffer_expands eventloop_cycles eventloop_duration_sum \
+         eventloop_duration_cmd_sum instantaneous_eventloop_cycles_per_sec \
+         instantaneous_eventloop_duration_usec acl_access_denied_auth acl_access_denied_cmd \
+         acl_access_denied_key acl_access_denied_channel acl_access_denied_tls_cert \
+         acl_access_denied_db",
+    );
+}
+
+#[cfg(feature = "rdma")]
+fn rdma(_: &mut Cx<'_>, lines: &mut Lines) {
+    let stats = verbena_transport::rdma::stats();
+    lines.add("rdma_connections", stats.connections);
+    lines.add("rdma_registered_bytes", stats.registered_bytes);
+    lines.add("rdma_completions", stats.completions);
+    lines.add("rdma_polls", stats.polls);
+    lines.add("rdma_events", stats.events);
+}
+
+#[cfg(not(feature = "rdma"))]
+fn rdma(_: &mut Cx<'_>, _: &mut Lines) {}
+
+fn replication(cx: &mut Cx<'_>, lines: &mut Lines) {
+    lines.add("role", "master");
+    lines.zeros("connected_slaves replicas_waiting_psync");
+    lines.add("master_failover_state", "no-failover");
+    lines.add("master_replid", &cx.server.replication_id);
+    lines.add("master_replid2", "0".repeat(40));
+    lines.add("master_repl_offset", 0);
+    lines.add("second_repl_offset", -1);
+    lines.add("repl_backlog_active", 0);
+    lines.add("repl_backlog_size", cx.settings.repl_backlog_size);
+    lines.zeros("repl_backlog_first_byte_offset repl_backlog_histlen");
+}
+
+fn cpu(_: &mut Cx<'_>, lines: &mut Lines) {
+    let seconds = |time: nix::sys::time::TimeVal| {
+        let micros = time.num_microseconds();
+        format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+    };
+    for (suffix, who) in [("", UsageWho::RUSAGE_SELF), ("_children", UsageWho::RUSAGE_CHILDREN)] {
+        // It fails for no `who` that exists.
+        let Ok(usage) = getrusage(who) else { continue };
+        lines.add(&format!("used_cpu_sys{suffix}"), seconds(usage.system_time()));
+        lines.add(&format!("used_cpu_user{suffix}"), seconds(usage.user_time()));
+    }
+}
+
+fn commandstats(cx: &mut Cx<'_>, lines: &mut Lines) {
+    for_each_command(cx.server, &mut |found| {
+        let sum = |part: fn(&crate::server::CommandStats) -> u64| {
+            cx.server.total(|stats| part(&stats.commands[found.id]))
+        };
+        let calls = sum(|stats| stats.calls.get());
+        let (rejected, failed) =
+            (sum(|stats| stats.rejected.get()), sum(|stats| stats.failed.get()));
+        if calls == 0 && rejected == 0 {
+            return;
+        }
+        let ticks = sum(|stats| stats.ticks.get());
+        let usec = Duration::from_nanos(cx.server.clock.delta_as_nanos(0, ticks)).as_micros();
+        let each = if calls == 0 { 0.0 } else { usec as f64 / calls as f64 };
+        lines.add(
+            &format!("cmdstat_{}", found.full_name),
+            format_args!(
+                "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},\
+                 failed_calls={failed}"
+            ),
+        );
+    });
+}
+
+/// Visits all commands and subcommands, by name.
+fn for_each_command(server: &Server, each: &mut dyn FnMut(&Registered)) {
+    let mut commands: Vec<&Registered> = server.commands.iter().collect();
+    commands.sort_unstable_by_key(|command| command.full_name.as_str());
+    for command in commands {
+        each(command);
+        let mut subcommands: Vec<&Registered> = command.subcommands.values().collect();
+        subcommands.sort_unstable_by_key(|command| command.full_name.as_str());
+        subcommands.into_iter().for_each(&mut *each);
+    }
+}
+
+fn errorstats(cx: &mut Cx<'_>, lines: &mut Lines) {
+    for (code, count) in cx.server.errors() {
+        lines.add(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+/// Entries of one shard that the average time to live is taken of.
+const TTL_SAMPLE: usize = 4;
+
+#[derive(Clone, Default)]
+struct Database {
+    keys: usize,
+    volatile: usize,
+    sampled: i128,
+    /// Sum of the sampled times to live, in milliseconds; each may be as long as an i64 says.
+    ttl: i128,
+}
+
+fn keyspace(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let now = cx.now;
+    let mut databases = vec![Database::default(); cx.server.keyspace.databases()];
+    for shard in 0..SHARDS {
+        cx.visit(shard, |shard| {
+            for (index, database) in databases.iter_mut().enumerate().take(shard.databases()) {
+                let table = shard.table(index);
+                database.keys += table.len();
+                database.volatile += table.volatile();
+                if table.volatile() > 0 {
+                    for expiry in table.iter().take(TTL_SAMPLE).filter_map(|entry| entry.expiry()) {
+                        database.sampled += 1;
+                        database.ttl += i128::from(expiry - now).max(0);
+                    }
+                }
+            }
+        });
+    }
+    for (index, Database { keys, volatile, sampled, ttl }) in databases.into_iter().enumerate() {
+        if keys > 0 {
+            lines.add(
+                &format!("db{index}"),
+                format_args!(
+                    "keys={keys},expires={volatile},avg_ttl={},keys_with_volatile_items=0",
+                    if sampled == 0 { 0 } else { ttl / sampled }
+                ),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn bytes_for_people_have_two_decimals() {
+        assert_eq!(human(0), "0B");
+        assert_eq!(human(1023), "1023B");
+        assert_eq!(human(1024), "1.00K");
+        assert_eq!(human(1_540_088), "1.47M");
+        assert_eq!(human(25_276_502_016), "23.54G");
+    }
+}

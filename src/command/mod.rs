@@ -1,0 +1,53 @@
+//! The commands: one table, then one file per family.
+//!
+//! A command's arity, flags, key specs and ACL categories stand once, in the `COMMANDS` of its
+//! family's file, beside its function. Dispatch, COMMAND, ACL, cluster and transactions all read
+//! that table.
+
+mod catalog;
+mod client;
+mod config;
+mod connection;
+mod context;
+mod database;
+mod debug;
+mod docs;
+mod error;
+mod expire;
+mod info;
+mod keys;
+mod object;
+mod scan;
+mod server;
+mod spec;
+mod string;
+mod table;
+
+pub use context::{Cx, EntryMut};
+pub use error::{CommandError, Result};
+pub use spec::{
+    Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
+    Scope,
+};
+pub use table::{CommandTable, Registered, key_positions};
+
+/// Every family's commands.
+const FAMILIES: &[&[Command]] = &[
+    config::COMMANDS,
+    catalog::COMMANDS,
+    client::COMMANDS,
+    connection::COMMANDS,
+    database::COMMANDS,
+    debug::COMMANDS,
+    expire::COMMANDS,
+    info::COMMANDS,
+    keys::COMMANDS,
+    object::COMMANDS,
+    scan::COMMANDS,
+    server::COMMANDS,
+    string::get::COMMANDS,
+    string::set::COMMANDS,
+    string::range::COMMANDS,
+    string::number::COMMANDS,
+    string::lcs::COMMANDS,
+];
