@@ -1,0 +1,16 @@
+//! Verbena: an in-memory data-structure server, compatible with Valkey, over TCP and RDMA.
+//!
+//! Data flows one way: transport bytes → [`resp`] → [`session`] → [`command`] → [`keyspace`] →
+//! [`value`] → reply bytes. Nothing deeper calls back up. `docs/ARCHITECTURE.md` is the map.
+
+pub mod command;
+pub mod config;
+pub mod glob;
+pub mod keyspace;
+pub mod log;
+pub mod random;
+pub mod resp;
+pub mod server;
+pub mod session;
+pub mod tools;
+pub mod value;

@@ -1,0 +1,307 @@
+//! The registry of connected clients: what one thread may know and change of another's.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+
+use bitflags::bitflags;
+use parking_lot::Mutex;
+use verbena_transport::{ConnectionInfo, TransportKind};
+
+use super::{Counter, Gauge};
+use crate::command::CommandTable;
+use crate::config::OutputLimit;
+use crate::log;
+use crate::session;
+
+bitflags! {
+    /// What CLIENT LIST tells of a client in letters or in one word.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Attributes: u32 {
+        /// It waits, for the end of a pause.
+        const BLOCKED = 1 << 0;
+        const CLOSE_AFTER_REPLY = 1 << 1;
+        const UNIX = 1 << 2;
+        const NO_EVICT = 1 << 3;
+        const NO_TOUCH = 1 << 4;
+        const RESP3 = 1 << 5;
+        /// It can be sent to another server (CLIENT CAPA REDIRECT).
+        const REDIRECT = 1 << 6;
+    }
+}
+
+impl Attributes {
+    /// The letters of CLIENT LIST's `flags`.
+    pub fn letters(self) -> String {
+        let letters: String = [
+            (Attributes::BLOCKED, 'b'),
+            (Attributes::CLOSE_AFTER_REPLY, 'c'),
+            (Attributes::UNIX, 'U'),
+            (Attributes::NO_EVICT, 'e'),
+            (Attributes::NO_TOUCH, 'T'),
+        ]
+        .into_iter()
+        .filter(|(attribute, _)| self.contains(*attribute))
+        .map(|(_, letter)| letter)
+        .collect();
+        if letters.is_empty() { "N".into() } else { letters }
+    }
+
+    /// The letters of CLIENT LIST's `capa`.
+    pub fn capabilities(self) -> &'static str {
+        if self.contains(Attributes::REDIRECT) { "r" } else { "" }
+    }
+}
+
+/// What a client calls itself. Empty where it has not said.
+#[derive(Clone, Default)]
+pub struct Labels {
+    pub name: String,
+    pub lib_name: String,
+    pub lib_version: String,
+}
+
+/// One client, as other threads see it.
+///
+/// The session publishes its state here once per turn; only its own thread writes the gauges and
+/// counters.
+pub struct ClientRecord {
+    /// Unique for the life of the process, ascending.
+    pub id: u64,
+    pub info: ConnectionInfo,
+    /// Milliseconds of Unix time.
+    pub created: i64,
+    /// Milliseconds of Unix time.
+    pub last_interaction: AtomicI64,
+    /// Bytes received.
+    pub net_input: Counter,
+    /// Bytes sent.
+    pub net_output: Gauge,
+    /// Commands executed.
+    pub commands: Gauge,
+    pub db: Gauge,
+    /// Bytes received and not yet executed, and the memory that is there for them.
+    pub query: Gauge,
+    pub query_memory: Gauge,
+    /// Bytes of replies not yet sent, the memory that is there for them, and the most that it was.
+    pub unsent: Gauge,
+    pub send_memory: Gauge,
+    pub send_memory_peak: Gauge,
+    /// Since when more is unsent than the soft limit allows, in milliseconds of Unix time; 0 if it is
+    /// not.
+    pub over_soft_limit: Gauge,
+    /// One more than the id of the command that ran last; 0 without one.
+    last_command: AtomicU32,
+    attributes: AtomicU32,
+    pub labels: Mutex<Labels>,
+    killed: AtomicBool,
+    /// Wakes the session's task, which stays the same for its whole life.
+    waker: OnceLock<Waker>,
+}
+
+impl ClientRecord {
+    fn new(id: u64, info: ConnectionInfo, now: i64) -> Self {
+        ClientRecord {
+            id,
+            created: now,
+            last_interaction: AtomicI64::new(now),
+            net_input: Counter::default(),
+            net_output: Gauge::default(),
+            commands: Gauge::default(),
+            db: Gauge::default(),
+            query: Gauge::default(),
+            query_memory: Gauge::default(),
+            unsent: Gauge::default(),
+            send_memory: Gauge::default(),
+            send_memory_peak: Gauge::default(),
+            over_soft_limit: Gauge::default(),
+            last_command: AtomicU32::new(0),
+            attributes: AtomicU32::new(0),
+            labels: Mutex::default(),
+            killed: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            info,
+        }
+    }
+
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Has the session's task look at its state again.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    #[inline]
+    pub fn set_waker(&self, cx: &Context<'_>) {
+        if self.waker.get().is_none() {
+            // Only the session's own task sets it, so it can't be set in between.
+            let _ = self.waker.set(cx.waker().clone());
+            if self.is_killed() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    #[inline]
+    pub fn set_attributes(&self, attributes: Attributes) {
+        self.attributes.store(attributes.bits(), Ordering::Relaxed);
+    }
+
+    pub fn attributes(&self) -> Attributes {
+        let unix = match self.info.kind {
+            TransportKind::Unix => Attributes::UNIX,
+            _ => Attributes::empty(),
+        };
+        Attributes::from_bits_truncate(self.attributes.load(Ordering::Relaxed)) | unix
+    }
+
+    /// `id` is that of the [`Registered`](crate::command::Registered) command.
+    #[inline]
+    pub fn set_last_command(&self, id: Option<usize>) {
+        self.last_command.store(id.map_or(0, |id| id as u32 + 1), Ordering::Relaxed);
+    }
+
+    /// Seconds since it connected.
+    pub fn age(&self, now: i64) -> i64 {
+        (now - self.created).max(0) / 1000
+    }
+
+    /// Seconds since it sent something.
+    pub fn idle(&self, now: i64) -> i64 {
+        (now - self.last_interaction.load(Ordering::Relaxed)).max(0) / 1000
+    }
+
+    /// Logs that the client ends because it left too much unread.
+    pub fn log_output_limit(&self, now: i64, commands: &CommandTable) {
+        log::warning(format_args!(
+            "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+            self.line(now, commands)
+        ));
+    }
+
+    /// Bytes of memory that the connection takes.
+    pub fn memory(&self) -> u64 {
+        let fixed = size_of::<ClientRecord>() + session::SIZE;
+        fixed as u64 + self.query_memory.get() + self.send_memory.get()
+    }
+
+    /// The client's line of CLIENT LIST, without the end of the line.
+    pub fn line(&self, now: i64, commands: &CommandTable) -> String {
+        let labels = self.labels.lock().clone();
+        let attributes = self.attributes();
+        let query = self.query.get();
+        let unsent = self.unsent.get();
+        let command = match self.last_command.load(Ordering::Relaxed) {
+            0 => "NULL",
+            id => commands.full_name(id as usize - 1),
+        };
+        // What this server does not have, or does not keep per client, is 0 for every client.
+        format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 \
+             ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} \
+             obl=0 oll={} omem={unsent} tot-mem={} events={} cmd={command} user=default redir=-1 \
+             resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+            self.id,
+            self.info.peer,
+            self.info.local,
+            self.info.fd.unwrap_or(-1),
+            labels.name,
+            self.age(now),
+            self.idle(now),
+            attributes.letters(),
+            attributes.capabilities(),
+            self.db.get(),
+            self.query_memory.get().saturating_sub(query),
+            self.send_memory.get(),
+            self.send_memory_peak.get(),
+            u8::from(unsent > 0),
+            self.memory(),
+            if unsent > 0 { "rw" } else { "r" },
+            if attributes.contains(Attributes::RESP3) { 3 } else { 2 },
+            labels.lib_name,
+            labels.lib_version,
+            self.net_input.get(),
+            self.net_output.get(),
+            self.commands.get(),
+        )
+    }
+}
+
+/// All connected clients.
+#[derive(Default)]
+pub struct Clients {
+    last_id: AtomicU64,
+    connected: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
+}
+
+impl Clients {
+    pub fn register(&self, info: ConnectionInfo, now: i64) -> Arc<ClientRecord> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let record = Arc::new(ClientRecord::new(id, info, now));
+        self.connected.lock().insert(id, record.clone());
+        record
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.connected.lock().remove(&id);
+    }
+
+    /// Ends a connection, from any thread. It is no longer among the connected ones.
+    pub fn kill(&self, record: &ClientRecord) {
+        self.remove(record.id);
+        record.killed.store(true, Ordering::Release);
+        record.wake();
+    }
+
+    /// The clients that are connected now, by ascending id.
+    pub fn all(&self) -> Vec<Arc<ClientRecord>> {
+        self.connected.lock().values().cloned().collect()
+    }
+
+    /// Ends the connections of all clients that have said nothing since `oldest`, in milliseconds of
+    /// Unix time.
+    pub fn kill_idle(&self, oldest: i64) {
+        let is_idle = |record: &&Arc<ClientRecord>| {
+            let blocked = record.attributes().contains(Attributes::BLOCKED);
+            !blocked && record.last_interaction.load(Ordering::Relaxed) < oldest
+        };
+        for record in self.all().iter().filter(is_idle) {
+            log::verbose("Closing idle client");
+            self.kill(record);
+        }
+    }
+
+    /// Ends the connections of all clients that have left more unread than the soft limit for longer
+    /// than it allows. Returns how many those were.
+    pub fn kill_slow_readers(
+        &self,
+        limit: OutputLimit,
+        now: i64,
+        commands: &CommandTable,
+    ) -> usize {
+        let oldest = now.saturating_sub(limit.soft_seconds.saturating_mul(1000) as i64) as u64;
+        let is_slow =
+            |record: &&Arc<ClientRecord>| (1..oldest).contains(&record.over_soft_limit.get());
+        let mut killed = 0;
+        for record in self.all().iter().filter(is_slow) {
+            record.log_output_limit(now, commands);
+            self.kill(record);
+            killed += 1;
+        }
+        killed
+    }
+
+    pub fn len(&self) -> usize {
+        self.connected.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,253 @@
+//! The control thread: it accepts connections and deals them to the workers, closes idle clients,
+//! takes signals, and ends the server.
+//!
+//! It never enters the keyspace: a worker that has passed its gate may wait for it.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use verbena_transport::Incoming;
+
+use super::listening::Listeners;
+use super::worker::Handoff;
+use super::{Server, unix_milliseconds};
+use crate::config::{Settings, system_text};
+use crate::log;
+
+/// How often clients are looked for that are idle, or do not read, for too long.
+const IDLE_SWEEP: Duration = Duration::from_secs(1);
+
+/// How often the rates that INFO shows are sampled.
+const SAMPLING: Duration = Duration::from_millis(100);
+
+/// How often the memory is measured, for its peak.
+const MEASURING: Duration = Duration::from_secs(1);
+
+/// How long nothing is accepted after an error, which is mostly a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accept errors are logged at most this often.
+const ERROR_LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// What other threads ask of the control thread.
+pub enum ControlRequest {
+    /// Listen where `new` says instead of where `old` does; the answer is the reason why not.
+    Listen {
+        old: Arc<Settings>,
+        new: Arc<Settings>,
+        answer: std::sync::mpsc::SyncSender<Result<(), String>>,
+    },
+    /// These settings are in force now.
+    Adjust(Arc<Settings>),
+    /// End the server; the text says who asked.
+    Shutdown(String),
+}
+
+/// Serves until the server is to end.
+pub(super) async fn run(
+    server: &'static Server,
+    mut listeners: Listeners,
+    mut requests: mpsc::UnboundedReceiver<ControlRequest>,
+    workers: &[mpsc::UnboundedSender<Handoff>],
+    mut signals: Signals,
+) -> io::Result<()> {
+    let mut sampling = tokio::time::interval(SAMPLING);
+    sampling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut sweeping = tokio::time::interval(IDLE_SWEEP);
+    sweeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut measuring = tokio::time::interval(MEASURING);
+    measuring.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut paused = None;
+    let mut last_logged: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            accepted = poll_fn(|cx| listeners.poll_accept(cx)), if paused.is_none() => match accepted {
+                Ok(incoming) => deal(server, &server.config.load(), workers, incoming),
+                Err(error) => {
+                    if last_logged.is_none_or(|at| at.elapsed() >= ERROR_LOG_PAUSE) {
+                        let reason = system_text(&error);
+                        log::warning(format_args!("Accepting client connection: accept: {reason}"));
+                        last_logged = Some(Instant::now());
+                    }
+                    paused = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+                }
+            },
+            () = async { paused.as_mut().expect("it is paused").await }, if paused.is_some() => {
+                paused = None;
+            }
+            request = requests.recv() => match request {
+                Some(ControlRequest::Listen { old, new, answer }) => {
+                    // The asking thread waits for it.
+                    let _ = answer.send(listeners.change(&old, &new));
+                }
+                Some(ControlRequest::Adjust(new)) => listeners.adjust(&new),
+                Some(ControlRequest::Shutdown(by)) => {
+                    log::notice(format_args!("User requested shutdown... ({by})"));
+                    return Ok(());
+                }
+                // The server owns a sender, and lives as long as the process.
+                None => return Ok(()),
+            },
+            name = signals.recv() => {
+                log::notice(format_args!("Received {name} scheduling shutdown..."));
+                log::notice("User requested shutdown...");
+                return Ok(());
+            }
+            _ = sampling.tick() => server.sample(),
+            _ = measuring.tick() => {
+                server.memory.measure();
+            }
+            _ = sweeping.tick() => sweep(server, &server.config.load()),
+        }
+    }
+}
+
+/// Ends the connections that nobody will end: of clients that are silent, or do not read, for too long.
+fn sweep(server: &Server, settings: &Settings) {
+    let now = unix_milliseconds();
+    if settings.timeout > 0 {
+        server.clients.kill_idle(now - settings.timeout as i64 * 1000);
+    }
+    let limit = settings.client_output_buffer_limit.normal;
+    if limit.soft > 0 {
+        let killed = server.clients.kill_slow_readers(limit, now, server.commands);
+        server.output_limit_disconnections.fetch_add(killed as u64, Ordering::Relaxed);
+    }
+}
+
+/// Hands a connection to the worker that has the fewest.
+fn deal(
+    server: &'static Server,
+    settings: &Settings,
+    workers: &[mpsc::UnboundedSender<Handoff>],
+    incoming: Box<dyn Incoming>,
+) {
+    let mut connected = 0;
+    let mut chosen = (usize::MAX, 0);
+    for (index, load) in server.loads.iter().enumerate() {
+        let load = load.load(Ordering::Relaxed);
+        connected += load;
+        chosen = chosen.min((load, index));
+    }
+    let refusal = refusal(settings, connected, &*incoming);
+    if refusal.is_some() {
+        server.rejected_connections.fetch_add(1, Ordering::Relaxed);
+    } else {
+        server.accepted_connections.fetch_add(1, Ordering::Relaxed);
+    }
+    let worker = chosen.1;
+    // A worker ends only with the process.
+    let _ = workers[worker].send(Handoff::new(server, worker, incoming, refusal));
+}
+
+/// Why a connection is not served.
+fn refusal(settings: &Settings, connected: usize, incoming: &dyn Incoming) -> Option<&'static str> {
+    if connected >= settings.maxclients {
+        return Some("-ERR max number of clients reached\r\n");
+    }
+    let open = !settings.protected_mode || !settings.requirepass.is_empty();
+    (!open && !incoming.info().peer.is_local()).then_some(PROTECTED)
+}
+
+const PROTECTED: &str = "-DENIED Running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the \
+    loopback interface. If you want to connect from external computers, you may adopt one of the \
+    following solutions: 1) Just disable protected mode sending the command 'CONFIG SET \
+    protected-mode no' from the loopback interface by connecting from the same host the server is \
+    running, however MAKE SURE it's not publicly accessible from internet if you do so. Use CONFIG \
+    REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode \
+    by editing the configuration file, and setting the protected mode option to 'no', and then \
+    restarting the server. 3) If you started the server manually just for testing, restart it with \
+    the '--protected-mode no' option. 4) Set up an authentication password for the default user. \
+    NOTE: You only need to do one of the above things in order for the server to start accepting \
+    connections from the outside.\r\n";
+
+/// The signals that end the server, and the one that must not.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to end; its name.
+    async fn recv(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // The terminal is gone: a server stays.
+                _ = self.hangup.recv() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
+
+    use super::*;
+
+    struct From(ConnectionInfo);
+
+    impl Incoming for From {
+        fn info(&self) -> &ConnectionInfo {
+            &self.0
+        }
+
+        fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>> {
+            unreachable!("it is only asked where it comes from")
+        }
+    }
+
+    fn refused(settings: &Settings, connected: usize, peer: &str) -> Option<&'static str> {
+        let peer = match peer.parse() {
+            Ok(address) => Endpoint::Ip(address),
+            Err(_) => Endpoint::Path(peer.into()),
+        };
+        let info = ConnectionInfo { kind: TransportKind::Tcp, local: peer.clone(), peer, fd: None };
+        refusal(settings, connected, &From(info))
+    }
+
+    #[test]
+    fn protected_mode_lets_in_this_host_alone_until_there_is_a_password() {
+        let mut settings = Settings::default();
+        for local in ["127.0.0.1:5", "[::1]:5", "[::ffff:127.0.0.1]:5", "/tmp/socket"] {
+            assert_eq!(refused(&settings, 0, local), None, "{local}");
+        }
+        for other in ["192.0.2.1:5", "[2001:db8::1]:5"] {
+            settings.requirepass.clear();
+            settings.protected_mode = true;
+            let text = refused(&settings, 0, other).unwrap();
+            assert!(text.starts_with("-DENIED Running in protected mode because"), "{other}");
+            assert!(text.ends_with("from the outside.\r\n") && !text.contains("  "), "{text}");
+            settings.requirepass = b"secret".to_vec();
+            assert_eq!(refused(&settings, 0, other), None, "{other}");
+            settings.requirepass.clear();
+            settings.protected_mode = false;
+            assert_eq!(refused(&settings, 0, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn maxclients_are_served_and_no_more() {
+        let settings = Settings { maxclients: 2, ..Settings::default() };
+        assert_eq!(refused(&settings, 1, "127.0.0.1:5"), None);
+        let text = refused(&settings, 2, "127.0.0.1:5");
+        assert_eq!(text, Some("-ERR max number of clients reached\r\n"));
+    }
+}

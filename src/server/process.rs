@@ -1,0 +1,213 @@
+//! The server as a process of its system: limits, the terminal, the supervisor, the pid file.
+
+use std::hash::BuildHasher;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Group, chown, setsid};
+
+use crate::config::{Settings, Startup, Supervised, system_text};
+use crate::log;
+
+/// Set in the environment of the process that a daemon becomes.
+const DAEMON: &str = "VERBENA_DAEMON";
+
+/// The pid file of a daemon that names none.
+const DAEMON_PIDFILE: &str = "/var/run/verbena.pid";
+
+/// File descriptors that are not clients'.
+fn reserved_descriptors(settings: &Settings) -> u64 {
+    // Each worker has an event loop; Valkey's 32 are enough for a few.
+    (16 + 4 * settings.io_threads as u64).max(32)
+}
+
+/// Makes `dir` the working directory and opens the log. The error is for the user.
+pub fn prepare(settings: &mut Settings) -> Result<(), String> {
+    let failed = |what: &str, error: io::Error| {
+        let reason = system_text(&error);
+        format!(
+            "\n*** FATAL CONFIG FILE ERROR (Version {}) ***\n{what}: {reason}",
+            env!("CARGO_PKG_VERSION")
+        )
+    };
+    if !settings.dir.is_empty() {
+        std::env::set_current_dir(&settings.dir).map_err(|error| failed("Can't chdir", error))?;
+    }
+    let dir = std::env::current_dir().map_err(|error| failed("Can't find the directory", error))?;
+    settings.dir = dir.display().to_string();
+    log::configure(settings).map_err(|error| failed("Can't open the log file", error))
+}
+
+/// If the settings ask for it, starts the server again apart from the terminal and returns true: this
+/// process is then done.
+///
+/// A process with threads can't be forked safely, and this needs no fork: the new one reads the same
+/// arguments.
+pub fn daemonize(startup: &Startup) -> io::Result<bool> {
+    if !startup.settings.daemonize || startup.settings.supervised != Supervised::No {
+        return Ok(false);
+    }
+    if std::env::var_os(DAEMON).is_some() {
+        // Fails only for the leader of a group, which has no terminal to leave.
+        let _ = setsid();
+        return Ok(false);
+    }
+    let mut daemon = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env(DAEMON, "1")
+        .current_dir(&startup.started_in)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(mut input) = daemon.stdin.take() {
+        input.write_all(&startup.input)?;
+    }
+    Ok(true)
+}
+
+/// Forty random hexadecimal digits.
+pub fn random_id() -> String {
+    let mut bytes = [0; 20];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        // Then it is as random as what the maps of the standard library are seeded with.
+        for chunk in bytes.chunks_mut(8) {
+            let hash = std::hash::RandomState::new().hash_one(std::process::id()).to_ne_bytes();
+            chunk.copy_from_slice(&hash[..chunk.len()]);
+        }
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The pid file, removed when the server ends.
+pub struct PidFile(String);
+
+impl PidFile {
+    /// Writes it, if there is to be one. A failure is logged and nothing worse.
+    pub fn write(settings: &Settings) -> Option<PidFile> {
+        let path = match settings.pidfile.as_str() {
+            "" if settings.daemonize => DAEMON_PIDFILE,
+            "" => return None,
+            path => path,
+        };
+        match std::fs::write(path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(PidFile(path.to_owned())),
+            Err(error) => {
+                let reason = system_text(&error);
+                log::warning(format_args!("Failed to write PID file {path}: {reason}"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        log::notice("Removing the pid file.");
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Gives a Unix socket to a group, if one is named.
+pub fn give_to_group(path: &Path, group: &str) -> io::Result<()> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    let unknown =
+        || io::Error::new(io::ErrorKind::NotFound, format!("there is no group named {group}"));
+    let group = Group::from_name(group)?.ok_or_else(unknown)?;
+    Ok(chown(path, None, Some(group.gid))?)
+}
+
+/// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the
+/// limit allows.
+pub fn reserve_descriptors(settings: &mut Settings) -> Result<(), String> {
+    let reserved = reserved_descriptors(settings);
+    let needed = settings.maxclients as u64 + reserved;
+    let Err((limit, error)) = raise_limit(needed) else { return Ok(()) };
+    if limit <= reserved {
+        return Err(format!(
+            "Your current 'ulimit -n' of {limit} is not enough for the server to start. Please \
+             increase your open file limit to at least {needed}. Exiting."
+        ));
+    }
+    let asked = settings.maxclients;
+    settings.maxclients = (limit - reserved) as usize;
+    log::warning(format_args!(
+        "You requested maxclients of {asked} requiring at least {needed} max file descriptors."
+    ));
+    log::warning(format_args!(
+        "Server can't set maximum open files to {needed} because of OS error: {error}."
+    ));
+    log::warning(format_args!(
+        "Current maximum open files is {limit}. maxclients has been reduced to {} to compensate \
+         for low ulimit. If you need higher maxclients increase 'ulimit -n'.",
+        settings.maxclients
+    ));
+    Ok(())
+}
+
+/// As [`reserve_descriptors`], while the server runs: says what is possible instead.
+pub fn reserve_more_descriptors(settings: &Settings) -> Result<(), String> {
+    let reserved = reserved_descriptors(settings);
+    raise_limit(settings.maxclients as u64 + reserved).map_err(|(limit, _)| {
+        format!(
+            "The operating system is not able to handle the specified number of clients, try with \
+             {}",
+            limit.saturating_sub(reserved)
+        )
+    })
+}
+
+/// Raises the limit of open files to at least `needed`; fails with the limit that there is and why.
+fn raise_limit(needed: u64) -> Result<(), (u64, String)> {
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| (0, error.desc().to_owned()))?;
+    if soft >= needed {
+        return Ok(());
+    }
+    let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)) else {
+        return Ok(());
+    };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => Err((hard, error.desc().to_owned())),
+        Err(_) => Err((soft, error.desc().to_owned())),
+    }
+}
+
+/// Tells the supervisor that the server is ready, or whatever `state` says (see sd_notify(3)).
+pub fn notify_supervisor(settings: &Settings, state: &str) {
+    if !matches!(settings.supervised, Supervised::Systemd | Supervised::Auto) {
+        return;
+    }
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        if settings.supervised == Supervised::Systemd {
+            log::warning(
+                "systemd supervision requested or auto-detected, but NOTIFY_SOCKET not found!",
+            );
+        }
+        return;
+    };
+    let send = || -> io::Result<()> {
+        let socket = UnixDatagram::unbound()?;
+        match path.as_encoded_bytes().strip_prefix(b"@") {
+            Some(name) => {
+                use std::os::linux::net::SocketAddrExt;
+                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+                socket.connect_addr(&address)?;
+            }
+            None => socket.connect(&path)?,
+        }
+        socket.send(state.as_bytes())?;
+        socket.shutdown(Shutdown::Both)
+    };
+    if let Err(error) = send() {
+        let reason = system_text(&error);
+        log::warning(format_args!("Can't send notification to systemd: {reason}"));
+    }
+}

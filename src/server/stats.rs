@@ -1,0 +1,204 @@
+//! Statistics: each worker counts for itself, readers add up.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::Server;
+use crate::command::CommandError;
+
+/// A counter that one thread adds to and any thread reads.
+#[derive(Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Only the owning thread may call this: it is no atomic addition, which would cost more than
+    /// the command that it counts.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// May lose an addition that happens at the same time.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Samples of counters at regular times: what is happening now, per second.
+#[derive(Default)]
+pub struct Rates {
+    samples: VecDeque<(Instant, Sample)>,
+}
+
+/// Samples that a rate is an average of.
+const SAMPLES: usize = 16;
+
+/// What rates are made of.
+#[derive(Clone, Copy, Default)]
+pub struct Sample {
+    pub commands: u64,
+    pub net_input: u64,
+    pub net_output: u64,
+}
+
+impl Rates {
+    pub(super) fn add(&mut self, sample: Sample) {
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((Instant::now(), sample));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.samples.clear();
+    }
+
+    /// What was added per second, of what `counter` finds in a sample.
+    pub fn per_second(&self, counter: fn(&Sample) -> u64) -> f64 {
+        let (Some((from, first)), Some((to, last))) = (self.samples.front(), self.samples.back())
+        else {
+            return 0.0;
+        };
+        let seconds = to.duration_since(*from).as_secs_f64();
+        if seconds == 0.0 {
+            return 0.0;
+        }
+        counter(last).saturating_sub(counter(first)) as f64 / seconds
+    }
+}
+
+impl Server {
+    /// Commands that were executed since the statistics were reset.
+    pub fn commands_processed(&self) -> u64 {
+        self.total(|stats| stats.commands.iter().map(|command| command.calls.get()).sum())
+    }
+
+    /// The sum of all workers' part.
+    pub fn total(&self, part: impl Fn(&WorkerStats) -> u64) -> u64 {
+        self.stats.iter().map(|stats| part(stats)).sum()
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for stats in &self.stats {
+            for (code, count) in stats.errors.lock().iter() {
+                *all.entry(code.clone()).or_default() += count;
+            }
+        }
+        all
+    }
+
+    pub(super) fn sample(&self) {
+        let sample = Sample {
+            commands: self.commands_processed(),
+            net_input: self.total(|stats| stats.net_input.get()),
+            net_output: self.total(|stats| stats.net_output.get()),
+        };
+        self.rates.lock().add(sample);
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&self) {
+        self.stats.iter().for_each(|stats| stats.reset());
+        self.accepted_connections.store(0, Ordering::Relaxed);
+        self.rejected_connections.store(0, Ordering::Relaxed);
+        self.query_limit_disconnections.store(0, Ordering::Relaxed);
+        self.output_limit_disconnections.store(0, Ordering::Relaxed);
+        self.rates.lock().clear();
+    }
+}
+
+/// A number that one thread sets and any thread reads.
+#[derive(Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Only the owning thread may call this.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What INFO commandstats shows of one command.
+#[derive(Default)]
+pub struct CommandStats {
+    pub calls: Counter,
+    /// Time-stamp ticks spent in the command.
+    pub ticks: Counter,
+    /// Calls refused before they ran.
+    pub rejected: Counter,
+    /// Calls that answered with an error.
+    pub failed: Counter,
+}
+
+/// One worker's counters.
+pub struct WorkerStats {
+    pub commands: Box<[CommandStats]>,
+    /// Bytes received from clients.
+    pub net_input: Counter,
+    /// Bytes sent to clients.
+    pub net_output: Counter,
+    /// Times that something was received.
+    pub reads: Counter,
+    /// Batches of replies.
+    pub writes: Counter,
+    pub keyspace_hits: Counter,
+    pub keyspace_misses: Counter,
+    pub expired_keys: Counter,
+    /// Expiry cycles that ended because their time was up.
+    pub expire_cycles_cut: Counter,
+    pub changes: Counter,
+    /// Errors by code. Errors are rare, and INFO reads this from another thread.
+    errors: Mutex<HashMap<String, u64>>,
+}
+
+impl WorkerStats {
+    pub fn new(commands: usize) -> Self {
+        WorkerStats {
+            commands: (0..commands).map(|_| CommandStats::default()).collect(),
+            net_input: Counter::default(),
+            net_output: Counter::default(),
+            reads: Counter::default(),
+            writes: Counter::default(),
+            keyspace_hits: Counter::default(),
+            keyspace_misses: Counter::default(),
+            expired_keys: Counter::default(),
+            expire_cycles_cut: Counter::default(),
+            changes: Counter::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Counts from nothing again.
+    pub fn reset(&self) {
+        for command in &self.commands {
+            let CommandStats { calls, ticks, rejected, failed } = command;
+            [calls, ticks, rejected, failed].into_iter().for_each(Counter::reset);
+        }
+        let Self { net_input, net_output, reads, writes, keyspace_hits, keyspace_misses, .. } =
+            self;
+        let Self { expired_keys, expire_cycles_cut, .. } = self;
+        let counters = [net_input, net_output, reads, writes, keyspace_hits, keyspace_misses];
+        counters.into_iter().chain([expired_keys, expire_cycles_cut]).for_each(Counter::reset);
+        self.errors.lock().clear();
+    }
+
+    #[cold]
+    pub fn error(&self, error: &CommandError) {
+        *self.errors.lock().entry(error.code().into_owned()).or_default() += 1;
+    }
+}

@@ -1,0 +1,177 @@
+//! A worker: one thread, one runtime, its connections.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use bytes::Bytes;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+use verbena_transport::Incoming;
+
+use super::{Server, WorkerStats, expiry, unix_milliseconds};
+use crate::config::Settings;
+use crate::log;
+use crate::session;
+
+/// How long a refused peer may take to read why.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the sessions of one thread share.
+pub struct Worker {
+    pub server: &'static Server,
+    pub index: usize,
+    settings: RefCell<CurrentSettings>,
+    now: Cell<i64>,
+    clock: quanta::Clock,
+}
+
+struct CurrentSettings {
+    cache: Cache<&'static ArcSwap<Settings>, Arc<Settings>>,
+    shared: Arc<Settings>,
+    /// A copy of `shared`.
+    own: Rc<Settings>,
+}
+
+/// A connection on its way to a worker.
+pub(super) struct Handoff {
+    incoming: Box<dyn Incoming>,
+    /// What to say instead of serving it.
+    refusal: Option<&'static str>,
+    seat: Seat,
+}
+
+impl Handoff {
+    pub(super) fn new(
+        server: &'static Server,
+        worker: usize,
+        incoming: Box<dyn Incoming>,
+        refusal: Option<&'static str>,
+    ) -> Self {
+        let load = &*server.loads[worker];
+        load.fetch_add(1, Ordering::Relaxed);
+        Handoff { incoming, refusal, seat: Seat(load) }
+    }
+}
+
+/// A connection's part of its worker's load, as long as it exists.
+struct Seat(&'static AtomicUsize);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client's place in the list of clients, as long as its session exists, however that ends.
+struct Listed {
+    server: &'static Server,
+    id: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.server.clients.remove(self.id);
+    }
+}
+
+/// Starts worker `index`; connections are handed to it through the result.
+pub(super) fn start(
+    server: &'static Server,
+    index: usize,
+) -> io::Result<mpsc::UnboundedSender<Handoff>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .expect("the system has room for one more event loop");
+        runtime.block_on(serve(Rc::new(Worker::new(server, index)), receiver));
+    })?;
+    Ok(sender)
+}
+
+async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff>) {
+    tokio::task::spawn_local(expiry::run(worker.clone()));
+    while let Some(Handoff { incoming, refusal, seat }) = handoffs.recv().await {
+        let info = incoming.info().clone();
+        let mut connection = match incoming.attach() {
+            Ok(connection) => connection,
+            Err(error) => {
+                log::warning(format_args!("Error accepting a client connection: {error}"));
+                continue;
+            }
+        };
+        if let Some(text) = refusal {
+            tokio::task::spawn_local(async move {
+                connection.queue(Bytes::from_static(text.as_bytes()));
+                let sent = std::future::poll_fn(|cx| connection.poll_flush(cx));
+                // A peer that does not read it gets no more.
+                let _ = tokio::time::timeout(REFUSAL_PATIENCE, sent).await;
+                drop(seat);
+            });
+            continue;
+        }
+        let record = worker.server.clients.register(info, worker.refresh_clock());
+        let listed = Listed { server: worker.server, id: record.id };
+        let worker = worker.clone();
+        tokio::task::spawn_local(async move {
+            session::serve(worker, connection, record).await;
+            drop((listed, seat));
+        });
+    }
+}
+
+impl Worker {
+    /// The state of worker `index`, on the thread that calls this.
+    pub fn new(server: &'static Server, index: usize) -> Self {
+        let shared = server.config.load();
+        Worker {
+            settings: RefCell::new(CurrentSettings {
+                cache: Cache::new(server.config.shared()),
+                own: Rc::new(Settings::clone(&shared)),
+                shared,
+            }),
+            server,
+            index,
+            now: Cell::new(0),
+            clock: quanta::Clock::new(),
+        }
+    }
+
+    /// The settings in force: a copy of this thread's own, so that threads do not contend for a count
+    /// of references on every turn.
+    #[inline]
+    pub fn settings(&self) -> Rc<Settings> {
+        let mut settings = self.settings.borrow_mut();
+        let CurrentSettings { cache, shared, own } = &mut *settings;
+        let loaded = cache.load();
+        if !Arc::ptr_eq(loaded, shared) {
+            *shared = loaded.clone();
+            *own = Rc::new(Settings::clone(loaded));
+        }
+        own.clone()
+    }
+
+    #[inline]
+    pub fn stats(&self) -> &WorkerStats {
+        &self.server.stats[self.index]
+    }
+
+    /// Reads the clock: milliseconds of Unix time.
+    #[inline]
+    pub fn refresh_clock(&self) -> i64 {
+        self.now.set(unix_milliseconds());
+        self.now.get()
+    }
+
+    /// Ticks of the processor's time-stamp counter.
+    #[inline]
+    pub fn ticks(&self) -> u64 {
+        self.clock.raw()
+    }
+}

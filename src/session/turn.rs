@@ -1,0 +1,281 @@
+//! Executing the requests that have arrived.
+
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+use super::{Client, Ending, ReplyMode};
+use crate::command::{CommandError, Cx, Flags, Registered, Scope, key_positions};
+use crate::config::Settings;
+use crate::keyspace::{Entered, Exclusive, Key, Locked};
+use crate::log;
+use crate::resp::{Args, Limits, Reply, Request};
+use crate::server::{Paused, Worker};
+
+/// A request that was parsed and not yet executed.
+pub(super) struct Pending {
+    pub(super) request: Request,
+    /// None if there is no such command, or not with so many arguments.
+    pub(super) found: Option<&'static Registered>,
+    /// Hash and slot of the key, for commands whose only key is the first argument.
+    pub(super) key: (u64, u16),
+}
+
+/// Why a turn ends before all requests are executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The connection ends.
+    Ended,
+    /// The next request has to wait for the end of a pause.
+    Paused,
+    /// There is so much to send that it should be sent before more is added.
+    Replies,
+}
+
+/// Bytes of replies beyond the send buffer that end a turn.
+const MAX_OVERFLOW: usize = 256 * 1024;
+
+/// One turn of a session: its thread has passed its gate, so that no other thread has the keyspace to
+/// itself until the turn ends.
+pub(super) struct Turn<'w> {
+    worker: &'w Worker,
+    settings: Rc<Settings>,
+    /// Milliseconds of Unix time.
+    now: i64,
+    entered: Entered<'w>,
+    paused: Option<Paused>,
+}
+
+impl<'w> Turn<'w> {
+    #[inline]
+    pub(super) fn begin(worker: &'w Worker, client: &mut Client, now: i64) -> Self {
+        let entered = worker.server.keyspace.enter(worker.index);
+        let paused = worker.server.pause.current(now);
+        if client.record.is_killed() {
+            client.ending = Ending::Now;
+        }
+        Turn { worker, settings: worker.settings(), now, entered, paused }
+    }
+
+    /// Whether the turn must end before this request.
+    #[inline]
+    pub(super) fn stop(&self, client: &Client, pending: &Pending, out: &Reply<'_>) -> Option<Stop> {
+        if client.ending != Ending::Open {
+            Some(Stop::Ended)
+        } else if self.paused.is_some_and(|paused| self.waits(client, pending, paused)) {
+            Some(Stop::Paused)
+        } else if out.overflow() > MAX_OVERFLOW {
+            Some(Stop::Replies)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a request waits for the end of a pause. What would be refused anyway does not.
+    #[cold]
+    fn waits(&self, client: &Client, pending: &Pending, paused: Paused) -> bool {
+        pending.found.is_some_and(|found| {
+            let writes = Flags::WRITE | Flags::MAY_REPLICATE;
+            client.may_run(found, &self.settings).is_ok()
+                && (paused == Paused::All || found.command.flags.intersects(writes))
+        })
+    }
+
+    /// The settings in force.
+    #[inline]
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What the client's next request may ask for.
+    #[inline]
+    pub(super) fn limits(&self, client: &Client) -> Limits {
+        if client.must_authenticate(&self.settings) {
+            Limits::UNAUTHENTICATED
+        } else {
+            Limits::authenticated(self.settings.proto_max_bulk_len)
+        }
+    }
+
+    /// Executes one request and appends its reply, if the client wants one.
+    #[inline]
+    pub(super) fn execute(
+        &mut self,
+        client: &mut Client,
+        pending: &Pending,
+        args: Args<'_>,
+        out: &mut Reply<'_>,
+    ) {
+        if client.reply_mode == ReplyMode::On {
+            self.run(client, pending, args, out);
+        } else {
+            self.run_unheard(client, pending, args, out);
+        }
+        out.protocol = client.protocol;
+    }
+
+    #[cold]
+    fn run_unheard(
+        &mut self,
+        client: &mut Client,
+        pending: &Pending,
+        args: Args<'_>,
+        out: &mut Reply<'_>,
+    ) {
+        if client.reply_mode == ReplyMode::SkipNext {
+            client.reply_mode = ReplyMode::Skip;
+        }
+        let before = out.mark();
+        self.run(client, pending, args, out);
+        match client.reply_mode {
+            ReplyMode::On => return,
+            ReplyMode::Skip => client.reply_mode = ReplyMode::On,
+            ReplyMode::SkipNext | ReplyMode::Off => {}
+        }
+        out.truncate(before);
+    }
+
+    #[inline]
+    fn run(&mut self, client: &mut Client, pending: &Pending, args: Args<'_>, out: &mut Reply<'_>) {
+        let Some(found) = pending.found else { return self.refuse_unknown(client, args, out) };
+        client.last_command = Some(found);
+        if let Err(error) = client.may_run(found, &self.settings) {
+            return self.refuse(found, &error, out);
+        }
+        let started = self.worker.ticks();
+        let result = self.call(client, found, pending.key, args, out);
+        let stats = &self.worker.stats().commands[found.id];
+        stats.calls.add(1);
+        stats.ticks.add(self.worker.ticks() - started);
+        client.commands += 1;
+        if let Err(error) = result {
+            stats.failed.add(1);
+            self.fail(&error, out);
+        }
+        if found.command.flags.contains(Flags::ADMIN) || found.command.scope == Scope::Exclusive {
+            self.refresh(client);
+        }
+    }
+
+    /// Takes notice of what the command, or another thread while it ran, may have changed: the next
+    /// request already feels it.
+    #[cold]
+    fn refresh(&mut self, client: &mut Client) {
+        self.settings = self.worker.settings();
+        self.paused = self.worker.server.pause.current(self.now);
+        if client.record.is_killed() {
+            client.ending = Ending::Now;
+        }
+    }
+
+    /// Runs the command with its keys' shards locked, or with the keyspace to itself.
+    #[inline]
+    fn call(
+        &mut self,
+        client: &mut Client,
+        found: &Registered,
+        key: (u64, u16),
+        args: Args<'_>,
+        out: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        let worker = self.worker;
+        let keyspace = &worker.server.keyspace;
+        let mut keys = SmallVec::<[Key<'_>; 2]>::new();
+        if found.first_key_only {
+            keys.push(Key { bytes: args.at(1), hash: key.0, slot: key.1 });
+        } else if !found.command.keys.is_empty() {
+            // If the keys can't be told, the command answers what is wrong with its arguments.
+            let _ = key_positions(found.command.keys, args, |index, _| {
+                keys.push(Key::new(args.at(index)));
+            });
+        }
+        let call =
+            Call { worker, settings: &self.settings, now: self.now, client, found, keys: &keys };
+        match found.command.scope {
+            Scope::Keys | Scope::Shards => call.run(keyspace.lock_keys(&keys), None, args, out),
+            Scope::Exclusive => self.entered.exclusively(|exclusive| {
+                call.run(keyspace.lock_on_demand(exclusive), Some(exclusive), args, out)
+            }),
+        }
+    }
+
+    /// Answers a request whose command does not exist, or not with so many arguments.
+    #[cold]
+    fn refuse_unknown(&self, client: &mut Client, args: Args<'_>, out: &mut Reply<'_>) {
+        if args.is_empty() {
+            return;
+        }
+        let found = self.worker.server.commands.resolve(args);
+        client.last_command = found.as_ref().ok().copied();
+        match found {
+            Err(_) if is_http(&args[0]) => {
+                log::warning(format_args!(
+                    "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or \
+                     Host: commands to Verbena. This is likely due to an attacker attempting to use \
+                     Cross Protocol Scripting to compromise your Verbena instance. Connection from \
+                     {} aborted.",
+                    client.record.info.peer
+                ));
+                client.ending = Ending::Now;
+            }
+            Err(_) if client.must_authenticate(&self.settings) => {
+                self.fail(&CommandError::NO_AUTH, out);
+            }
+            Err(error) => self.fail(&error, out),
+            Ok(found) => {
+                let error = client.may_run(found, &self.settings).err();
+                let error = error.unwrap_or_else(|| CommandError::arity(&found.full_name));
+                self.refuse(found, &error, out);
+            }
+        }
+    }
+
+    /// Answers a request that is not executed.
+    #[cold]
+    fn refuse(&self, found: &Registered, error: &CommandError, out: &mut Reply<'_>) {
+        self.worker.stats().commands[found.id].rejected.add(1);
+        self.fail(error, out);
+    }
+
+    #[cold]
+    fn fail(&self, error: &CommandError, out: &mut Reply<'_>) {
+        out.error(error.text());
+        self.worker.stats().error(error);
+    }
+}
+
+/// The words that a browser begins its lines with. It can be made to send commands in a request's
+/// body to a server of its network (cross-protocol scripting).
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// One execution of a command, but for what it has locked.
+struct Call<'a> {
+    worker: &'a Worker,
+    settings: &'a Settings,
+    now: i64,
+    client: &'a mut Client,
+    found: &'a Registered,
+    keys: &'a [Key<'a>],
+}
+
+impl<'a> Call<'a> {
+    #[inline]
+    fn run(
+        self,
+        locked: Locked<'a>,
+        exclusive: Option<&'a Exclusive<'a>>,
+        args: Args<'_>,
+        out: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        let Call { worker, settings, now, client, found, keys } = self;
+        let stats = worker.stats();
+        let server = worker.server;
+        let effects = Default::default();
+        let mut cx = Cx { server, settings, stats, client, keys, locked, now, exclusive, effects };
+        let result = (found.command.run)(&mut cx, args, out);
+        stats.changes.add(cx.effects.changes);
+        result
+    }
+}
