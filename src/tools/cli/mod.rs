@@ -1,0 +1,170 @@
+//! `verbena-cli`: commands from the command line, from a terminal and from the standard input.
+//!
+//! [`options`] says what to do; [`session`] has the connection; [`format`] writes replies. Line by
+//! line there is [`shell`], with its [`editor`] and the [`catalog`] of what the server can do. The
+//! modes have files of their own: [`pipe`], [`scan`], [`stat`], [`latency`].
+
+mod catalog;
+mod editor;
+mod format;
+mod latency;
+pub mod options;
+mod pipe;
+mod scan;
+mod session;
+mod shell;
+mod stat;
+mod words;
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, LocalOptions};
+
+use options::Options;
+use session::{Outcome, Session};
+
+use super::client::Reason;
+
+/// Does what the options say. The status is that of redis-cli: 1 if there is no connection, or, with
+/// `-e`, if the command has failed.
+pub fn run(mut options: Options) -> ExitCode {
+    let result = prepare(&mut options).and_then(|()| {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(run_mode(&options))
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            match error.kind() {
+                // It has been said why; or there is nobody to say it to.
+                io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe => {}
+                io::ErrorKind::InvalidInput => eprintln!("{error}"),
+                _ => eprintln!("Error: {}", Reason(&error)),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Settles who we are and where to go.
+fn prepare(options: &mut Options) -> io::Result<()> {
+    let on_command_line = options.server.password.is_some()
+        || options.server.uri.as_ref().is_some_and(|uri| uri.password.is_some());
+    if let Some(db) = options.server.apply_uri() {
+        options.db = db;
+    }
+    if options.askpass {
+        options.server.password = Some(editor::ask_password().map_err(io::Error::other)?);
+    } else if on_command_line && !options.no_auth_warning {
+        eprintln!(
+            "Warning: Using a password with '-a' or '-u' option on the command line interface may \
+             not be safe."
+        );
+    } else if options.server.password.is_none() {
+        let from = |name| std::env::var(name).ok();
+        options.server.password = from("VERBENACLI_AUTH").or_else(|| from("REDISCLI_AUTH"));
+    }
+    Ok(())
+}
+
+async fn run_mode(options: &Options) -> io::Result<ExitCode> {
+    let mut session = Session::new(options, io::stdout().is_terminal());
+    let session = &mut session;
+    if options.pipe {
+        return Ok(pipe::run(options, session).await);
+    }
+    if options.scan {
+        scan::keys(options, session).await?;
+    } else if options.bigkeys {
+        scan::biggest(options, session, false).await?;
+    } else if options.memkeys || options.memkeys_samples.is_some() {
+        scan::biggest(options, session, true).await?;
+    } else if options.stat {
+        stat::run(options, session).await?;
+    } else if options.latency || options.latency_history {
+        latency::run(options, session).await?;
+    } else if options.command.is_empty() && options.eval.is_none() && !options.stdin {
+        return match io::stdin().is_terminal() {
+            true => shell::interactive(session).await,
+            false => shell::batch(session).await,
+        };
+    } else {
+        return one_command(options, session).await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn one_command(options: &Options, session: &mut Session) -> io::Result<ExitCode> {
+    let args = command(options)?;
+    if options.error_status {
+        session.write_errors_apart();
+    }
+    let mut out = io::stdout();
+    let mut status = ExitCode::SUCCESS;
+    let mut times = 0;
+    while options.repeat < 0 || times < options.repeat {
+        if let (1.., Some(interval)) = (times, options.interval) {
+            tokio::time::sleep(interval).await;
+        }
+        times += 1;
+        let outcome = match session.execute(&args, &mut out).await? {
+            Outcome::Streaming => session.stream(&mut out).await?,
+            outcome => outcome,
+        };
+        out.flush()?;
+        match outcome {
+            Outcome::Disconnected => return Ok(ExitCode::FAILURE),
+            Outcome::Failed if options.error_status => status = ExitCode::FAILURE,
+            _ => {}
+        }
+    }
+    Ok(status)
+}
+
+/// What the user must put right.
+fn misused(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// The arguments of the command, with what comes from the standard input and from a script's file.
+fn command(options: &Options) -> io::Result<Vec<Vec<u8>>> {
+    let mut args: Vec<Vec<u8>> =
+        options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    if options.quoted_input {
+        for arg in &mut args {
+            *arg = words::split(arg)
+                .and_then(|words| <[_; 1]>::try_from(words).ok())
+                .map(|[word]| word)
+                .ok_or_else(|| misused("Invalid quoted string"))?;
+        }
+    }
+    if let Some(path) = &options.eval {
+        let script = std::fs::read(path).map_err(|error| {
+            misused(&format!("Can't open file '{}': {}", path.display(), Reason(&error)))
+        })?;
+        let comma = args.iter().position(|arg| arg == b",");
+        let keys = comma.unwrap_or(args.len());
+        if let Some(comma) = comma {
+            args.remove(comma);
+        }
+        args.splice(0..0, [b"EVAL".to_vec(), script, keys.to_string().into_bytes()]);
+    }
+    if options.stdin || options.stdin_tag.is_some() {
+        let mut input = Vec::new();
+        io::stdin().read_to_end(&mut input)?;
+        match &options.stdin_tag {
+            None => args.push(input),
+            Some(tag) => {
+                let arg = args
+                    .iter_mut()
+                    .find(|arg| **arg == tag.as_bytes())
+                    .ok_or_else(|| misused("Using -X option but stdin tag not match."))?;
+                *arg = input;
+            }
+        }
+    }
+    Ok(args)
+}

@@ -1,0 +1,360 @@
+//! The connection of a command-line session: commands in, replies out, and what must be said again
+//! after a reconnection (the user, the protocol, the database).
+
+use std::io::{self, Write};
+
+use verbena_transport::Target;
+
+use super::format::{Format, Style};
+use super::options::Options;
+use crate::tools::client::{Client, ConnectError, Reason, Value};
+
+/// A session. It connects when it is first needed, and again after a connection has broken.
+pub struct Session {
+    target: Target,
+    client: Option<Client>,
+    auth: Option<Vec<Vec<u8>>>,
+    resp3: bool,
+    db: u32,
+    in_transaction: bool,
+    pub format: Format,
+    show_pushes: bool,
+    /// Where the text of an error reply goes: the standard error, and not the output.
+    errors_apart: bool,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// The server answered with an error.
+    Failed,
+    /// There is no connection any more. The reason has been shown.
+    Disconnected,
+    /// From here on the server sends without being asked: see [`Session::stream`].
+    Streaming,
+}
+
+/// Replies to these commands are texts for people: they are written raw, whatever the style. Each
+/// stands with the number of arguments that it must have for that, or 0 for any.
+const TEXT_COMMANDS: &[(&[&str], usize)] = &[
+    (&["info"], 0),
+    (&["lolwut"], 0),
+    (&["debug", "htstats"], 0),
+    (&["debug", "htstats-key"], 0),
+    (&["debug", "client-eviction"], 0),
+    (&["memory", "malloc-stats"], 0),
+    (&["memory", "doctor"], 0),
+    (&["cluster", "nodes"], 2),
+    (&["cluster", "info"], 2),
+    (&["client", "list"], 0),
+    (&["client", "info"], 0),
+    (&["latency", "graph"], 3),
+    (&["latency", "doctor"], 2),
+    (&["proxy", "info"], 0),
+];
+
+impl Session {
+    pub fn new(options: &Options, terminal: bool) -> Session {
+        let auth = options.server.auth();
+        Session {
+            target: options.server.target(),
+            client: None,
+            auth: auth.map(|args| args.into_iter().map(|arg| arg.as_bytes().to_vec()).collect()),
+            resp3: options.wants_resp3(),
+            db: options.db,
+            in_transaction: false,
+            format: options.format(),
+            show_pushes: options.show_pushes.unwrap_or(terminal),
+            errors_apart: false,
+        }
+    }
+
+    /// Writes error replies to the standard error.
+    pub fn write_errors_apart(&mut self) {
+        self.errors_apart = true;
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Connects elsewhere, as the same user.
+    pub async fn connect_to(&mut self, host: String, port: u16) {
+        match &mut self.target {
+            Target::Rdma { host: old_host, port: old_port, .. } => {
+                (*old_host, *old_port) = (host, port);
+            }
+            target => *target = Target::Tcp { host, port },
+        }
+        self.disconnect();
+        self.db = 0;
+        self.connect().await;
+    }
+
+    /// Connects and says who we are. What goes wrong is shown, on the standard error; true if there
+    /// is a connection, even if the server has refused the user or the database.
+    pub async fn connect(&mut self) -> bool {
+        match self.try_connect().await {
+            Ok(client) => {
+                self.client = Some(client);
+                true
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                false
+            }
+        }
+    }
+
+    async fn try_connect(&mut self) -> Result<Client, ConnectError> {
+        let mut client = Client::connect(&self.target).await?;
+        let failed = |error| ConnectError { target: self.target.clone(), error };
+        self.in_transaction = false;
+        if let Some(auth) = &self.auth
+            && let Some(error) = client.call(auth).await.map_err(failed)?.as_error()
+        {
+            eprintln!("AUTH failed: {error}");
+        }
+        if self.resp3
+            && let Some(error) = client.call(&["HELLO", "3"]).await.map_err(failed)?.as_error()
+        {
+            eprintln!("HELLO 3 failed: {error}");
+        }
+        let db = self.db.to_string();
+        if self.db != 0
+            && let Some(error) = client.call(&["SELECT", &db]).await.map_err(failed)?.as_error()
+        {
+            eprintln!("SELECT {db} failed: {error}");
+            self.db = 0;
+        }
+        Ok(client)
+    }
+
+    /// The connection, made if there is none.
+    pub async fn client(&mut self) -> Option<&mut Client> {
+        if self.client.is_none() && !self.connect().await {
+            return None;
+        }
+        self.client.as_mut()
+    }
+
+    pub fn disconnect(&mut self) {
+        self.client = None;
+        self.in_transaction = false;
+    }
+
+    /// Shows why the connection has broken, and forgets it.
+    fn broken(&mut self, error: &io::Error) -> Outcome {
+        eprintln!("Error: {}", Reason(error));
+        self.disconnect();
+        Outcome::Disconnected
+    }
+
+    /// Sends a command and writes its reply to `out`.
+    pub async fn execute(&mut self, args: &[Vec<u8>], out: &mut impl Write) -> io::Result<Outcome> {
+        let Some(client) = self.client().await else { return Ok(Outcome::Disconnected) };
+        client.send(args);
+        if subscribes(args) && self.format.style != Style::Raw {
+            writeln!(out, "Reading messages... (press Ctrl-C to quit)")?;
+            out.flush()?;
+        }
+        let reply = loop {
+            let Some(client) = &mut self.client else { return Ok(Outcome::Disconnected) };
+            let reply = match client.next_push() {
+                Some(push) => Ok(push),
+                None => client.receive().await,
+            };
+            match reply {
+                Ok(Value::Push(items)) if !confirms(args, &items) => {
+                    self.write_push(&Value::Push(items), out)?;
+                }
+                Ok(reply) => break reply,
+                // A server that shuts down says good-bye by closing.
+                Err(_) if is(args, "shutdown") => {
+                    self.disconnect();
+                    return Ok(Outcome::Done);
+                }
+                Err(error) => return Ok(self.broken(&error)),
+            }
+        };
+        self.remember(args, &reply);
+        self.write_reply(args, &reply, out)?;
+        if is(args, "quit") {
+            self.disconnect();
+        }
+        Ok(match reply {
+            Value::Error(_) => Outcome::Failed,
+            _ if subscribes(args) || is(args, "monitor") => Outcome::Streaming,
+            _ => Outcome::Done,
+        })
+    }
+
+    /// Writes what the server sends, for ever: ends when the connection does.
+    pub async fn stream(&mut self, out: &mut impl Write) -> io::Result<Outcome> {
+        out.flush()?;
+        while let Some(client) = &mut self.client {
+            match client.receive().await {
+                Ok(value) => {
+                    out.write_all(&self.format.reply(&value))?;
+                    out.flush()?;
+                }
+                Err(error) => return Ok(self.broken(&error)),
+            }
+        }
+        Ok(Outcome::Disconnected)
+    }
+
+    /// Keeps the connection alive while there is no command; the pushes that come are shown with
+    /// the next one. Never ends; can be cancelled.
+    pub async fn idle(&mut self) {
+        if let Some(client) = &mut self.client {
+            // The next command will meet the same error, and show it.
+            let _ = client.collect_pushes().await;
+        }
+        std::future::pending().await
+    }
+
+    fn write_push(&self, push: &Value, out: &mut impl Write) -> io::Result<()> {
+        if self.show_pushes { out.write_all(&self.format.push(push)) } else { Ok(()) }
+    }
+
+    fn write_reply(&self, args: &[Vec<u8>], reply: &Value, out: &mut impl Write) -> io::Result<()> {
+        match reply {
+            Value::Error(text) if self.errors_apart => {
+                let mut err = io::stderr();
+                err.write_all(text)?;
+                err.write_all(b"\n")
+            }
+            reply if is_text_command(args) => out.write_all(&self.format.text(reply)),
+            reply => out.write_all(&self.format.reply(reply)),
+        }
+    }
+
+    /// Takes note of a command that changes the state of the connection.
+    fn remember(&mut self, args: &[Vec<u8>], reply: &Value) {
+        if is(args, "exec") || is(args, "discard") {
+            self.in_transaction = false;
+        }
+        if matches!(reply, Value::Error(_)) || reply.as_bytes() == Some(b"QUEUED") {
+            return;
+        }
+        let number = |arg: &Vec<u8>| std::str::from_utf8(arg).ok()?.parse().ok();
+        if is(args, "select") {
+            self.db = args.get(1).and_then(number).unwrap_or(self.db);
+        } else if is(args, "auth") {
+            self.auth = Some(args.to_vec());
+        } else if is(args, "hello") {
+            self.resp3 = match args.get(1).and_then(number) {
+                Some(version) => version == 3,
+                None => self.resp3,
+            };
+        } else if is(args, "multi") {
+            self.in_transaction = true;
+        } else if is(args, "reset") {
+            (self.db, self.resp3, self.in_transaction) = (0, false, false);
+        }
+    }
+
+    /// What stands before a line that the user writes.
+    pub fn prompt(&self) -> String {
+        if self.client.is_none() {
+            return "not connected> ".to_owned();
+        }
+        let mut prompt = match &self.target {
+            Target::Tcp { host, port } | Target::Rdma { host, port, .. } if host.contains(':') => {
+                format!("[{host}]:{port}")
+            }
+            Target::Tcp { host, port } | Target::Rdma { host, port, .. } => {
+                format!("{host}:{port}")
+            }
+            Target::Unix { path } => format!("verbena {}", path.display()),
+        };
+        if self.db != 0 {
+            prompt.push_str(&format!("[{}]", self.db));
+        }
+        if self.in_transaction {
+            prompt.push_str("(TX)");
+        }
+        prompt.push_str("> ");
+        prompt
+    }
+}
+
+fn is(args: &[Vec<u8>], name: &str) -> bool {
+    args.first().is_some_and(|arg| arg.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+fn is_text_command(args: &[Vec<u8>]) -> bool {
+    TEXT_COMMANDS.iter().any(|(words, count)| {
+        args.len() >= words.len()
+            && (*count == 0 || args.len() == *count)
+            && words.iter().zip(args).all(|(word, arg)| arg.eq_ignore_ascii_case(word.as_bytes()))
+    })
+}
+
+/// MONITOR aside, these are the commands after which the server sends without being asked.
+fn subscribes(args: &[Vec<u8>]) -> bool {
+    ["subscribe", "psubscribe", "ssubscribe"].iter().any(|name| is(args, name))
+}
+
+/// Whether a push is the reply to a command: RESP3 confirms subscriptions, and their ends, by one.
+fn confirms(args: &[Vec<u8>], push: &[Value]) -> bool {
+    let subscription = subscribes(args)
+        || ["unsubscribe", "punsubscribe", "sunsubscribe"].iter().any(|name| is(args, name));
+    let kind = push.first().and_then(Value::as_bytes).unwrap_or_default();
+    subscription && args.first().is_some_and(|name| name.eq_ignore_ascii_case(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn args(line: &str) -> Vec<Vec<u8>> {
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn session(line: &str) -> Session {
+        Session::new(&Options::try_parse_from(line.split(' ')).unwrap(), false)
+    }
+
+    #[test]
+    fn it_remembers_what_changes_the_connection() {
+        let ok = Value::Simple("OK".into());
+        let mut session = session("c -n 2");
+        assert_eq!(session.db, 2);
+        session.remember(&args("SELECT 3"), &Value::Error("ERR".into()));
+        assert_eq!(session.db, 2);
+        session.remember(&args("Select 3"), &ok);
+        session.remember(&args("multi"), &ok);
+        assert_eq!((session.db, session.in_transaction), (3, true));
+        session.remember(&args("select 4"), &Value::Simple("QUEUED".into()));
+        session.remember(&args("exec"), &Value::Error("EXECABORT".into()));
+        assert_eq!((session.db, session.in_transaction), (3, false));
+        session.remember(&args("hello 3"), &Value::Map(vec![]));
+        session.remember(&args("auth user password"), &ok);
+        assert!(session.resp3);
+        assert_eq!(session.auth, Some(args("auth user password")));
+        session.remember(&args("reset"), &Value::Simple("RESET".into()));
+        assert_eq!((session.db, session.resp3), (0, false));
+    }
+
+    #[test]
+    fn some_texts_are_written_as_they_are() {
+        for line in ["INFO", "info server", "client LIST", "memory doctor", "latency graph x"] {
+            assert!(is_text_command(&args(line)), "{line}");
+        }
+        for line in [
+            "client",
+            "cluster info x",
+            "client getname",
+            "memory stats",
+            "get info",
+            "latency graph",
+        ] {
+            assert!(!is_text_command(&args(line)), "{line}");
+        }
+    }
+}
