@@ -1,0 +1,12 @@
+//! What the tests share: servers as real processes, and a client that knows RESP and nothing else.
+
+// Each test file is a crate of its own and uses a part of this.
+#![allow(dead_code, unused_imports)]
+
+mod client;
+#[cfg(feature = "rdma")]
+pub mod rdma;
+mod server;
+
+pub use client::{Client, Value};
+pub use server::Server;

@@ -1,0 +1,180 @@
+//! The commands that are compared: one entry each.
+
+use crate::compare::Rule;
+
+/// One command, how it is called, and how its replies are compared.
+pub struct Entry {
+    /// As it is typed: `client setname`.
+    pub name: &'static str,
+    /// See `grammar.rs`.
+    pub syntax: &'static str,
+    /// How often it is called, compared to others.
+    pub weight: u32,
+    /// The share of its calls that are disturbed: arguments missing, doubled, replaced …
+    pub disorder: f64,
+    pub rule: Rule,
+}
+
+const fn command(name: &'static str, syntax: &'static str) -> Entry {
+    Entry { name, syntax, weight: 10, disorder: 0.2, rule: Rule::Exact }
+}
+
+impl Entry {
+    const fn weight(self, weight: u32) -> Entry {
+        Entry { weight, ..self }
+    }
+
+    const fn rule(self, rule: Rule) -> Entry {
+        Entry { rule, ..self }
+    }
+
+    /// Only calls that the syntax allows: a disturbed one might do what a comparison does not survive.
+    const fn orderly(self) -> Entry {
+        Entry { disorder: 0.0, ..self }
+    }
+}
+
+const STRINGS: &[Entry] = &[
+    command("append", "key value"),
+    command("decr", "key"),
+    command("decrby", "key integer"),
+    command("delifeq", "key value"),
+    command("get", "key").weight(20),
+    command("getdel", "key"),
+    command(
+        "getex",
+        "key [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|PERSIST]",
+    ),
+    command("getrange", "key index index"),
+    command("getset", "key value"),
+    command("incr", "key"),
+    command("incrby", "key integer"),
+    command("incrbyfloat", "key float").weight(20),
+    command("lcs", "key key [LEN] [IDX] [MINMATCHLEN index] [WITHMATCHLEN]"),
+    command("mget", "key..."),
+    command("mset", "(key value)..."),
+    command(
+        "msetex",
+        "numkeys (key value)... [NX|XX] \
+         [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|KEEPTTL]",
+    ),
+    command("msetnx", "(key value)..."),
+    command("psetex", "key milliseconds value"),
+    command(
+        "set",
+        "key value [NX|XX|IFEQ value] [GET] \
+         [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|KEEPTTL]",
+    )
+    .weight(40),
+    command("setex", "key seconds value"),
+    command("setnx", "key value"),
+    command("setrange", "key offset value"),
+    command("strlen", "key"),
+    command("substr", "key index index"),
+];
+
+const KEYS: &[Entry] = &[
+    command("copy", "key key [DB db] [REPLACE]"),
+    command("dbsize", ""),
+    command("del", "key..."),
+    command("exists", "key..."),
+    command("expire", "key seconds [NX|XX|GT|LT]"),
+    command("expireat", "key unix-seconds [NX|XX|GT|LT]"),
+    command("expiretime", "key").rule(Rule::Near(1)),
+    command("flushall", "[ASYNC|SYNC]").weight(1),
+    command("flushdb", "[ASYNC|SYNC]").weight(1),
+    command("keys", "pattern").rule(Rule::Unordered),
+    command("move", "key db"),
+    command("object encoding", "key").weight(20),
+    command("object freq", "key").weight(2),
+    command("object help", "").weight(1),
+    command("object idletime", "key").rule(Rule::Near(2)),
+    command("object refcount", "key"),
+    command("persist", "key"),
+    command("pexpire", "key milliseconds [NX|XX|GT|LT]"),
+    command("pexpireat", "key unix-milliseconds [NX|XX|GT|LT]"),
+    command("pexpiretime", "key").rule(Rule::Near(1500)),
+    command("pttl", "key").rule(Rule::Near(1500)),
+    command("randomkey", "").rule(Rule::RandomKey).weight(2),
+    command("rename", "key key"),
+    command("renamenx", "key key"),
+    command("scan", "cursor [MATCH pattern] [COUNT count] [TYPE type]").rule(Rule::Scan).weight(4),
+    command("swapdb", "db db").weight(3),
+    command("touch", "key..."),
+    command("ttl", "key").rule(Rule::Near(1)),
+    command("type", "key"),
+    command("unlink", "key..."),
+];
+
+const CONNECTION: &[Entry] = &[
+    command("auth", "[user] value").weight(2),
+    command("client caching", "YES|NO").weight(1),
+    command("client capa", "name...").weight(1),
+    command("client getname", ""),
+    command("client getredir", "").weight(1),
+    // CLIENT TRACKING is not there yet.
+    command("client help", "").rule(Rule::Kind).weight(1),
+    command("client id", "").rule(Rule::Kind).weight(2),
+    command("client import-source", "ON|OFF").weight(1),
+    command("client info", "").rule(Rule::ClientLine).weight(4),
+    command(
+        "client kill",
+        "address|(ID client-id...|TYPE client-type|ADDR address|LADDR address|USER user|\
+         SKIPME YES|SKIPME NO|MAXAGE client-id|NAME name)...",
+    )
+    .rule(Rule::Kill)
+    .weight(2),
+    command(
+        "client list",
+        "[TYPE client-type|ID client-id...|USER user|ADDR address|LADDR address|SKIPME YES|SKIPME NO|\
+         MAXAGE client-id|NAME name]",
+    )
+    .rule(Rule::Kind)
+    .weight(3),
+    command("client no-evict", "ON|OFF").weight(2),
+    command("client no-touch", "ON|OFF").weight(3),
+    command("client reply", "ON|OFF|SKIP").rule(Rule::ReplyMode).weight(2),
+    command("client setinfo", "(LIB-NAME|LIB-VER) name").weight(3),
+    command("client setname", "name").weight(3),
+    command("client trackinginfo", "").weight(1),
+    command("client unblock", "client-id [TIMEOUT|ERROR]").weight(1),
+    command("client unpause", "").weight(1),
+    command("echo", "value"),
+    command("hello", "[version [AUTH user value] [SETNAME name]]").rule(Rule::Hello).weight(4),
+    command("ping", "[value]"),
+    command("quit", "").rule(Rule::Closes).weight(1),
+    command("reset", "").weight(2),
+    command("select", "db").weight(10),
+];
+
+const SERVER: &[Entry] = &[
+    command("command", "").rule(Rule::Kind).orderly().weight(1),
+    command("command count", "").rule(Rule::Kind).weight(1),
+    command("command docs", "command...").rule(Rule::DeepUnordered).orderly().weight(2),
+    command("command getkeys", "command value...").weight(4),
+    command("command getkeysandflags", "command value...").weight(4),
+    command("command help", "").weight(1),
+    command("command info", "command...").rule(Rule::DeepUnordered).orderly().weight(2),
+    command("command list", "FILTERBY (MODULE name|ACLCAT category|PATTERN pattern)")
+        .rule(Rule::Kind)
+        .weight(1),
+    command("config get", "parameter...").rule(Rule::UnorderedPairs).orderly().weight(3),
+    command("config help", "").weight(1),
+    command("config resetstat", "").weight(1),
+    command("config rewrite", "").weight(1),
+    command("debug", "SLEEP pause").orderly().weight(1),
+    command("info", "[section...]").rule(Rule::Kind).weight(2),
+    command("lastsave", "").rule(Rule::Kind).weight(1),
+    command("role", "").weight(1),
+    command("time", "").rule(Rule::Kind).weight(1),
+];
+
+/// Every command that is compared.
+pub const FAMILIES: &[&[Entry]] = &[STRINGS, KEYS, CONNECTION, SERVER];
+
+/// Commands that exist and are not called at random, and where else they are tested.
+pub const NOT_RANDOM: &[(&str, &str)] = &[
+    ("client pause", "stops everybody: tests/connection.rs"),
+    ("config set", "changes what later replies depend on: tests/config.rs"),
+    ("shutdown", "ends the server: tests/life.rs"),
+];

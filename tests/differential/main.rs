@@ -1,0 +1,71 @@
+//! The replies of verbena-server compared with those of the real Valkey 9.1.2, byte for byte: random
+//! commands in RESP2 and RESP3, from fixed seeds here, from fresh ones by `scripts/differential`.
+//!
+//! A difference is reported with the shortest sequence of commands found that shows it.
+
+#![expect(clippy::result_large_err, reason = "a difference ends the test, whatever its size")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod compare;
+mod coverage;
+mod grammar;
+mod missing;
+mod pair;
+mod pools;
+mod rounds;
+mod scripted;
+mod shrink;
+mod wire;
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use common::Server;
+use pair::Pair;
+use rounds::Rounds;
+
+/// Seeds that every run of the tests uses, and steps from each.
+const SEEDS: [u64; 4] = [1, 2, 3, 4];
+const STEPS: usize = 25_000;
+
+/// What both servers are started with, so that they behave alike.
+const OPTIONS: &[&str] = &["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"];
+
+fn servers() -> Pair {
+    Pair::new(Server::oracle(OPTIONS), Server::start(OPTIONS))
+}
+
+/// `scripts/differential` sets other seeds, steps and times.
+#[test]
+fn random_commands_get_the_replies_of_valkey() {
+    let first = setting("SEED");
+    let steps = setting("STEPS").unwrap_or(STEPS);
+    let started = Instant::now();
+    let deadline = setting("MINUTES").map(|m: f64| started + Duration::from_secs_f64(m * 60.0));
+    let mut rounds = match setting::<bool>("SELF") {
+        Some(true) => Rounds::of_all(Pair::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS))),
+        _ => Rounds::new(servers()),
+    };
+    match first {
+        None => SEEDS.iter().for_each(|&seed| rounds.run(seed, steps, deadline)),
+        Some(mut seed) => loop {
+            rounds.run(seed, steps, deadline);
+            seed += 1;
+            if deadline.is_none_or(|deadline| Instant::now() >= deadline) || rounds.has_enough() {
+                break;
+            }
+        },
+    }
+    println!("{} steps in {:.0?}", rounds.steps(), started.elapsed());
+    rounds.finish();
+}
+
+/// A number that the environment gives, as `VERBENA_DIFFERENTIAL_…`.
+fn setting<T: FromStr>(name: &str) -> Option<T> {
+    let name = format!("VERBENA_DIFFERENTIAL_{name}");
+    let value = std::env::var(&name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")))
+}

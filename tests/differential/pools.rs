@@ -1,0 +1,476 @@
+//! Where random arguments come from: small pools, so that commands meet each other's keys and values,
+//! with every kind of value that has ever been hard to read.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+
+/// A kind of argument: the word that stands for it in a syntax (see `commands.rs`), and a generator.
+pub type Pool = fn(&mut StdRng) -> Vec<u8>;
+
+/// The pool that a syntax calls `name`.
+pub fn pool(name: &str) -> Pool {
+    match name {
+        "key" => key,
+        "value" => value,
+        "text" => text,
+        "integer" => integer,
+        "float" => float,
+        "index" => index,
+        "offset" => offset,
+        "count" => count,
+        "db" => db,
+        "pattern" => pattern,
+        "cursor" => cursor,
+        "seconds" => seconds,
+        "milliseconds" => milliseconds,
+        "unix-seconds" => unix_seconds,
+        "unix-milliseconds" => unix_milliseconds,
+        "type" => type_name,
+        "name" => name_of_connection,
+        "user" => user,
+        "version" => protocol_version,
+        "client-id" => client_id,
+        "address" => address,
+        "client-type" => client_type,
+        "command" => command,
+        "category" => category,
+        "parameter" => parameter,
+        "section" => section,
+        "pause" => pause,
+        other => panic!("no pool is called {other:?}"),
+    }
+}
+
+fn pick(rng: &mut StdRng, from: &[&[u8]]) -> Vec<u8> {
+    from.choose(rng).unwrap().to_vec()
+}
+
+/// Every key that the `key` pool knows.
+pub const KEYS: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b"c",
+    b"d",
+    b"key:1",
+    b"key:2",
+    b"key:3",
+    b"{tag}x",
+    b"{tag}y",
+    b"a*b?[c]\\",
+    b"",
+    b"\x00\xff\r\n",
+    "ключ \u{1f511}".as_bytes(),
+    b"a key that is longer than any entry would want to hold within itself: 0123456789 0123456789 01234567",
+];
+
+fn key(rng: &mut StdRng) -> Vec<u8> {
+    // The first few meet often.
+    let reach = if rng.random_bool(0.7) { 5 } else { KEYS.len() };
+    KEYS[rng.random_range(0..reach)].to_vec()
+}
+
+/// Lengths around every limit of an encoding.
+const LENGTHS: &[usize] =
+    &[0, 1, 2, 11, 12, 13, 15, 16, 20, 21, 43, 44, 45, 63, 64, 65, 127, 128, 255, 256, 3000];
+
+fn value(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=2 => integer(rng),
+        3 => float(rng),
+        4 | 5 => text(rng),
+        6 => vec![b'x'; *LENGTHS.choose(rng).unwrap()],
+        7 => {
+            let len = *LENGTHS[..LENGTHS.len() - 1].choose(rng).unwrap();
+            (0..len).map(|_| rng.random()).collect()
+        }
+        8 => {
+            pick(rng, &[b"", b"foo", b"bar", b"Foo", "naïve ☃".as_bytes(), b"\r\n", b"\0", b"a b"])
+        }
+        _ => key(rng),
+    }
+}
+
+/// Words of few letters: what LCS and patterns find something in.
+fn text(rng: &mut StdRng) -> Vec<u8> {
+    let len = rng.random_range(0..40);
+    (0..len).map(|_| *b"abcd".choose(rng).unwrap()).collect()
+}
+
+/// Integers, and what looks like one. Nothing between a hundred thousand and half a billion: as an
+/// offset or a time that would be a lot of memory or a race.
+fn integer(rng: &mut StdRng) -> Vec<u8> {
+    const ODD: &[&[u8]] = &[
+        b"9223372036854775807",
+        b"-9223372036854775808",
+        b"9223372036854775806",
+        b"9223372036854775808",
+        b"-9223372036854775809",
+        b"18446744073709551615",
+        b"18446744073709551616",
+        b"99999999999999999999999",
+        b"4294967295",
+        b"4294967296",
+        b"-4294967297",
+        b"2147483647",
+        b"2147483648",
+        b"-2147483648",
+        b"-2147483649",
+        b"9999",
+        b"10000",
+        b"-0",
+        b"+1",
+        b"01",
+        b"-01",
+        b"00",
+        b" 1",
+        b"1 ",
+        b"1\0",
+        b"1.0",
+        b"1e2",
+        b"0x10",
+        b"-",
+        b"--1",
+        b"",
+        b"one",
+        "١".as_bytes(),
+    ];
+    match rng.random_range(0..10) {
+        0..=5 => rng.random_range(-20..20i64).to_string().into_bytes(),
+        6 => rng.random_range(-100_000..100_000i64).to_string().into_bytes(),
+        _ => pick(rng, ODD),
+    }
+}
+
+fn float(rng: &mut StdRng) -> Vec<u8> {
+    const ODD: &[&[u8]] = &[
+        b"0",
+        b"-0",
+        b"0.0",
+        b"-0.0",
+        b"0.1",
+        b"0.2",
+        b".5",
+        b"5.",
+        b"+1.5",
+        b"1.5 ",
+        b" 1.5",
+        b"1.5x",
+        b"1,5",
+        b"3.0e3",
+        b"3.0E+3",
+        b"1e-7",
+        b"1e17",
+        b"1e18",
+        b"-1e19",
+        b"1e100",
+        b"1e308",
+        b"1.7976931348623157e308",
+        b"1e309",
+        b"-1e400",
+        b"1e4932",
+        b"1e5000",
+        b"5e-324",
+        b"1e-400",
+        b"1e-5000",
+        b"0x1p3",
+        b"0x1.8",
+        b"0xff",
+        b"inf",
+        b"+inf",
+        b"-inf",
+        b"Infinity",
+        b"infinit",
+        b"nan",
+        b"NaN",
+        b"-nan",
+        b"nan(123)",
+        b"",
+        b"e",
+        b"1e",
+        b"1e+",
+        b".",
+        b"1.5\0",
+        b"99999999999999999999.99999999999999999999",
+        b"123456789012345678901234567890",
+        b"0.00000000000000001",
+        b"0.000000000000000012345",
+        b"3.14159265358979323846264338327950288419716939937510582097494459",
+    ];
+    match rng.random_range(0..10) {
+        0 | 1 => rng.random_range(-50..50i64).to_string().into_bytes(),
+        2 | 3 => {
+            format!("{:.*}", rng.random_range(0..20), rng.random_range(-1e3..1e3)).into_bytes()
+        }
+        4 => {
+            let digits: f64 = rng.random_range(-10.0..10.0);
+            format!("{digits}e{}", rng.random_range(-30..30)).into_bytes()
+        }
+        5 => integer(rng),
+        _ => pick(rng, ODD),
+    }
+}
+
+fn index(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.8) {
+        rng.random_range(-12..12i64).to_string().into_bytes()
+    } else {
+        integer(rng)
+    }
+}
+
+/// Positions that a string may be written at: small, or beyond what a string may hold.
+fn offset(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.8) {
+        rng.random_range(-2..300i64).to_string().into_bytes()
+    } else {
+        pick(rng, &[b"536870912", b"536870913", b"4294967296", b"9223372036854775807", b"-1", b"x"])
+    }
+}
+
+fn count(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.8) {
+        rng.random_range(1..30i64).to_string().into_bytes()
+    } else {
+        integer(rng)
+    }
+}
+
+fn db(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.85) {
+        pick(rng, &[b"0", b"1", b"2", b"15"])
+    } else {
+        pick(rng, &[b"16", b"-1", b"99999999999", b"9223372036854775808", b"x", b"", b"+1", b"01"])
+    }
+}
+
+fn pattern(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[
+            b"*",
+            b"?",
+            b"key:*",
+            b"key:?",
+            b"key:[12]",
+            b"key:[^1]",
+            b"key:[1-2]",
+            b"key:[2-1]",
+            b"*a*",
+            b"**",
+            b"a\\*b\\?*",
+            b"[",
+            b"[a",
+            b"[a-",
+            b"[\\]]",
+            b"\\",
+            b"{tag}*",
+            b"",
+            b"\x00*",
+            "к*".as_bytes(),
+            b"a",
+            b"nothing",
+            b"*[]*",
+            b"[!a]",
+        ],
+    )
+}
+
+fn cursor(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.9) {
+        b"0".to_vec()
+    } else {
+        pick(rng, &[b"00", b"-0", b"-1", b"x", b"", b"18446744073709551616", b"1x", b" 0", b"0 "])
+    }
+}
+
+/// No key may expire while replies are compared: times are long, or over already, or refused.
+pub const FAR: i64 = 100_000;
+
+fn seconds(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=6 => rng.random_range(FAR..FAR + 1000).to_string().into_bytes(),
+        7 => pick(rng, &[b"0", b"-1", b"-1000"]),
+        _ => pick(
+            rng,
+            &[
+                b"9223372036854775807",
+                b"-9223372036854775808",
+                b"9223372036854775",
+                b"9223372036854776",
+                b"-9223372036854776",
+                b"9223370000000000",
+                b"92233720368547758070",
+                b"x",
+                b"1.5",
+                b"",
+            ],
+        ),
+    }
+}
+
+fn milliseconds(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.7) {
+        rng.random_range(FAR * 1000..FAR * 1001).to_string().into_bytes()
+    } else {
+        seconds(rng)
+    }
+}
+
+fn unix_seconds(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        // The year 2100 and later.
+        0..=6 => rng.random_range(4_102_444_800..4_102_444_900i64).to_string().into_bytes(),
+        7 => pick(rng, &[b"1", b"1000000000", b"0", b"-1"]),
+        _ => seconds(rng),
+    }
+}
+
+fn unix_milliseconds(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=6 => rng.random_range(4_102_444_800_000..4_102_444_900_000i64).to_string().into_bytes(),
+        7 => pick(rng, &[b"1", b"1000000000000", b"0", b"-1"]),
+        _ => seconds(rng),
+    }
+}
+
+fn type_name(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[b"string", b"String", b"list", b"hash", b"set", b"zset", b"stream", b"none", b"x", b""],
+    )
+}
+
+fn name_of_connection(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[
+            b"worker",
+            b"a-name",
+            b"",
+            b"two words",
+            b"line\n",
+            b"\x7f",
+            "имя".as_bytes(),
+            b"!",
+            b"~",
+        ],
+    )
+}
+
+fn user(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"default", b"nobody", b"", b"Default"])
+}
+
+fn protocol_version(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"2", b"3", b"2", b"3", b"1", b"4", b"-3", b"x", b"", b"3.0"])
+}
+
+/// No id that a client has: they differ between the servers.
+fn client_id(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"0", b"-1", b"9223372036854775807", b"9223372036854775808", b"x", b"1000000000"])
+}
+
+fn address(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"127.0.0.1:1", b"/tmp/nothing:0", b"x", b"", b"[::1]:1"])
+}
+
+fn client_type(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[b"normal", b"NORMAL", b"master", b"primary", b"replica", b"slave", b"pubsub", b"x", b""],
+    )
+}
+
+/// Commands; no container that lacks a subcommand of Valkey's.
+fn command(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[
+            b"get",
+            b"SET",
+            b"mset",
+            b"MsetEx",
+            b"msetnx",
+            b"lcs",
+            b"del",
+            b"copy",
+            b"rename",
+            b"expire",
+            b"object",
+            b"object|encoding",
+            b"client|kill",
+            b"config|get",
+            b"command",
+            b"command|docs",
+            b"scan",
+            b"swapdb",
+            b"ping",
+            b"nothing",
+            b"client|nothing",
+            b"",
+            b"get|nothing",
+        ],
+    )
+}
+
+fn category(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"string", b"keyspace", b"fast", b"SLOW", b"dangerous", b"nothing", b""])
+}
+
+fn parameter(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[
+            b"maxclients",
+            b"timeout",
+            b"databases",
+            b"TCP-KEEPALIVE",
+            b"tcp-keepalive",
+            b"hz",
+            b"proto-max-bulk-len",
+            b"requirepass",
+            b"nothing",
+            b"",
+            b"max*clients",
+            b"tcp-[bk]*",
+            b"client-query-buffer-limit",
+        ],
+    )
+}
+
+fn section(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[
+            b"server",
+            b"Clients",
+            b"memory",
+            b"persistence",
+            b"stats",
+            b"replication",
+            b"cpu",
+            b"commandstats",
+            b"latencystats",
+            b"errorstats",
+            b"cluster",
+            b"modules",
+            b"keyspace",
+            b"all",
+            b"default",
+            b"everything",
+            b"nothing",
+            b"",
+        ],
+    )
+}
+
+fn pause(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"0", b"0.001", b"-1", b"x", b"", b"1e-4"])
+}
+
+/// Any argument at all.
+pub fn anything(rng: &mut StdRng) -> Vec<u8> {
+    const POOLS: &[Pool] = &[key, value, integer, float, index, pattern, seconds, db, type_name];
+    POOLS.choose(rng).unwrap()(rng)
+}

@@ -1,0 +1,35 @@
+//! Replays the corpus of the fuzz targets (`scripts/fuzz`): inputs that reach every branch, and every
+//! input that once broke something.
+
+use std::fs;
+use std::path::Path;
+
+#[cfg(feature = "rdma")]
+#[path = "../fuzz/src/rdma_control.rs"]
+mod rdma_control;
+#[path = "../fuzz/src/resp.rs"]
+mod resp;
+
+fn replay(name: &str, check: fn(&[u8])) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
+    let mut count = 0;
+    for file in fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+        let path = file.unwrap().path();
+        // A failure names the input that it is about.
+        println!("{}", path.display());
+        check(&fs::read(&path).unwrap());
+        count += 1;
+    }
+    assert!(count > 10, "{}: only {count} inputs", dir.display());
+}
+
+#[test]
+fn the_request_parser_survives_its_corpus() {
+    replay("resp", resp::check);
+}
+
+#[cfg(feature = "rdma")]
+#[test]
+fn the_rdma_state_machine_survives_its_corpus() {
+    replay("rdma_control", rdma_control::check);
+}

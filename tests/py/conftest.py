@@ -1,0 +1,156 @@
+"""Servers and clients for the tests with clients that nobody here wrote.
+
+The server is the built verbena-server: the one that VERBENA_SERVER names, else target/debug's or target/release's,
+whichever is newer.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+
+import pytest
+import redis
+import redis._parsers
+import valkey
+import valkey._parsers
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+READY_SECONDS = 20
+
+
+def program(name):
+    """The path of one of the project's own programs."""
+    built = [REPO / "target" / profile / name for profile in ("debug", "release")]
+    built = [path for path in built if path.exists()]
+    if "VERBENA_SERVER" in os.environ:
+        return pathlib.Path(os.environ["VERBENA_SERVER"]).with_name(name)
+    assert built, f"{name} is not built: cargo build"
+    return max(built, key=lambda path: path.stat().st_mtime)
+
+
+def tool(name):
+    """The path of one of Debian's redis-tools."""
+    path = shutil.which(name)
+    assert path, f"{name} is not installed: scripts/setup test"
+    return path
+
+
+class Server:
+    """A running verbena-server that listens on TCP and on a Unix socket."""
+
+    def __init__(self, directory, *options):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.path = str(directory / "socket")
+        self.log = []
+        self.process = subprocess.Popen(
+            [program("verbena-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path,
+             "--save", "", *options],
+            cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        self.ready = threading.Event()
+        threading.Thread(target=self.follow, daemon=True).start()
+        assert self.ready.wait(READY_SECONDS) and self.process.poll() is None, "\n".join(self.log)
+
+    def follow(self):
+        for line in self.process.stdout:
+            self.log.append(line.rstrip("\n"))
+            if "Ready to accept connections" in line:
+                self.ready.set()
+        self.ready.set()
+
+    def address(self, transport):
+        """How the Python clients are told where the server is."""
+        return {"unix_socket_path": self.path} if transport == "unix" else {"host": "127.0.0.1", "port": self.port}
+
+    def options(self, transport):
+        """How redis-cli and redis-benchmark are told."""
+        return ["-s", self.path] if transport == "unix" else ["-p", str(self.port)]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(READY_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"), "--io-threads", "2")
+    yield server
+    assert server.stop() == 0, "\n".join(server.log)
+
+
+@pytest.fixture(autouse=True)
+def empty(request):
+    """Each test that uses the shared server starts with no keys."""
+    if "server" in request.fixturenames:
+        with socket.create_connection(("127.0.0.1", request.getfixturevalue("server").port)) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            assert connection.recv(100) == b"+OK\r\n"
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """A client library, and how it is used."""
+
+    library: object
+    protocol: int
+    parser: str
+    transport: str
+
+    def __str__(self):
+        return f"{self.library.__name__}-resp{self.protocol}-{self.parser}-{self.transport}"
+
+    def parser_class(self, asynchronous=False):
+        start = "_Async" if asynchronous else "_"
+        fast = "HiredisParser" if self.library is redis else "LibvalkeyParser"
+        name = fast if self.parser == "fast" else f"RESP{self.protocol}Parser"
+        return getattr(self.library._parsers, start + name)
+
+    def pool(self, server, **options):
+        unix = self.transport == "unix"
+        kind = self.library.UnixDomainSocketConnection if unix else self.library.Connection
+        address = {"path": server.path} if unix else server.address("tcp")
+        return self.library.ConnectionPool(
+            connection_class=kind, parser_class=self.parser_class(), protocol=self.protocol, **address, **options
+        )
+
+    def client(self, server, **options):
+        kind = self.library.Redis if self.library is redis else self.library.Valkey
+        return kind(connection_pool=self.pool(server, **options))
+
+    def asynchronous(self, server, **options):
+        library = getattr(__import__(f"{self.library.__name__}.asyncio"), "asyncio")
+        unix = self.transport == "unix"
+        kind = library.connection.UnixDomainSocketConnection if unix else library.Connection
+        address = {"path": server.path} if unix else server.address("tcp")
+        pool = library.ConnectionPool(
+            connection_class=kind, parser_class=self.parser_class(True), protocol=self.protocol, **address, **options
+        )
+        return (library.Redis if self.library is redis else library.Valkey)(connection_pool=pool)
+
+
+FLAVOURS = [
+    Flavour(library, protocol, parser, transport)
+    for library in (redis, valkey)
+    for protocol in (2, 3)
+    for parser in ("fast", "plain")
+    for transport in ("tcp", "unix")
+]
+
+
+@pytest.fixture(params=FLAVOURS, ids=str)
+def flavour(request):
+    return request.param
+
+
+@pytest.fixture
+def client(flavour, server):
+    client = flavour.client(server)
+    yield client
+    client.close()
