@@ -4,6 +4,7 @@
 //! in capitals stand for themselves, other words for a pool of arguments (`pools.rs`), `[…]` is optional,
 //! `a|b` a choice, `(…)` a group, `…...` one or more, and `numkeys` the count of the next repeated item.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
@@ -205,6 +206,8 @@ fn defuse(words: &mut Words) {
         b"pexpireat" => b"pxat",
         _ => b"",
     };
+    let is_compared = matches!(name.as_slice(), b"expire" | b"pexpire")
+        && words.iter().any(|w| w.eq_ignore_ascii_case(b"gt") || w.eq_ignore_ascii_case(b"lt"));
     for at in 1..words.len() {
         let unit = if at == 2 && !direct.is_empty() {
             direct.to_vec()
@@ -226,10 +229,31 @@ fn defuse(words: &mut Words) {
         if name == b"msetex" && !near.is_empty() {
             near.start = 1;
         }
-        if near.contains(&number) {
+        if is_compared && at == 2 && number > 0 && is_in_range(&name, number, now) {
+            words[at] = time_of_its_own(&name).to_string().into_bytes();
+        } else if near.contains(&number) {
             words[at] = near.end.to_string().into_bytes();
         } else if name == b"setrange" && at == 2 && (100_000..536_870_912).contains(&number) {
             words[at] = b"100".to_vec();
         }
     }
+}
+
+/// Whether EXPIRE or PEXPIRE takes this time: it is not past what 64 bits of milliseconds hold.
+fn is_in_range(name: &[u8], number: i64, now: i64) -> bool {
+    let unit = if name == b"expire" { 1000 } else { 1 };
+    number.checked_mul(unit).and_then(|ms| ms.checked_add((now + 1000) * 1000)).is_some()
+}
+
+/// A time from now for EXPIRE or PEXPIRE with GT or LT that is seconds away from every other one. Of two equal
+/// ones the second is greater where the clock has moved between the two, and not greater where it has not.
+fn time_of_its_own(name: &[u8]) -> i64 {
+    static CALLS: AtomicI64 = AtomicI64::new(0);
+    const SPACING: i64 = 1000;
+    /// Odd, so that the calls go through all of `TIMES` before one comes again, in no order.
+    const STRIDE: i64 = 0x9e375;
+    const TIMES: i64 = 1 << 20;
+    let nth = CALLS.fetch_add(1, Ordering::Relaxed) * STRIDE % TIMES;
+    let seconds = 10 * FAR + SPACING * nth;
+    if name == b"expire" { seconds } else { seconds * 1000 }
 }

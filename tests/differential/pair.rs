@@ -244,7 +244,7 @@ impl Pair {
                     let key = key.text.as_slice();
                     let kind = compare(&[b"TYPE", key], Rule::Exact)?;
                     compare(&[b"OBJECT", b"ENCODING", key], Rule::Exact)?;
-                    compare(&[b"PEXPIRETIME", key], Rule::Near(1500))?;
+                    compare(&[b"PEXPIRETIME", key], Rule::Near(5000))?;
                     for (words, rule) in content(&kind, key) {
                         compare(&words, rule)?;
                     }
