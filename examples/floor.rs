@@ -35,7 +35,7 @@ fn main() -> std::io::Result<()> {
         let answer = answer.clone();
         std::thread::spawn(move || {
             let runtime =
-                Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+                Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
             runtime.expect("an event loop").block_on(async move {
                 while let Some(incoming) = receiver.recv().await {
                     if let Ok(connection) = incoming.attach() {

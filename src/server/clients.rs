@@ -264,6 +264,15 @@ impl Clients {
         self.connected.lock().values().cloned().collect()
     }
 
+    /// Has the clients that are marked as blocked look again at what they wait for.
+    pub fn wake_blocked(&self) {
+        for record in self.connected.lock().values() {
+            if record.attributes().contains(Attributes::BLOCKED) {
+                record.wake();
+            }
+        }
+    }
+
     /// Ends the connections of all clients that have said nothing since `oldest`, in milliseconds of
     /// Unix time.
     pub fn kill_idle(&self, oldest: i64) {

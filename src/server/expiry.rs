@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use verbena_transport::Alarm;
+
 use super::Worker;
 use crate::keyspace::{NEVER, Swept};
 
@@ -47,6 +49,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// Runs a worker's expiry cycles for ever.
 pub async fn run(worker: Rc<Worker>) {
     let schedule = worker.server.keyspace.schedule();
+    let timer = Alarm::new().expect("the system has room for one more timer");
     let mut last_cycle: Option<Instant> = None;
     loop {
         let settings = worker.settings();
@@ -58,11 +61,11 @@ pub async fn run(worker: Rc<Worker>) {
         if pause.max(wait) > Duration::ZERO {
             // What becomes due during the pause between two cycles need not end it.
             let alarm = if wait > pause { due } else { i64::MIN };
-            let timer = async move {
+            let timer = async {
                 if due == NEVER && wait > pause {
                     std::future::pending::<()>().await;
                 }
-                tokio::time::sleep(wait.min(LONGEST_SLEEP).max(pause)).await;
+                timer.sleep(wait.min(LONGEST_SLEEP).max(pause)).await;
             };
             schedule.wait(worker.index, alarm, timer).await;
             continue;

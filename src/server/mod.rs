@@ -5,6 +5,7 @@ mod clients;
 mod control;
 mod expiry;
 mod listening;
+mod look;
 mod memory;
 mod pause;
 mod process;

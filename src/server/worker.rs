@@ -1,18 +1,21 @@
 //! A worker: one thread, one runtime, its connections.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc;
-use verbena_transport::Incoming;
+use tokio::sync::{Notify, mpsc};
+use verbena_transport::{Alarm, Incoming};
 
+use super::look::Looker;
 use super::{Server, WorkerStats, expiry, unix_milliseconds};
 use crate::config::Settings;
 use crate::log;
@@ -28,6 +31,8 @@ pub struct Worker {
     settings: RefCell<CurrentSettings>,
     now: Cell<i64>,
     clock: quanta::Clock,
+    /// A client of this worker waits for the end of a pause.
+    paused: Notify,
 }
 
 struct CurrentSettings {
@@ -86,17 +91,24 @@ pub(super) fn start(
 ) -> io::Result<mpsc::UnboundedSender<Handoff>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
+        let looker = Looker::new(move || server.stats[index].reads.get());
+        let keeper = looker.clone();
         let runtime = Builder::new_current_thread()
-            .enable_all()
+            .enable_io()
+            .on_thread_park(move || looker.about_to_sleep())
             .build_local(LocalOptions::default())
             .expect("the system has room for one more event loop");
-        runtime.block_on(serve(Rc::new(Worker::new(server, index)), receiver));
+        runtime.block_on(async {
+            tokio::task::spawn_local(keeper.run());
+            serve(Rc::new(Worker::new(server, index)), receiver).await;
+        });
     })?;
     Ok(sender)
 }
 
 async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff>) {
     tokio::task::spawn_local(expiry::run(worker.clone()));
+    tokio::task::spawn_local(end_pauses(worker.clone()));
     while let Some(Handoff { incoming, refusal, seat }) = handoffs.recv().await {
         let info = incoming.info().clone();
         let mut connection = match incoming.attach() {
@@ -109,9 +121,19 @@ async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff
         if let Some(text) = refusal {
             tokio::task::spawn_local(async move {
                 connection.queue(Bytes::from_static(text.as_bytes()));
-                let sent = std::future::poll_fn(|cx| connection.poll_flush(cx));
-                // A peer that does not read it gets no more.
-                let _ = tokio::time::timeout(REFUSAL_PATIENCE, sent).await;
+                // What a fresh connection has to send goes at once, unless the peer must say first
+                // where to. One that takes too long gets no more.
+                let alarm = Alarm::new().ok();
+                alarm.iter().for_each(|alarm| alarm.set(REFUSAL_PATIENCE));
+                poll_fn(|cx| {
+                    let late = alarm.as_ref().is_none_or(|alarm| alarm.poll_ring(cx).is_ready());
+                    if connection.poll_flush(cx).is_ready() || late {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
                 drop(seat);
             });
             continue;
@@ -123,6 +145,21 @@ async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff
             session::serve(worker, connection, record).await;
             drop((listed, seat));
         });
+    }
+}
+
+/// Wakes the clients that wait for the end of a pause, when it has come.
+async fn end_pauses(worker: Rc<Worker>) {
+    let alarm = Alarm::new().expect("the system has room for one more timer");
+    loop {
+        worker.paused.notified().await;
+        loop {
+            match worker.server.pause.remaining(worker.refresh_clock()) {
+                0 => break,
+                remaining => alarm.sleep(Duration::from_millis(remaining)).await,
+            }
+        }
+        worker.server.clients.wake_blocked();
     }
 }
 
@@ -140,6 +177,7 @@ impl Worker {
             index,
             now: Cell::new(0),
             clock: quanta::Clock::new(),
+            paused: Notify::new(),
         }
     }
 
@@ -155,6 +193,16 @@ impl Worker {
             *own = Rc::new(Settings::clone(loaded));
         }
         own.clone()
+    }
+
+    /// Milliseconds until the pause is over, 0 without one. Where there is one, its end wakes the
+    /// clients that are marked as blocked.
+    pub fn remaining_pause(&self) -> u64 {
+        let remaining = self.server.pause.remaining(self.refresh_clock());
+        if remaining > 0 {
+            self.paused.notify_one();
+        }
+        remaining
     }
 
     #[inline]

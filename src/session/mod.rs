@@ -3,14 +3,12 @@
 mod client;
 mod turn;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use smallvec::SmallVec;
 use verbena_transport::Connection;
@@ -109,26 +107,17 @@ impl Session {
     /// Lets the time of a pause go by. What arrives meanwhile is kept.
     async fn wait_for_pause(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
         let worker = self.worker.clone();
-        loop {
-            let remaining = worker.server.pause.remaining(worker.refresh_clock());
-            if remaining == 0 {
-                break;
+        poll_fn(|cx| {
+            while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
+                self.waiting += received;
+                if received == 0 || self.waiting > worker.settings().client_query_buffer_limit {
+                    return Poll::Ready(Err(gone()));
+                }
             }
-            let mut alarm = pin!(tokio::time::sleep(Duration::from_millis(remaining)));
-            poll_fn(|cx| {
-                while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
-                    self.waiting += received;
-                    if received == 0 || self.waiting > worker.settings().client_query_buffer_limit {
-                        return Poll::Ready(Err(gone()));
-                    }
-                }
-                match worker.server.pause.remaining(worker.refresh_clock()) {
-                    0 => Poll::Ready(Ok(())),
-                    _ => alarm.as_mut().poll(cx).map(Ok),
-                }
-            })
-            .await?;
-        }
+            self.client.record.set_waker(cx);
+            if worker.remaining_pause() == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await?;
         self.client.blocked = false;
         Ok(())
     }
@@ -326,7 +315,7 @@ impl Session {
                 Err(error) => break Err(error),
             }
         };
-        if self.batch.len() > 1 {
+        if !self.batch.is_empty() {
             let keys = self.batch.iter().filter(|p| p.found.is_some_and(|f| f.first_key_only));
             server.keyspace.prefetch(self.client.db, keys.map(|pending| pending.key));
         }

@@ -8,6 +8,7 @@
 //! Everything here runs on tokio current-thread runtimes: a connection is attached to the runtime of
 //! the thread that calls [`Incoming::attach`] or [`connect`], and never leaves it.
 
+mod alarm;
 mod buffer;
 mod endpoint;
 #[cfg(feature = "rdma")]
@@ -21,6 +22,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+pub use alarm::Alarm;
 pub use endpoint::{ConnectionInfo, Endpoint, RdmaClientOptions, Target, TransportKind};
 
 /// One byte stream between this process and a peer.

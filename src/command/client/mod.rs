@@ -4,7 +4,7 @@ mod filter;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Handler, Result, Scope};
 use crate::resp::{Args, Reply};
-use crate::server::{Attributes, Paused};
+use crate::server::Paused;
 use crate::session::{Ending, ReplyMode};
 use crate::value::number::parse_i64;
 use filter::Filter;
@@ -268,11 +268,7 @@ fn pause(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 fn unpause(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     cx.server.pause.end();
-    for record in cx.server.clients.all() {
-        if record.attributes().contains(Attributes::BLOCKED) {
-            record.wake();
-        }
-    }
+    cx.server.clients.wake_blocked();
     out.ok();
     Ok(())
 }

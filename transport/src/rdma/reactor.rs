@@ -22,6 +22,7 @@ use super::cm::{ChannelFd, Event, EventChannel, EventKind, Id};
 use super::counters::WorkerCounters;
 use super::link::{Link, Waiter};
 use super::verbs::{CompletionQueue, ProtectionDomain};
+use crate::Alarm;
 
 /// Polls of empty completion queues between two looks at the rest of the runtime.
 const SPIN_POLLS: u32 = 256;
@@ -134,6 +135,7 @@ pub(super) struct Reactor {
     woken: Cell<usize>,
     driver: RefCell<Option<Waker>>,
     timer: Notify,
+    alarm: Alarm,
     counters: Arc<WorkerCounters>,
 }
 
@@ -158,6 +160,7 @@ impl Reactor {
             woken: Cell::new(0),
             driver: RefCell::default(),
             timer: Notify::new(),
+            alarm: Alarm::new()?,
             counters: WorkerCounters::register(),
         });
         // These end, and with them the reactor, when the runtime does.
@@ -572,9 +575,9 @@ async fn keep_time(reactor: Rc<Reactor>) {
         let changed = reactor.timer.notified();
         match due {
             Some(due) => {
-                let due = due.max(Instant::now() + TIMER_GRAIN);
+                let time = due.saturating_duration_since(Instant::now()).max(TIMER_GRAIN);
                 tokio::select! {
-                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = reactor.alarm.sleep(time) => {}
                     () = changed => {}
                 }
             }

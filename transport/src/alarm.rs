@@ -1,0 +1,104 @@
+//! A timer that is a file descriptor.
+//!
+//! A runtime with tokio's timers reads the clock at every turn of its event loop, which a server that
+//! turns it for nearly every request pays for. What is timed here is rare and coarse, so it is left to
+//! the kernel: a runtime needs `enable_io` alone.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Wakes a task after a while. It belongs to the runtime on which it was made.
+pub struct Alarm {
+    timer: AsyncFd<Timer>,
+}
+
+struct Timer(TimerFd);
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl Alarm {
+    /// # Errors
+    /// Where no more files can be opened.
+    pub fn new() -> io::Result<Alarm> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = Timer(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
+        // SAFETY: the timer's descriptor stays the same and open until the timer is dropped.
+        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
+        Ok(Alarm { timer })
+    }
+
+    /// Rings once, `after` from now; whatever was set before is forgotten.
+    pub fn set(&self, after: Duration) {
+        // Zero would switch it off.
+        let after = TimeSpec::from(after.max(Duration::from_nanos(1)));
+        let set =
+            self.timer.get_ref().0.set(Expiration::OneShot(after), TimerSetTimeFlags::empty());
+        set.expect("a timer takes any time that is not negative");
+    }
+
+    /// Waits until it rings.
+    pub fn poll_ring(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let ready = ready!(self.timer.poll_read_ready(cx));
+            let mut guard = ready.expect("an alarm lives no longer than its runtime");
+            if self.timer.get_ref().0.wait().is_ok() {
+                return Poll::Ready(());
+            }
+            guard.clear_ready();
+        }
+    }
+
+    /// Waits for `time`.
+    pub async fn sleep(&self, time: Duration) {
+        self.set(time);
+        std::future::poll_fn(|cx| self.poll_ring(cx)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn it_rings_after_its_time_again_and_again() {
+        run(async {
+            let alarm = Alarm::new().unwrap();
+            for ms in [0, 5, 1] {
+                let (started, time) = (Instant::now(), Duration::from_millis(ms));
+                alarm.sleep(time).await;
+                assert!(started.elapsed() >= time);
+            }
+        });
+    }
+
+    #[test]
+    fn a_new_time_replaces_the_old_one() {
+        run(async {
+            let alarm = Alarm::new().unwrap();
+            alarm.set(Duration::from_secs(1000));
+            alarm.sleep(Duration::from_millis(1)).await;
+            // One that has rung and was not waited for is silent once it is set again.
+            alarm.set(Duration::ZERO);
+            std::thread::sleep(Duration::from_millis(5));
+            let started = Instant::now();
+            alarm.sleep(Duration::from_millis(20)).await;
+            assert!(started.elapsed() >= Duration::from_millis(20));
+        });
+    }
+}
