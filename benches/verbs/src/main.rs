@@ -88,7 +88,8 @@ fn measure(context: &Context, gid: u32, size: usize, options: &Options) -> io::R
             side.wait(SEND)
         });
         let mut side = Side::new(context, gid, size, &to_echo, &from_echo)?;
-        let mut times = Histogram::<u64>::new(3).expect("three digits are allowed");
+        let mut times = Histogram::<u64>::new_with_bounds(1, PATIENCE.as_nanos() as u64, 3)
+            .expect("three digits are allowed");
         for _ in 0..rounds {
             let started = Instant::now();
             side.send()?;
