@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
-use verbena_transport::Connection;
+use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
 use crate::command::{CommandTable, Registered};
 use crate::keyspace::Key;
@@ -39,7 +39,25 @@ pub async fn serve(
         worker,
     };
     // However the connection ends, nothing more can be said to the peer.
-    let _ = session.run(&mut *connection).await;
+    if let Err(error) = session.run(&mut *connection).await {
+        log_end(connection.info(), &error);
+    }
+}
+
+/// Says why a connection has failed, unless this side has ended it and said so. Sockets fail in few
+/// ways, none of them worth more than a verbose line; where RDMA fails, the reason tells a peer that
+/// breaks the protocol from one that is gone.
+#[cold]
+fn log_end(info: &ConnectionInfo, error: &io::Error) {
+    match info.kind {
+        _ if error.kind() == GONE => {}
+        TransportKind::Rdma => {
+            log::notice(format_args!("Closing the connection of {}: {error}", info.peer));
+        }
+        TransportKind::Tcp | TransportKind::Unix => {
+            log::verbose(format_args!("Closing the connection of {}: {error}", info.peer));
+        }
+    }
 }
 
 /// Requests that are looked up in the keyspace together before the first one runs: enough to hide
@@ -325,8 +343,10 @@ impl Session {
 
 /// For a connection that ends without another word.
 fn gone() -> io::Error {
-    io::ErrorKind::ConnectionAborted.into()
+    GONE.into()
 }
+
+const GONE: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
 /// Whether there may be more requests behind a batch.
 enum Batch {

@@ -32,6 +32,10 @@ pub(super) enum Stop {
     Replies,
 }
 
+/// Keys of one command that are looked up together before it runs: as many as the first-level cache
+/// has room for, with two lines or three for each.
+const MAX_PREFETCH: usize = 128;
+
 /// Bytes of replies beyond the send buffer that end a turn.
 const MAX_OVERFLOW: usize = 256 * 1024;
 
@@ -188,6 +192,10 @@ impl<'w> Turn<'w> {
             let _ = key_positions(found.command.keys, args, |index, _| {
                 keys.push(Key::new(args.at(index)));
             });
+            if keys.len() > 1 {
+                let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
+                keyspace.prefetch(client.db, first);
+            }
         }
         let call =
             Call { worker, settings: &self.settings, now: self.now, client, found, keys: &keys };

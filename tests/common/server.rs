@@ -126,6 +126,10 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// The directory that the server works in.
     pub fn dir(&self) -> &Path {
         self.dir.path()

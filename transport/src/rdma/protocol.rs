@@ -41,10 +41,16 @@ const CONTROL_LIMIT: u32 = 256;
 /// How often an open connection is looked at where it has no keepalive.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Time in which the peer's device must acknowledge what was sent to it. Devices give up by themselves
+/// after seven retries, or so the specification has it; soft-RoCE takes seven for "without end", and
+/// seven is what peers ask for. A peer whose program hangs acknowledges all the same, until it has so
+/// many messages unread that no receive is left.
+const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(15);
+
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Accepted the connection: answers feature requests and sends keepalives.
+    /// Accepted the connection: answers feature requests, and probes a peer that is silent.
     Server,
     /// Opened the connection.
     Client,
@@ -127,6 +133,8 @@ pub enum CloseReason {
     Handshake(Duration),
     /// So many bytes waited and the peer has taken nothing for so long.
     Stalled { unsent: usize, time: Duration },
+    /// Nothing of what was sent has been acknowledged for so long: the peer is gone.
+    Unacknowledged(Duration),
     /// A completion that was not due: the device and this side disagree.
     UnexpectedCompletion,
     /// A work request failed.
@@ -159,6 +167,9 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::Stalled { unsent, time } => {
                 write!(f, "the peer took nothing for {time:?} while {unsent} bytes waited")
+            }
+            CloseReason::Unacknowledged(time) => {
+                write!(f, "the peer is gone: nothing was acknowledged for {time:?}")
             }
             CloseReason::UnexpectedCompletion => {
                 f.write_str("the device completed a work request that was not outstanding")
@@ -199,8 +210,10 @@ impl CloseReason {
             | CloseReason::Overrun { .. }
             | CloseReason::Flood(_)
             | CloseReason::Work(WorkFailure::MessageTooLong) => io::ErrorKind::InvalidData,
-            CloseReason::Handshake(_) | CloseReason::Stalled { .. } => io::ErrorKind::TimedOut,
-            CloseReason::Work(WorkFailure::RetryExceeded) => io::ErrorKind::TimedOut,
+            CloseReason::Handshake(_)
+            | CloseReason::Stalled { .. }
+            | CloseReason::Unacknowledged(_)
+            | CloseReason::Work(WorkFailure::RetryExceeded) => io::ErrorKind::TimedOut,
             CloseReason::UnexpectedCompletion | CloseReason::Work(_) | CloseReason::Manager(..) => {
                 io::ErrorKind::ConnectionReset
             }
@@ -240,6 +253,10 @@ pub struct Protocol {
     /// The peer took something since the last check.
     progress: bool,
     stalled: Duration,
+    /// A work request has completed since the last check.
+    acknowledged: bool,
+    /// How long a completion has been due and none has come; `None` if none was due at the last check.
+    unacknowledged: Option<Duration>,
     handshake_deadline: Instant,
     next_check: Instant,
 }
@@ -263,6 +280,8 @@ impl Protocol {
             active: false,
             progress: false,
             stalled: Duration::ZERO,
+            acknowledged: false,
+            unacknowledged: None,
             handshake_deadline: now + config.handshake_timeout,
             next_check: now,
             config,
@@ -357,6 +376,7 @@ impl Protocol {
             Some(position) => {
                 self.buffer.release(position);
                 self.progress = true;
+                self.acknowledged = true;
             }
             None => self.fail(CloseReason::UnexpectedCompletion),
         }
@@ -405,6 +425,7 @@ impl Protocol {
             self.idle_messages = 0;
             self.check_stall();
             self.keep_alive();
+            self.check_acknowledgements();
         }
         if self.remote.is_none() && now >= self.handshake_deadline {
             self.fail(CloseReason::Handshake(self.config.handshake_timeout));
@@ -423,6 +444,24 @@ impl Protocol {
         if self.stalled >= self.config.stall_timeout {
             let unsent = self.buffer.pending();
             self.fail(CloseReason::Stalled { unsent, time: self.stalled });
+        }
+    }
+
+    /// Whether the peer's device still acknowledges what is sent to it. Where nothing is due to
+    /// complete that would show it, a message is sent that will.
+    fn check_acknowledgements(&mut self) {
+        let acknowledged = std::mem::take(&mut self.acknowledged);
+        if acknowledged || self.queue.is_drained() {
+            self.unacknowledged = None;
+        } else if self.queue.awaits_completion() {
+            let before = self.unacknowledged.map(|time| time + self.check_interval());
+            let time = *self.unacknowledged.insert(before.unwrap_or_default());
+            if time >= ACKNOWLEDGEMENT_LIMIT {
+                self.lost = true;
+                self.fail(CloseReason::Unacknowledged(time));
+            }
+        } else if self.control.is_empty() {
+            self.control.push_back(Control::Keepalive);
         }
     }
 
@@ -516,7 +555,7 @@ impl Protocol {
             return None;
         }
         if let Some(message) = self.control.pop_front() {
-            return Some(self.control_request(message, false));
+            return Some(self.control_request(message, message == Control::Keepalive));
         }
         self.write_request()
     }

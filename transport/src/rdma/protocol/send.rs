@@ -157,6 +157,11 @@ impl SendQueue {
         self.posted == self.completed
     }
 
+    /// True if a completion is due.
+    pub(super) fn awaits_completion(&self) -> bool {
+        !self.signalled.is_empty()
+    }
+
     /// True if a completion is due that tells of everything posted.
     pub(super) fn is_covered(&self) -> bool {
         self.posted == self.covered
