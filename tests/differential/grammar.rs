@@ -208,6 +208,15 @@ fn defuse(words: &mut Words) {
     };
     let is_compared = matches!(name.as_slice(), b"expire" | b"pexpire")
         && words.iter().any(|w| w.eq_ignore_ascii_case(b"gt") || w.eq_ignore_ascii_case(b"lt"));
+    let names = matches!(name.as_slice(), b"client" | b"hello")
+        && words[1..].iter().any(|word| {
+            let names: [&[u8]; 3] = [b"setname", b"setinfo", b"hello"];
+            names.iter().any(|name| word.eq_ignore_ascii_case(name))
+        });
+    if names {
+        // Valkey takes a name with a zero byte in it, and looks only at what comes before that.
+        words[2..].iter_mut().flatten().filter(|byte| **byte == 0).for_each(|byte| *byte = b'0');
+    }
     for at in 1..words.len() {
         let unit = if at == 2 && !direct.is_empty() {
             direct.to_vec()

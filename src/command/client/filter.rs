@@ -187,10 +187,7 @@ impl Condition {
 
 /// `ERR `, a text, a client's words, a text.
 fn quoting(before: &str, value: &[u8], after: &str) -> CommandError {
-    let mut text = format!("ERR {before}").into_bytes();
-    text.extend_from_slice(value);
-    text.extend_from_slice(after.as_bytes());
-    text.into()
+    CommandError::quoting(&format!("ERR {before}"), value, after)
 }
 
 fn unknown(what: &str, option: &str, negative: bool, value: &[u8]) -> CommandError {

@@ -158,12 +158,21 @@ fn kind(event: rdma_cm_event_type::Type, status: i32) -> EventKind {
         RDMA_CM_EVENT_ROUTE_ERROR => EventKind::Failed("there is no route", status),
         RDMA_CM_EVENT_CONNECT_ERROR => EventKind::Failed("connecting failed", status),
         RDMA_CM_EVENT_UNREACHABLE => EventKind::Failed("the peer is unreachable", status),
-        // The status is the peer's reason, in numbers of its own.
-        RDMA_CM_EVENT_REJECTED => {
-            EventKind::Failed("the peer refused the connection", libc::ECONNREFUSED)
-        }
+        RDMA_CM_EVENT_REJECTED => EventKind::Failed(rejection(status), libc::ECONNREFUSED),
         RDMA_CM_EVENT_DEVICE_REMOVAL => EventKind::DeviceRemoved,
         _ => EventKind::Other,
+    }
+}
+
+/// What a rejection says, by its reason (InfiniBand Architecture Specification 1, 12.6.7.2).
+fn rejection(reason: i32) -> &'static str {
+    match reason {
+        1..=3 => "the peer has no resources for the connection",
+        4 => "the peer has waited for too long while the connection was set up",
+        8 => "nobody listens there",
+        10 => "the peer takes the connection for one that it still has",
+        28 => "the peer refused the connection",
+        _ => "the peer rejected the connection",
     }
 }
 
