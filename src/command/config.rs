@@ -160,13 +160,12 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn unknown(name: &[u8]) -> CommandError {
-    let name = String::from_utf8_lossy(name);
-    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
+    CommandError::quoting("ERR Unknown option or number of arguments for CONFIG SET - '", name, "'")
 }
 
 fn failed(name: &[u8], reason: &str) -> CommandError {
-    let name = String::from_utf8_lossy(name);
-    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}").into()
+    let before = "ERR CONFIG SET failed (possibly related to argument '";
+    CommandError::quoting(before, name, &format!("') - {reason}"))
 }
 
 fn rewrite(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {

@@ -96,11 +96,11 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             out.ok();
         }
         _ => {
-            let name = String::from_utf8_lossy(&args[1]).into_owned();
-            return Err(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-            )
-            .into());
+            return Err(CommandError::quoting(
+                "ERR unknown subcommand or wrong number of arguments for '",
+                &args[1],
+                "'. Try DEBUG HELP.",
+            ));
         }
     }
     Ok(())

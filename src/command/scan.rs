@@ -90,7 +90,7 @@ fn type_name(word: &[u8]) -> Result<&'static str> {
     let known = TYPE_NAMES.iter().find(|name| word.eq_ignore_ascii_case(name.as_bytes()));
     known
         .copied()
-        .ok_or_else(|| format!("ERR unknown type name '{}'", String::from_utf8_lossy(word)).into())
+        .ok_or_else(|| CommandError::quoting("ERR unknown type name '", word, "'"))
 }
 
 /// Reads a cursor, which may have blanks and a sign before it.
