@@ -88,9 +88,7 @@ fn type_name(word: &[u8]) -> Result<&'static str> {
     // The name ends at a zero byte, as it does for Valkey.
     let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
     let known = TYPE_NAMES.iter().find(|name| word.eq_ignore_ascii_case(name.as_bytes()));
-    known
-        .copied()
-        .ok_or_else(|| CommandError::quoting("ERR unknown type name '", word, "'"))
+    known.copied().ok_or_else(|| CommandError::quoting("ERR unknown type name '", word, "'"))
 }
 
 /// Reads a cursor, which may have blanks and a sign before it.

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 /// Looks before a sleep.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 3;
 
 /// The share of the looked-at idle moments, in `CERTAIN`, that must have ended by a look.
 const WORTH_IT: u32 = CERTAIN / 4;
