@@ -41,9 +41,8 @@ const CONTROL_LIMIT: u32 = 256;
 /// How often an open connection is looked at where it has no keepalive.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Time in which the peer's device must acknowledge what was sent to it. Devices give up by themselves
-/// after seven retries, or so the specification has it; soft-RoCE takes seven for "without end", and
-/// seven is what peers ask for. A peer whose program hangs acknowledges all the same, until it has so
+/// Time in which the peer's device must acknowledge what was sent to it. A device should give up by
+/// itself after the seven retries that peers ask for; soft-RoCE was seen not to, within a minute. A peer whose program hangs acknowledges all the same, until it has so
 /// many messages unread that no receive is left.
 const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(15);
 
