@@ -42,8 +42,9 @@ const CONTROL_LIMIT: u32 = 256;
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Time in which the peer's device must acknowledge what was sent to it. A device should give up by
-/// itself after the seven retries that peers ask for; soft-RoCE was seen not to, within a minute. A peer whose program hangs acknowledges all the same, until it has so
-/// many messages unread that no receive is left.
+/// itself after the seven retries that peers ask for; soft-RoCE was seen not to, within a minute. A
+/// peer whose program hangs acknowledges all the same, until it has so many messages unread that no
+/// receive is left.
 const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Which end of the connection this is.
