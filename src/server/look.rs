@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use super::stats::Counter;
+
 /// Looks before a sleep.
 const LOOKS: u32 = 3;
 
@@ -28,7 +30,8 @@ const RETRY: u32 = 64;
 /// One worker's looks. Only its own thread uses it; the atomics are there because the runtime wants
 /// its callbacks to be shareable.
 pub(super) struct Looker {
-    turns: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// How often the worker has found something to do.
+    turns: &'static Counter,
     task: OnceLock<Waker>,
     /// The task looks on and on, as opposed to waiting for [`about_to_sleep`](Self::about_to_sleep).
     active: AtomicBool,
@@ -44,9 +47,9 @@ pub(super) struct Looker {
 
 impl Looker {
     /// `turns` counts how often the worker has found something to do.
-    pub(super) fn new(turns: impl Fn() -> u64 + Send + Sync + 'static) -> Arc<Looker> {
+    pub(super) fn new(turns: &'static Counter) -> Arc<Looker> {
         Arc::new(Looker {
-            turns: Box::new(turns),
+            turns,
             task: OnceLock::new(),
             active: AtomicBool::new(false),
             seen: AtomicU64::new(0),
@@ -58,7 +61,7 @@ impl Looker {
 
     /// The runtime has nothing to run and is about to sleep: lets it, or has the task keep it awake.
     pub(super) fn about_to_sleep(&self) {
-        let turns = (self.turns)();
+        let turns = self.turns.get();
         if self.active.load(Relaxed) || self.seen.load(Relaxed) == turns {
             return;
         }
@@ -89,7 +92,7 @@ impl Looker {
         if !self.active.load(Relaxed) {
             return Poll::Pending;
         }
-        let turns = (self.turns)();
+        let turns = self.turns.get();
         let mut looks = self.looks.load(Relaxed);
         if self.seen.swap(turns, Relaxed) != turns {
             if looks > 0 {

@@ -91,7 +91,7 @@ pub(super) fn start(
 ) -> io::Result<mpsc::UnboundedSender<Handoff>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
-        let looker = Looker::new(move || server.stats[index].reads.get());
+        let looker = Looker::new(&server.stats[index].reads);
         let keeper = looker.clone();
         let runtime = Builder::new_current_thread()
             .enable_io()
@@ -195,14 +195,13 @@ impl Worker {
         own.clone()
     }
 
-    /// Milliseconds until the pause is over, 0 without one. Where there is one, its end wakes the
-    /// clients that are marked as blocked.
-    pub fn remaining_pause(&self) -> u64 {
-        let remaining = self.server.pause.remaining(self.refresh_clock());
-        if remaining > 0 {
+    /// Whether there is a pause now. Its end wakes the clients that are marked as blocked.
+    pub fn is_paused(&self) -> bool {
+        let paused = self.server.pause.remaining(self.refresh_clock()) > 0;
+        if paused {
             self.paused.notify_one();
         }
-        remaining
+        paused
     }
 
     #[inline]

@@ -133,7 +133,7 @@ impl Session {
                 }
             }
             self.client.record.set_waker(cx);
-            if worker.remaining_pause() == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if worker.is_paused() { Poll::Pending } else { Poll::Ready(Ok(())) }
         })
         .await?;
         self.client.blocked = false;

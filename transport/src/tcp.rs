@@ -81,11 +81,6 @@ impl Listener for TcpAcceptor {
                 .with_retries(3);
             SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         }
-        if peer.ip().is_loopback() {
-            // Between two programs of one machine there is no congestion to control: the simplest
-            // algorithm costs least, and every kernel has it. Without it all works as before.
-            let _ = SockRef::from(&stream).set_tcp_congestion(b"reno");
-        }
         let info = info(&stream, stream.local_addr().unwrap_or(self.local), peer);
         Poll::Ready(Ok(Box::new(TcpIncoming { stream: stream.into_std()?, info })))
     }

@@ -96,7 +96,7 @@ impl Filter {
             b"lib-ver" => ("lib-ver", Condition::LibVersion(bytes())),
             b"type" => ("type", Condition::Type(client_type(value)?)),
             b"user" if value == b"default" => ("user", Condition::User),
-            b"user" => return Err(quoting("No such user '", value, "'")),
+            b"user" => return Err(CommandError::quoting("ERR No such user '", value, "'")),
             b"flags" => {
                 let known = value.iter().all(|flag| FLAGS.contains(flag));
                 known.then_some(()).ok_or_else(|| unknown("flags", "FLAGS", negative, value))?;
@@ -185,14 +185,9 @@ impl Condition {
     }
 }
 
-/// `ERR `, a text, a client's words, a text.
-fn quoting(before: &str, value: &[u8], after: &str) -> CommandError {
-    CommandError::quoting(&format!("ERR {before}"), value, after)
-}
-
 fn unknown(what: &str, option: &str, negative: bool, value: &[u8]) -> CommandError {
     let filter = if negative { format!("NOT-{option}") } else { "provided".into() };
-    quoting(&format!("Unknown {what} found in the {filter} filter: "), value, "")
+    CommandError::quoting(&format!("ERR Unknown {what} found in the {filter} filter: "), value, "")
 }
 
 fn client_type(name: &[u8]) -> Result<ClientType> {
@@ -201,7 +196,7 @@ fn client_type(name: &[u8]) -> Result<ClientType> {
         b"primary" | b"master" => Ok(ClientType::Primary),
         b"replica" | b"slave" => Ok(ClientType::Replica),
         b"pubsub" => Ok(ClientType::PubSub),
-        _ => Err(quoting("Unknown client type '", name, "'")),
+        _ => Err(CommandError::quoting("ERR Unknown client type '", name, "'")),
     }
 }
 
