@@ -5,7 +5,6 @@ mod clients;
 mod control;
 mod expiry;
 mod listening;
-mod look;
 mod memory;
 mod pause;
 mod process;

@@ -1,4 +1,4 @@
-//! A worker: one thread, one runtime, its connections.
+//! A worker: one thread, one event loop, its connections.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
+use verbena_transport::event_loop::{self, spawn_local};
 use verbena_transport::{Alarm, Incoming};
 
-use super::look::Looker;
 use super::{Server, WorkerStats, expiry, unix_milliseconds};
 use crate::config::Settings;
 use crate::log;
@@ -91,24 +90,15 @@ pub(super) fn start(
 ) -> io::Result<mpsc::UnboundedSender<Handoff>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
-        let looker = Looker::new(&server.stats[index].reads);
-        let keeper = looker.clone();
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .on_thread_park(move || looker.about_to_sleep())
-            .build_local(LocalOptions::default())
-            .expect("the system has room for one more event loop");
-        runtime.block_on(async {
-            tokio::task::spawn_local(keeper.run());
-            serve(Rc::new(Worker::new(server, index)), receiver).await;
-        });
+        let worker = Rc::new(Worker::new(server, index));
+        event_loop::block_on(serve(worker, receiver)).expect("an event loop");
     })?;
     Ok(sender)
 }
 
 async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff>) {
-    tokio::task::spawn_local(expiry::run(worker.clone()));
-    tokio::task::spawn_local(end_pauses(worker.clone()));
+    spawn_local(expiry::run(worker.clone()));
+    spawn_local(end_pauses(worker.clone()));
     while let Some(Handoff { incoming, refusal, seat }) = handoffs.recv().await {
         let info = incoming.info().clone();
         let mut connection = match incoming.attach() {
@@ -119,7 +109,7 @@ async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff
             }
         };
         if let Some(text) = refusal {
-            tokio::task::spawn_local(async move {
+            spawn_local(async move {
                 connection.queue(Bytes::from_static(text.as_bytes()));
                 // What a fresh connection has to send goes at once, unless the peer must say first
                 // where to. One that takes too long gets no more.
@@ -141,7 +131,7 @@ async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff
         let record = worker.server.clients.register(info, worker.refresh_clock());
         let listed = Listed { server: worker.server, id: record.id };
         let worker = worker.clone();
-        tokio::task::spawn_local(async move {
+        spawn_local(async move {
             session::serve(worker, connection, record).await;
             drop((listed, seat));
         });

@@ -1,29 +1,28 @@
 //! A timer that is a file descriptor.
 //!
-//! A runtime with tokio's timers reads the clock at every turn of its event loop, which a server that
-//! turns it for nearly every request pays for. What is timed here is rare and coarse, so it is left to
-//! the kernel: a runtime needs `enable_io` alone.
+//! An event loop that keeps timers reads the clock at every turn, which a server that turns it for
+//! nearly every request pays for. What is timed here is rare and coarse, so it is left to the kernel.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-/// Wakes a task after a while. It belongs to the runtime on which it was made.
+use crate::event_loop::{Interest, Source};
+
+/// Wakes a task after a while. It belongs to the event loop or runtime on which it was made.
 pub struct Alarm {
-    timer: AsyncFd<Timer>,
+    timer: Source<Timer>,
 }
 
 struct Timer(TimerFd);
 
-impl AsRawFd for Timer {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -33,9 +32,7 @@ impl Alarm {
     pub fn new() -> io::Result<Alarm> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = Timer(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
-        // SAFETY: the timer's descriptor stays the same and open until the timer is dropped.
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
-        Ok(Alarm { timer })
+        Ok(Alarm { timer: Source::new(timer, Interest::Read)? })
     }
 
     /// Rings once, `after` from now; whatever was set before is forgotten.
@@ -50,12 +47,12 @@ impl Alarm {
     /// Waits until it rings.
     pub fn poll_ring(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let ready = ready!(self.timer.poll_read_ready(cx));
-            let mut guard = ready.expect("an alarm lives no longer than its runtime");
+            let ready = ready!(self.timer.poll_readable(cx));
+            ready.expect("an alarm lives no longer than its runtime");
             if self.timer.get_ref().0.wait().is_ok() {
                 return Poll::Ready(());
             }
-            guard.clear_ready();
+            self.timer.clear_readable();
         }
     }
 

@@ -5,12 +5,14 @@
 //! chosen by a [`Target`] (client side) or by which [`Listener`] accepted it (server side); the code
 //! above cannot tell, except to report it.
 //!
-//! Everything here runs on tokio current-thread runtimes: a connection is attached to the runtime of
-//! the thread that calls [`Incoming::attach`] or [`connect`], and never leaves it.
+//! Everything here runs on one thread: a connection is attached to what runs on the thread that calls
+//! [`Incoming::attach`] or [`connect`], an [`event_loop`] or a tokio current-thread runtime, and never
+//! leaves it.
 
 mod alarm;
 mod buffer;
 mod endpoint;
+pub mod event_loop;
 #[cfg(feature = "rdma")]
 pub mod rdma;
 mod socket;
@@ -83,7 +85,7 @@ pub trait Connection {
 }
 
 /// A source of connections, polled on the thread that created it.
-pub trait Listener: Send {
+pub trait Listener {
     /// The address that it listens on, with the port that the system chose.
     fn local(&self) -> Endpoint;
 
@@ -97,7 +99,7 @@ pub trait Incoming: Send {
     /// What carries this connection, and between which addresses.
     fn info(&self) -> &ConnectionInfo;
 
-    /// Binds the connection to the tokio runtime of the calling thread.
+    /// Binds the connection to the event loop or tokio runtime of the calling thread.
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>>;
 }
 

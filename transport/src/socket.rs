@@ -1,49 +1,65 @@
-//! What TCP and Unix sockets share: a [`Connection`] over any tokio byte stream.
+//! What TCP and Unix sockets share: a [`Connection`] over any stream socket.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::Socket;
 
 use crate::buffer::Buffer;
+use crate::event_loop::{Interest, Source};
 use crate::{Connection, ConnectionInfo};
 
 /// Chunks handed to one vectored write.
 const MAX_SLICES: usize = 64;
 
-/// A [`Connection`] over a tokio stream socket.
-pub(crate) struct SocketConnection<S> {
-    socket: S,
+/// Reports a peer that is gone as an error instead of by a signal.
+const FLAGS: i32 = libc::MSG_NOSIGNAL;
+
+/// A [`Connection`] over a stream socket.
+pub(crate) struct SocketConnection {
+    socket: Source<Socket>,
     info: ConnectionInfo,
     rx: Buffer,
     tx: Buffer,
     /// Chunks that follow what is in `tx`.
     queue: VecDeque<Bytes>,
     queued: usize,
-    close: fn(&S),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> SocketConnection<S> {
-    /// `close` ends the stream in both directions without waiting.
-    pub(crate) fn new(socket: S, info: ConnectionInfo, close: fn(&S)) -> Self {
-        SocketConnection {
-            socket,
+impl SocketConnection {
+    /// `socket` does not block.
+    ///
+    /// # Errors
+    /// Where the system has no room to watch one more socket.
+    pub(crate) fn new(socket: Socket, info: ConnectionInfo) -> io::Result<Self> {
+        Ok(SocketConnection {
+            socket: Source::new(socket, Interest::ReadWrite)?,
             info,
             rx: Buffer::default(),
             tx: Buffer::default(),
             queue: VecDeque::new(),
             queued: 0,
-            close,
-        }
+        })
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let socket = Pin::new(&mut self.socket);
+        loop {
+            ready!(self.socket.poll_writable(cx))?;
+            match self.write() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.clear_writable(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn write(&self) -> io::Result<usize> {
+        let socket = self.socket.get_ref();
         if self.queue.is_empty() {
-            return socket.poll_write(cx, self.tx.filled());
+            return socket.send_with_flags(self.tx.filled(), FLAGS);
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
@@ -58,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SocketConnection<S> {
                 count += 1;
             }
         }
-        socket.poll_write_vectored(cx, &slices[..count])
+        socket.send_vectored_with_flags(&slices[..count], FLAGS)
     }
 
     fn sent(&mut self, n: usize) {
@@ -78,29 +94,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SocketConnection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection for SocketConnection<S> {
+impl Connection for SocketConnection {
     fn info(&self) -> &ConnectionInfo {
         &self.info
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = ReadBuf::new(self.rx.space_to_receive());
-        let result = Pin::new(&mut self.socket).poll_read(cx, &mut space);
-        let n = space.filled().len();
-        match result {
-            Poll::Ready(Ok(())) => {
-                self.rx.extend(n);
-                if n == 0 {
-                    self.rx.release();
+        while self.socket.poll_readable(cx)?.is_ready() {
+            let space = self.rx.space_to_receive();
+            let room = space.len();
+            match self.socket.get_ref().read(space) {
+                Ok(n) => {
+                    if n < room {
+                        // There was no more: what comes from now on is an event of its own, as is
+                        // the end of the stream.
+                        self.socket.clear_readable();
+                    }
+                    self.rx.extend(n);
+                    if n == 0 {
+                        self.rx.release();
+                    }
+                    return Poll::Ready(Ok(n));
                 }
-                Poll::Ready(Ok(n))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.rx.release();
-                Poll::Pending
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.clear_readable(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        self.rx.release();
+        Poll::Pending
     }
 
     fn expect(&mut self, total: usize) {
@@ -145,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection for SocketConnection<S> {
     }
 
     fn shutdown(&mut self) {
-        (self.close)(&self.socket);
+        // The peer may be gone already, which is what this is for.
+        let _ = self.socket.get_ref().shutdown(Shutdown::Both);
     }
 }

@@ -98,15 +98,14 @@ impl Incoming for TcpIncoming {
 
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>> {
         self.stream.set_nodelay(true)?;
-        let stream = TcpStream::from_std(self.stream)?;
-        Ok(Box::new(SocketConnection::new(stream, self.info, close)))
+        Ok(Box::new(SocketConnection::new(self.stream.into(), self.info)?))
     }
 }
 
 fn open(stream: TcpStream, peer: SocketAddr) -> io::Result<Box<dyn Connection>> {
     stream.set_nodelay(true)?;
     let info = info(&stream, stream.local_addr()?, peer);
-    Ok(Box::new(SocketConnection::new(stream, info, close)))
+    Ok(Box::new(SocketConnection::new(stream.into_std()?.into(), info)?))
 }
 
 fn info(stream: &TcpStream, local: SocketAddr, peer: SocketAddr) -> ConnectionInfo {
@@ -116,9 +115,4 @@ fn info(stream: &TcpStream, local: SocketAddr, peer: SocketAddr) -> ConnectionIn
         local: Endpoint::Ip(local),
         fd: Some(stream.as_raw_fd()),
     }
-}
-
-fn close(stream: &TcpStream) {
-    // The peer may be gone already, which is what this is for.
-    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Both);
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::socket::SocketConnection;
@@ -35,7 +35,7 @@ pub fn listen(path: &Path, permissions: u32, backlog: i32) -> io::Result<Box<dyn
 pub async fn connect(path: &Path) -> io::Result<Box<dyn Connection>> {
     let stream = UnixStream::connect(path).await?;
     let info = info(path, stream.as_raw_fd());
-    Ok(Box::new(SocketConnection::new(stream, info, close)))
+    Ok(Box::new(SocketConnection::new(stream.into_std()?.into(), info)?))
 }
 
 struct UnixAcceptor {
@@ -74,17 +74,11 @@ impl Incoming for UnixIncoming {
     }
 
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>> {
-        let stream = UnixStream::from_std(self.stream)?;
-        Ok(Box::new(SocketConnection::new(stream, self.info, close)))
+        Ok(Box::new(SocketConnection::new(self.stream.into(), self.info)?))
     }
 }
 
 fn info(path: &Path, fd: RawFd) -> ConnectionInfo {
     let path = Endpoint::Path(path.to_owned());
     ConnectionInfo { kind: TransportKind::Unix, peer: path.clone(), local: path, fd: Some(fd) }
-}
-
-fn close(stream: &UnixStream) {
-    // The peer may be gone already, which is what this is for.
-    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Both);
 }

@@ -5,16 +5,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use rdma_sys::*;
 use socket2::SockAddr;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::verbs::{check, set_nonblocking};
+use crate::event_loop::{Interest, Source};
 
 /// Longest wait for an address or a route to resolve, in milliseconds.
 const RESOLVE_MS: i32 = 5000;
@@ -79,7 +78,7 @@ impl EventChannel {
             io::Error::new(error.kind(), text)
         })?;
         let channel = EventChannel(raw);
-        set_nonblocking(channel.as_raw_fd())?;
+        set_nonblocking(channel.as_fd())?;
         Ok(Arc::new(channel))
     }
 
@@ -114,29 +113,17 @@ impl EventChannel {
     }
 }
 
-impl AsRawFd for EventChannel {
-    fn as_raw_fd(&self) -> RawFd {
-        // SAFETY: the channel lives as long as `self`.
-        unsafe { self.0.as_ref().fd }
+impl AsFd for EventChannel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the channel, and its descriptor, live as long as `self`.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_ref().fd) }
     }
 }
 
-/// A channel as something to wait on.
-pub(super) struct ChannelFd(Arc<EventChannel>);
-
-impl ChannelFd {
-    /// Has the calling thread's runtime watch for events of `channel`.
-    pub(super) fn watch(channel: &Arc<EventChannel>) -> io::Result<AsyncFd<ChannelFd>> {
-        // SAFETY: the channel's descriptor stays the same and open for as long as it is shared.
-        Ok(unsafe {
-            AsyncFd::register_with_interest(ChannelFd(channel.clone()), Interest::READABLE)
-        }?)
-    }
-}
-
-impl AsRawFd for ChannelFd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+impl EventChannel {
+    /// Has the calling thread's event loop or runtime watch for events of the channel.
+    pub(super) fn watch(self: &Arc<Self>) -> io::Result<Source<Arc<EventChannel>>> {
+        Source::new(self.clone(), Interest::Read)
     }
 }
 

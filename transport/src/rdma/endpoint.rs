@@ -9,16 +9,15 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::unix::AsyncFd;
-
 use super::RdmaOptions;
-use super::cm::{ChannelFd, Event, EventChannel, EventKind, Id, Resources};
+use super::cm::{Event, EventChannel, EventKind, Id, Resources};
 use super::counters::Reservation;
 use super::link::Link;
 use super::protocol::{CONTROL_LEN, Config, Protocol, Region, Role};
 use super::reactor::{Entry, Key, Reactor, Resolving};
 use super::stream::RdmaStream;
 use super::verbs::{Access, Memory, QueuePair, QueuePairOptions, devices};
+use crate::event_loop::Source;
 use crate::{
     Connection, ConnectionInfo, Endpoint, Incoming, Listener, RdmaClientOptions, TransportKind,
 };
@@ -56,14 +55,14 @@ pub fn listen(addr: SocketAddr, options: Arc<RdmaOptions>) -> io::Result<Box<dyn
     let id = Id::new(&channel, 0)?;
     id.listen(addr, options.backlog)?;
     let local = id.local().unwrap_or(addr);
-    let events = ChannelFd::watch(&channel)?;
+    let events = channel.watch()?;
     Ok(Box::new(RdmaAcceptor { _id: id, channel, events, local, options }))
 }
 
 struct RdmaAcceptor {
     _id: Id,
     channel: Arc<EventChannel>,
-    events: AsyncFd<ChannelFd>,
+    events: Source<Arc<EventChannel>>,
     local: SocketAddr,
     options: Arc<RdmaOptions>,
 }
@@ -88,7 +87,10 @@ impl Listener for RdmaAcceptor {
                 }
                 // Of a request that was not attached yet: attaching it will fail.
                 Some(Event::Id { .. }) => {}
-                None => ready!(self.events.poll_read_ready(cx))?.clear_ready(),
+                None => {
+                    ready!(self.events.poll_readable(cx))?;
+                    self.events.clear_readable();
+                }
             }
         }
     }

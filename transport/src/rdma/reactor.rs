@@ -5,7 +5,7 @@
 //! for all connections there are more.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::RdmaOptions;
-use super::cm::{ChannelFd, Event, EventChannel, EventKind, Id};
+use super::cm::{Event, EventChannel, EventKind, Id};
 use super::counters::WorkerCounters;
 use super::link::{Link, Waiter};
 use super::verbs::{CompletionQueue, ProtectionDomain};
 use crate::Alarm;
+use crate::event_loop::{Source, spawn_local};
 
 /// Polls of empty completion queues between two looks at the rest of the runtime.
 const SPIN_POLLS: u32 = 256;
@@ -94,7 +94,7 @@ struct Entries {
 struct Lane {
     queue: Rc<CompletionQueue>,
     domain: Rc<ProtectionDomain>,
-    ready: AsyncFd<Rc<CompletionQueue>>,
+    ready: Source<Rc<CompletionQueue>>,
     armed: Cell<bool>,
     /// Events that have come and are still to be read from the channel.
     unread: Cell<u32>,
@@ -129,7 +129,7 @@ impl Drop for Share {
 /// The RDMA side of one thread's runtime.
 pub(super) struct Reactor {
     channel: Arc<EventChannel>,
-    events: AsyncFd<ChannelFd>,
+    events: Source<Arc<EventChannel>>,
     lanes: RefCell<Vec<Rc<Lane>>>,
     entries: RefCell<Entries>,
     /// Options of the links that exist, each with their number.
@@ -154,7 +154,7 @@ impl Reactor {
             return Ok(reactor);
         }
         let channel = EventChannel::new()?;
-        let events = ChannelFd::watch(&channel)?;
+        let events = channel.watch()?;
         let reactor = Rc::new(Reactor {
             channel,
             events,
@@ -169,9 +169,9 @@ impl Reactor {
             counters: WorkerCounters::register(),
         });
         // These end, and with them the reactor, when the runtime does.
-        tokio::task::spawn_local(Driver { reactor: reactor.clone(), idle_since: None });
-        tokio::task::spawn_local(handle_manager_events(reactor.clone()));
-        tokio::task::spawn_local(keep_time(reactor.clone()));
+        spawn_local(Driver { reactor: reactor.clone(), idle_since: None });
+        spawn_local(handle_manager_events(reactor.clone()));
+        spawn_local(keep_time(reactor.clone()));
         CURRENT.set(Rc::downgrade(&reactor));
         Ok(reactor)
     }
@@ -459,8 +459,8 @@ impl Lane {
     /// That it has come is told by the runtime, which reports each event once, whatever lies in the
     /// channel unread. So events are read several at a time: most requests are spared the call.
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut guard = std::task::ready!(self.ready.poll_read_ready(cx))?;
-        guard.clear_ready();
+        std::task::ready!(self.ready.poll_readable(cx))?;
+        self.ready.clear_readable();
         self.armed.set(false);
         self.unread.set(self.unread.get() + 1);
         if self.unread.get() == UNREAD_EVENTS {
@@ -564,7 +564,7 @@ impl Future for Driver {
 
 async fn handle_manager_events(reactor: Rc<Reactor>) {
     loop {
-        let Ok(mut guard) = reactor.events.readable().await else { return };
+        let Ok(()) = poll_fn(|cx| reactor.events.poll_readable(cx)).await else { return };
         loop {
             match reactor.channel.next() {
                 Ok(Some(event)) => reactor.manager_event(event),
@@ -573,7 +573,7 @@ async fn handle_manager_events(reactor: Rc<Reactor>) {
                 Err(_) => break,
             }
         }
-        guard.clear_ready();
+        reactor.events.clear_readable();
     }
 }
 

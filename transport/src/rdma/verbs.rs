@@ -15,18 +15,17 @@ use std::ffi::CStr;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::ops::Range;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use rdma_sys::*;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::Device;
 use super::cm::Id;
 use super::counters::Reservation;
 use super::protocol::{CONTROL_LEN, WorkFailure, WorkRequest};
+use crate::event_loop::{Interest, Source};
 
 /// Work requests posted by one call, so with one doorbell.
 const BATCH: usize = 16;
@@ -51,7 +50,8 @@ pub(super) fn check(code: i32) -> io::Result<()> {
     }
 }
 
-pub(super) fn set_nonblocking(fd: RawFd) -> io::Result<()> {
+pub(super) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let fd = fd.as_raw_fd();
     // SAFETY: fcntl on a descriptor that the caller holds open; no memory is involved.
     unsafe {
         let flags = libc::fcntl(fd, libc::F_GETFL);
@@ -369,14 +369,13 @@ impl CompletionQueue {
         };
         let unacknowledged = Cell::new(0);
         let queue = CompletionQueue { cq, channel, domain: domain.clone(), unacknowledged };
-        set_nonblocking(queue.as_raw_fd())?;
+        set_nonblocking(queue.as_fd())?;
         Ok(Rc::new(queue))
     }
 
-    /// Has the calling thread's runtime watch for events of this queue.
-    pub(super) fn watch(self: &Rc<Self>) -> io::Result<AsyncFd<Rc<CompletionQueue>>> {
-        // SAFETY: the channel's descriptor stays the same and open for as long as it is shared.
-        Ok(unsafe { AsyncFd::register_with_interest(self.clone(), Interest::READABLE) }?)
+    /// Has the calling thread's event loop or runtime watch for events of this queue.
+    pub(super) fn watch(self: &Rc<Self>) -> io::Result<Source<Rc<CompletionQueue>>> {
+        Source::new(self.clone(), Interest::Read)
     }
 
     /// Takes completions, and gives each to `handle`. Returns how many there were; there may be more.
@@ -424,10 +423,10 @@ impl CompletionQueue {
     }
 }
 
-impl AsRawFd for CompletionQueue {
-    fn as_raw_fd(&self) -> RawFd {
-        // SAFETY: the channel lives as long as `self`.
-        unsafe { self.channel.as_ref().fd }
+impl AsFd for CompletionQueue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the channel, and its descriptor, live as long as `self`.
+        unsafe { BorrowedFd::borrow_raw(self.channel.as_ref().fd) }
     }
 }
 

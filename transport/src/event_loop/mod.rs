@@ -1,0 +1,134 @@
+//! The event loop of a server's worker: tasks, and the descriptors that they wait for, on one thread.
+//!
+//! It does what a tokio current-thread runtime without timers does, and serves the same futures, but
+//! costs a request less: one `epoll_wait` serves all that is ready, readiness is a flag in a slot of
+//! this thread alone, no clock is read, and between two requests the loop looks at its sockets a few
+//! times before it sleeps, where that pays off (`look.rs`).
+//!
+//! What this crate offers works on either: see [`Source`] and [`spawn_local`].
+
+mod executor;
+mod look;
+mod poller;
+mod source;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use executor::{Executor, MainWaker};
+use look::Looker;
+use poller::{Poller, Wait};
+
+pub(crate) use source::{Interest, Source};
+
+/// Turns of the loop between two looks at the descriptors while tasks keep it busy without them.
+const BUSY_TURNS: u32 = 8;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<EventLoop>>> = const { RefCell::new(None) };
+}
+
+/// One thread's event loop.
+pub(crate) struct EventLoop {
+    poller: Poller,
+    executor: Executor,
+    looker: Looker,
+    busy_turns: Cell<u32>,
+}
+
+impl EventLoop {
+    /// The event loop that runs on the calling thread.
+    fn current() -> Option<Rc<EventLoop>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// One turn: runs the tasks that are ready, then sees which are next.
+    fn turn(&self) -> io::Result<()> {
+        self.executor.run_ready();
+        self.executor.take_remote();
+        if self.executor.has_ready() {
+            let turns = self.busy_turns.get() + 1;
+            self.busy_turns.set(turns % BUSY_TURNS);
+            if turns == BUSY_TURNS {
+                self.poller.wait(Wait::Look)?;
+            }
+            return Ok(());
+        }
+        for look in 0..self.looker.looks() {
+            if self.poller.wait(Wait::Look)? > 0 {
+                self.looker.found(look);
+                return Ok(());
+            }
+        }
+        self.looker.sleeps();
+        self.executor.sleep(|| self.poller.wait(Wait::Sleep).map(drop))
+    }
+}
+
+/// Takes a thread's event loop from it, and with it the tasks, when it ends, however that is.
+struct Installed;
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let ended = CURRENT.take();
+        if let Some(ended) = ended {
+            ended.executor.clear();
+        }
+    }
+}
+
+/// Runs `main` to its end on an event loop of the calling thread's own, and the tasks that are spawned
+/// meanwhile. These are dropped with the loop.
+///
+/// # Errors
+/// Where the system has no room for one more event loop.
+///
+/// # Panics
+/// On a thread that runs one already.
+pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
+    let poller = Poller::new()?;
+    let executor = Executor::new(&poller)?;
+    let event_loop = Rc::new(EventLoop {
+        poller,
+        executor,
+        looker: Looker::default(),
+        busy_turns: Cell::new(0),
+    });
+    let before = CURRENT.replace(Some(event_loop.clone()));
+    assert!(before.is_none(), "a thread has one event loop");
+    let installed = Installed;
+    let mut main = pin!(main);
+    let waker = MainWaker::new(&event_loop.executor);
+    loop {
+        if waker.take() {
+            let polled = main.as_mut().poll(&mut Context::from_waker(waker.waker()));
+            if let Poll::Ready(output) = polled {
+                drop(installed);
+                return Ok(output);
+            }
+        }
+        event_loop.turn()?;
+    }
+}
+
+/// Spawns a task on the calling thread: on its event loop, or else on its tokio local runtime.
+///
+/// # Panics
+/// On a thread that has neither.
+pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
+    match EventLoop::current() {
+        Some(event_loop) => event_loop.executor.spawn(Box::pin(task)),
+        None => drop(tokio::task::spawn_local(task)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
