@@ -186,6 +186,14 @@ impl Keyspace {
         }
     }
 
+    /// Hints that this key (hash and slot), whose bucket is there already, will be looked up soon.
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, (hash, slot): (u64, u16)) {
+        if let Some(shard) = self.shards[shard_of(slot)].try_lock() {
+            shard.table(db).prefetch_entry(hash);
+        }
+    }
+
     /// Locks the shards of `keys`, in ascending order.
     #[inline]
     pub fn lock_keys<'a>(&'a self, keys: &[Key<'_>]) -> Locked<'a> {

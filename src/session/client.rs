@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::command::{CommandError, Flags, Registered, Result};
 use crate::config::Settings;
-use crate::resp::Protocol;
+use crate::resp::{Limits, Protocol};
 use crate::server::{Attributes, ClientRecord};
 
 /// Which replies the client wants (CLIENT REPLY).
@@ -79,6 +79,16 @@ impl Client {
         self.record.labels.lock().name.clear();
         if self.reply_mode == ReplyMode::Off {
             self.reply_mode = ReplyMode::On;
+        }
+    }
+
+    /// What the client's next request may ask for.
+    #[inline]
+    pub fn limits(&self, settings: &Settings) -> Limits {
+        if self.must_authenticate(settings) {
+            Limits::UNAUTHENTICATED
+        } else {
+            Limits::authenticated(settings.proto_max_bulk_len)
         }
     }
 

@@ -11,12 +11,13 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
+use verbena_transport::event_loop::let_another_go_first;
 use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
 use crate::command::{CommandTable, Registered};
 use crate::keyspace::Key;
 use crate::log;
-use crate::resp::{Args, ProtocolError, Reply, RequestParser};
+use crate::resp::{Args, Limits, ProtocolError, Reply, RequestParser};
 use crate::server::{ClientRecord, Worker};
 
 pub use client::{Client, Ending, ReplyMode};
@@ -33,6 +34,7 @@ pub async fn serve(
         parser: RequestParser::default(),
         batch: SmallVec::new(),
         recent: Recent::default(),
+        prepared: None,
         encoded: 0,
         waiting: 0,
         served: 0,
@@ -73,6 +75,8 @@ struct Session {
     parser: RequestParser,
     batch: SmallVec<[Pending; BATCH]>,
     recent: Recent,
+    /// How the batch ended that is parsed and not executed yet.
+    prepared: Option<Result<Batch, ProtocolError>>,
     /// Bytes of replies so far.
     encoded: u64,
     /// Bytes received and not executed.
@@ -88,6 +92,7 @@ impl Session {
     async fn run(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
         self.publish_buffers(connection);
         while poll_fn(|cx| self.poll_receive(connection, cx)).await? > 0 {
+            self.prepare(connection).await;
             loop {
                 match self.process(connection) {
                     None => break,
@@ -228,6 +233,24 @@ impl Session {
         record.send_memory_peak.set(record.send_memory_peak.get().max(send as u64));
     }
 
+    /// Parses the first requests. Where there is only one, and other sessions of this thread have
+    /// something to do too, one of these goes first: the request's memory is on its way meanwhile.
+    async fn prepare(&mut self, connection: &mut dyn Connection) {
+        let limits = self.client.limits(&self.worker.settings());
+        self.parser.begin(0);
+        self.prepared = Some(self.parse_batch(&limits, connection.buffers().0));
+        let [Pending { found: Some(Registered { first_key_only: true, .. }), key, .. }] =
+            self.batch[..]
+        else {
+            return;
+        };
+        // Its bucket has been asked for already.
+        if let_another_go_first().await {
+            self.worker.server.keyspace.prefetch_entry(self.client.db, key);
+            let_another_go_first().await;
+        }
+    }
+
     /// Executes the complete requests that have arrived, or some of them and says why not all.
     fn process(&mut self, connection: &mut dyn Connection) -> Option<Stop> {
         let worker = self.worker.clone();
@@ -236,9 +259,18 @@ impl Session {
         let mut reply = Reply::new(space, self.client.protocol);
         let mut turn = Turn::begin(&worker, &mut self.client, now);
         let mut consumed = 0;
-        self.parser.begin(0);
+        let mut prepared = self.prepared.take();
+        if prepared.is_none() {
+            self.parser.begin(0);
+        }
         let mut stop = loop {
-            let parsed = self.parse_batch(&turn, received);
+            let parsed = match prepared.take() {
+                Some(parsed) => parsed,
+                None => {
+                    let limits = turn.limits(&self.client);
+                    self.parse_batch(&limits, received)
+                }
+            };
             let mut stop = None;
             for pending in &self.batch {
                 stop = turn.stop(&self.client, pending, &reply);
@@ -306,9 +338,8 @@ impl Session {
     }
 
     /// Parses the next requests, and has the memory that their keys need loaded meanwhile.
-    fn parse_batch(&mut self, turn: &Turn<'_>, received: &[u8]) -> Result<Batch, ProtocolError> {
+    fn parse_batch(&mut self, limits: &Limits, received: &[u8]) -> Result<Batch, ProtocolError> {
         let server = self.worker.server;
-        let limits = turn.limits(&self.client);
         // What an unauthenticated client may send changes with its next command.
         let most = if limits.unauthenticated { 1 } else { BATCH };
         self.batch.clear();
@@ -316,7 +347,7 @@ impl Session {
             if self.batch.len() == most {
                 break Ok(Batch::Full);
             }
-            match self.parser.parse(received, &limits) {
+            match self.parser.parse(received, limits) {
                 Ok(Some(request)) => {
                     let args = self.parser.args(received, &request);
                     let found = self.recent.resolve(server.commands, args);

@@ -94,11 +94,7 @@ impl<'w> Turn<'w> {
     /// What the client's next request may ask for.
     #[inline]
     pub(super) fn limits(&self, client: &Client) -> Limits {
-        if client.must_authenticate(&self.settings) {
-            Limits::UNAUTHENTICATED
-        } else {
-            Limits::authenticated(self.settings.proto_max_bulk_len)
-        }
+        client.limits(&self.settings)
     }
 
     /// Executes one request and appends its reply, if the client wants one.

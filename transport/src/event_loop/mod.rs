@@ -13,7 +13,7 @@ mod poller;
 mod source;
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -128,6 +128,23 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
         Some(event_loop) => event_loop.executor.spawn(Box::pin(task)),
         None => drop(tokio::task::spawn_local(task)),
     }
+}
+
+/// Lets the next task of this turn of the event loop go first. False if there is none, or no event
+/// loop. Only for tasks.
+pub async fn let_another_go_first() -> bool {
+    let mut asked = false;
+    poll_fn(|_| {
+        if !asked
+            && let Some(event_loop) = EventLoop::current()
+            && event_loop.executor.run_again_next_but_one()
+        {
+            asked = true;
+            return Poll::Pending;
+        }
+        Poll::Ready(asked)
+    })
+    .await
 }
 
 #[cfg(test)]
