@@ -12,5 +12,6 @@ pub mod random;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod table;
 pub mod tools;
 pub mod value;

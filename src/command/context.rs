@@ -65,7 +65,7 @@ impl<'a> Cx<'a> {
     fn position_in(&mut self, db: usize, key: &Key<'_>) -> Option<Position> {
         let now = self.now;
         let table = self.locked.shard(key.slot).table_mut(db);
-        let position = table.find(key)?;
+        let position = table.find(key.hash, key.bytes)?;
         if table.get(position).expiry().is_some_and(|at| at <= now) {
             if !self.may_expire() {
                 return None;

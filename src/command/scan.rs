@@ -2,7 +2,7 @@
 
 use super::{Categories, Command, CommandError, Cx, Flags, Result, Scope};
 use crate::glob;
-use crate::keyspace::{Key, SHARDS, Table, shard_of, slot};
+use crate::keyspace::{SHARDS, Table, hash, shard_of, slot};
 use crate::random;
 use crate::resp::{Args, Reply};
 use crate::value::number::{parse_i64, parse_u64_loosely};
@@ -227,7 +227,7 @@ fn walk(
 }
 
 fn remove(table: &mut Table, key: &[u8]) -> Option<Entry> {
-    let position = table.find(&Key::new(key))?;
+    let position = table.find(hash(key), key)?;
     Some(table.remove(position))
 }
 

@@ -1,9 +1,8 @@
 //! A key as the keyspace sees it: its bytes, its cluster slot, its hash.
 
-use std::sync::LazyLock;
-
 use memchr::memchr;
-use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
+
+use crate::table::hash;
 
 /// Cluster slots: the specification's 2^14.
 pub const SLOTS: usize = 1 << 14;
@@ -70,17 +69,6 @@ pub fn slot(key: &[u8]) -> u16 {
         },
     };
     crc16(tagged) & (SLOTS - 1) as u16
-}
-
-/// Drawn anew for each process, so that nobody can choose keys that collide.
-static SECRETS: LazyLock<RapidSecrets> =
-    LazyLock::new(|| RapidSecrets::seed(std::hash::RandomState::new().hash_one(0u8)));
-
-use std::hash::BuildHasher;
-
-#[inline]
-pub fn hash(key: &[u8]) -> u64 {
-    rapidhash_v3_inline::<false, true, false>(key, &SECRETS)
 }
 
 /// A key of the command that is being executed.

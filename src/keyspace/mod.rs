@@ -6,11 +6,8 @@
 //! big-reader lock: each worker passes its own [gate](Keyspace::enter), an exclusive section closes
 //! all of them.
 
-mod bucket;
 mod key;
-mod prefetch;
 mod schedule;
-mod table;
 
 use std::sync::Arc;
 
@@ -18,14 +15,15 @@ use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use crate::table;
 use crate::value::Entry;
 
+pub use crate::table::{NEVER, Position, Swept, hash, prefetch};
 pub use key::{Key, SLOTS, slot};
-pub use prefetch::prefetch;
-pub use schedule::{NEVER, Schedule};
-pub use table::{Position, Swept, Table};
+pub use schedule::Schedule;
 
-use schedule::Due;
+/// The hash table of one database in one shard.
+pub type Table = table::Table<Entry>;
 
 /// Shards: a power of two, so many that two workers seldom want the same one and that a shard's
 /// table is small, so few that visiting all of them is cheap.
@@ -123,9 +121,10 @@ impl Keyspace {
     /// the control thread, whose number is `workers`; the workers are its expirers.
     pub fn new(databases: usize, workers: usize) -> Self {
         let schedule = Arc::new(Schedule::new(workers));
-        let shard = |index| Shard {
-            first: Table::new(Some(Due::new(schedule.clone(), index))),
-            others: Vec::new(),
+        let shard = |index| {
+            let schedule = schedule.clone();
+            let note = Arc::new(move |at| schedule.note(index, at));
+            Shard { first: Table::new(Some(note)), others: Vec::new() }
         };
         Keyspace {
             shards: (0..SHARDS).map(|index| Mutex::new(shard(index)).into()).collect(),

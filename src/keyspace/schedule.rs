@@ -4,16 +4,12 @@
 //! with an earlier expiry than any before notes it here, and rings the expirer if that one sleeps
 //! for longer: so a server with nothing to expire never wakes up to look.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
 
-use super::SHARDS;
-
-/// No time at all: nothing to expire.
-pub const NEVER: i64 = i64::MAX;
+use super::{NEVER, SHARDS};
 
 /// All shards' next expiries, and their expirers' alarms. Times are in milliseconds of Unix time.
 pub struct Schedule {
@@ -55,7 +51,8 @@ impl Schedule {
         self.due[shard].store(at, Ordering::SeqCst);
     }
 
-    fn note(&self, shard: usize, at: i64) {
+    /// Notes that something in the shard expires at `at`. For who has the shard's lock.
+    pub fn note(&self, shard: usize, at: i64) {
         if at >= self.due(shard) {
             return;
         }
@@ -89,24 +86,6 @@ impl Schedule {
     }
 }
 
-/// One shard's line in the schedule.
-#[derive(Clone)]
-pub struct Due {
-    schedule: Arc<Schedule>,
-    shard: u16,
-}
-
-impl Due {
-    pub fn new(schedule: Arc<Schedule>, shard: usize) -> Due {
-        Due { schedule, shard: shard as u16 }
-    }
-
-    /// Notes that something in the shard expires at `at`.
-    pub fn note(&self, at: i64) {
-        self.schedule.note(self.shard.into(), at);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
@@ -120,14 +99,14 @@ mod tests {
 
     #[test]
     fn an_earlier_expiry_ends_the_wait_and_a_later_one_does_not() {
-        let schedule = Arc::new(Schedule::new(2));
+        let schedule = Schedule::new(2);
         let mut wait = Box::pin(schedule.wait(1, 1000, pending()));
         assert_eq!(poll(wait.as_mut()), Poll::Pending);
-        Due::new(schedule.clone(), 7).note(2000);
+        schedule.note(7, 2000);
         assert_eq!(poll(wait.as_mut()), Poll::Pending, "that is later");
-        Due::new(schedule.clone(), 4).note(500);
+        schedule.note(4, 500);
         assert_eq!(poll(wait.as_mut()), Poll::Pending, "that is the other expirer's shard");
-        Due::new(schedule.clone(), 7).note(999);
+        schedule.note(7, 999);
         assert_eq!(poll(wait.as_mut()), Poll::Ready(()));
         assert_eq!((schedule.earliest(0), schedule.earliest(1)), (500, 999));
         drop(wait);

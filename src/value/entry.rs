@@ -19,7 +19,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use super::{Object, string};
-use crate::keyspace::prefetch;
+use crate::table::{Slot, prefetch};
 
 /// Bytes from which a string is boxed.
 pub const INLINE_LIMIT: usize = 16 * 1024;
@@ -102,6 +102,28 @@ impl Value<'_> {
 unsafe impl Send for Entry {}
 // SAFETY: no method changes anything through a shared reference.
 unsafe impl Sync for Entry {}
+
+// SAFETY: an entry is one pointer that is never null.
+unsafe impl Slot for Entry {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.key()
+    }
+
+    #[inline]
+    fn expiry(&self) -> Option<i64> {
+        self.expiry()
+    }
+
+    fn set_expiry(&mut self, expiry: Option<i64>) {
+        self.set_expiry(expiry);
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        self.prefetch();
+    }
+}
 
 impl Entry {
     /// Makes an entry. `expiry` is in milliseconds of Unix time.

@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-use crate::value::Entry;
+use super::Slot;
 
 /// Slots of a bucket.
 pub const SLOTS: usize = 7;
@@ -14,20 +14,25 @@ const HAS_CHAIN: u8 = 1 << 7;
 /// A slot that is not null holds an entry, whose hash tag is in `tags`. With `HAS_CHAIN` set in
 /// `volatile`, the last slot holds the next bucket of the chain instead.
 #[repr(C, align(64))]
-pub struct Bucket {
-    slots: [Slot; SLOTS],
+pub struct Bucket<E: Slot> {
+    slots: [Content<E>; SLOTS],
     tags: [u8; SLOTS],
     /// Bit `i`: the entry in slot `i` may have an expiry. Bit 7: there is a chain.
     volatile: u8,
 }
 
-const _: () = assert!(size_of::<Bucket>() == 64);
-
 /// Empty, an entry, or (last slot of a bucket with a chain) the next bucket.
-union Slot {
+union Content<E: Slot> {
     empty: *mut (),
-    entry: ManuallyDrop<Entry>,
-    chain: ManuallyDrop<Box<Bucket>>,
+    entry: ManuallyDrop<E>,
+    chain: ManuallyDrop<Box<Bucket<E>>>,
+}
+
+impl<E: Slot> Content<E> {
+    const EMPTY: Content<E> = {
+        assert!(size_of::<E>() == size_of::<*mut ()>());
+        Content { empty: ptr::null_mut() }
+    };
 }
 
 /// Where an entry is: bucket of the chain (0 is the first), slot.
@@ -37,33 +42,42 @@ pub struct Place {
     slot: u8,
 }
 
-// SAFETY: a bucket owns its entries and its chain, which are `Send`.
-unsafe impl Send for Bucket {}
-// SAFETY: nothing changes through a shared reference.
-unsafe impl Sync for Bucket {}
+// SAFETY: a bucket owns its entries and its chain, and nothing else.
+unsafe impl<E: Slot + Send> Send for Bucket<E> {}
+// SAFETY: a shared reference gives shared references to the entries only.
+unsafe impl<E: Slot + Sync> Sync for Bucket<E> {}
 
-impl Default for Bucket {
+impl<E: Slot> Default for Bucket<E> {
     fn default() -> Self {
-        Bucket {
-            slots: [const { Slot { empty: ptr::null_mut() } }; SLOTS],
-            tags: [0; SLOTS],
-            volatile: 0,
-        }
+        const { assert!(size_of::<Bucket<E>>() == 64) };
+        Bucket { slots: [const { Content::EMPTY }; SLOTS], tags: [0; SLOTS], volatile: 0 }
     }
 }
 
-impl Bucket {
-    fn chain(&self) -> Option<&Bucket> {
+impl<E: Slot + Clone> Clone for Bucket<E> {
+    fn clone(&self) -> Self {
+        let mut clone = Bucket::default();
+        for place in self.places() {
+            let Bucket { tags, volatile, .. } = self.at_depth(place.depth);
+            let is_volatile = volatile & 1 << place.slot != 0;
+            clone.insert(tags[usize::from(place.slot)], is_volatile, self.get(place).clone());
+        }
+        clone
+    }
+}
+
+impl<E: Slot> Bucket<E> {
+    fn chain(&self) -> Option<&Bucket<E>> {
         // SAFETY: the flag says that the last slot holds a bucket.
         (self.volatile & HAS_CHAIN != 0).then(|| unsafe { &**self.slots[CHAIN_SLOT].chain })
     }
 
-    fn chain_mut(&mut self) -> Option<&mut Bucket> {
+    fn chain_mut(&mut self) -> Option<&mut Bucket<E>> {
         // SAFETY: as above.
         (self.volatile & HAS_CHAIN != 0).then(|| unsafe { &mut **self.slots[CHAIN_SLOT].chain })
     }
 
-    fn at_depth(&self, depth: u32) -> &Bucket {
+    fn at_depth(&self, depth: u32) -> &Bucket<E> {
         let mut bucket = self;
         for _ in 0..depth {
             bucket = bucket.chain().expect("a place is inside its chain");
@@ -71,7 +85,7 @@ impl Bucket {
         bucket
     }
 
-    fn at_depth_mut(&mut self, depth: u32) -> &mut Bucket {
+    fn at_depth_mut(&mut self, depth: u32) -> &mut Bucket<E> {
         let mut bucket = self;
         for _ in 0..depth {
             bucket = bucket.chain_mut().expect("a place is inside its chain");
@@ -83,7 +97,7 @@ impl Bucket {
         if self.volatile & HAS_CHAIN != 0 { CHAIN_SLOT } else { SLOTS }
     }
 
-    fn entry(&self, slot: usize) -> Option<&Entry> {
+    fn entry(&self, slot: usize) -> Option<&E> {
         if slot >= self.slots_for_entries() {
             return None;
         }
@@ -136,12 +150,12 @@ impl Bucket {
     }
 
     #[inline]
-    pub fn get(&self, place: Place) -> &Entry {
+    pub fn get(&self, place: Place) -> &E {
         self.at_depth(place.depth).entry(place.slot.into()).expect("a place holds an entry")
     }
 
     #[inline]
-    pub fn get_mut(&mut self, place: Place) -> &mut Entry {
+    pub fn get_mut(&mut self, place: Place) -> &mut E {
         let bucket = self.at_depth_mut(place.depth);
         let slot = usize::from(place.slot);
         assert!(bucket.entry(slot).is_some());
@@ -162,13 +176,13 @@ impl Bucket {
     }
 
     /// Adds an entry whose key is not in the bucket yet.
-    pub fn insert(&mut self, tag: u8, volatile: bool, entry: Entry) -> Place {
+    pub fn insert(&mut self, tag: u8, volatile: bool, entry: E) -> Place {
         let mut bucket = self;
         let mut depth = 0;
         loop {
             let count = bucket.slots_for_entries();
             if let Some(slot) = (0..count).find(|&slot| bucket.entry(slot).is_none()) {
-                bucket.slots[slot] = Slot { entry: ManuallyDrop::new(entry) };
+                bucket.slots[slot] = Content { entry: ManuallyDrop::new(entry) };
                 bucket.tags[slot] = tag;
                 bucket.volatile |= u8::from(volatile) << slot;
                 return Place { depth, slot: slot as u8 };
@@ -183,26 +197,26 @@ impl Bucket {
 
     /// Makes a chain, and moves the entry in the last slot there.
     fn start_chain(&mut self) {
-        let mut next = Box::<Bucket>::default();
+        let mut next = Box::<Bucket<E>>::default();
         let volatile = self.volatile & 1 << CHAIN_SLOT != 0;
         self.volatile &= !(1 << CHAIN_SLOT);
-        let last = std::mem::replace(&mut self.slots[CHAIN_SLOT], Slot { empty: ptr::null_mut() });
+        let last = std::mem::replace(&mut self.slots[CHAIN_SLOT], Content::EMPTY);
         // SAFETY: the bucket is full and has no chain, so the slot held an entry, which moves.
         let last = ManuallyDrop::into_inner(unsafe { last.entry });
         next.insert(self.tags[CHAIN_SLOT], volatile, last);
         self.tags[CHAIN_SLOT] = 0;
-        self.slots[CHAIN_SLOT] = Slot { chain: ManuallyDrop::new(next) };
+        self.slots[CHAIN_SLOT] = Content { chain: ManuallyDrop::new(next) };
         self.volatile |= HAS_CHAIN;
     }
 
     /// Takes an entry out, and frees the buckets at the chain's end that it leaves empty.
-    pub fn remove(&mut self, place: Place) -> Entry {
+    pub fn remove(&mut self, place: Place) -> E {
         let bucket = self.at_depth_mut(place.depth);
         let slot = usize::from(place.slot);
         assert!(bucket.entry(slot).is_some());
         bucket.volatile &= !(1 << slot);
         bucket.tags[slot] = 0;
-        let taken = std::mem::replace(&mut bucket.slots[slot], Slot { empty: ptr::null_mut() });
+        let taken = std::mem::replace(&mut bucket.slots[slot], Content::EMPTY);
         if self.volatile & HAS_CHAIN != 0 {
             self.trim_chain();
         }
@@ -215,8 +229,7 @@ impl Bucket {
         next.trim_chain();
         if next.volatile & HAS_CHAIN == 0 && next.is_empty() {
             self.volatile &= !HAS_CHAIN;
-            let chain =
-                std::mem::replace(&mut self.slots[CHAIN_SLOT], Slot { empty: ptr::null_mut() });
+            let chain = std::mem::replace(&mut self.slots[CHAIN_SLOT], Content::EMPTY);
             // SAFETY: the flag said that the slot held a bucket; it is dropped once.
             drop(ManuallyDrop::into_inner(unsafe { chain.chain }));
         }
@@ -249,13 +262,12 @@ impl Bucket {
     }
 
     /// Takes all entries out: tag, volatile, entry.
-    pub fn drain(&mut self, mut each: impl FnMut(u8, bool, Entry)) {
+    pub fn drain(&mut self, mut each: impl FnMut(u8, bool, E)) {
         let mut bucket = std::mem::take(self);
         loop {
             let mut next = None;
             for slot in 0..SLOTS {
-                let taken =
-                    std::mem::replace(&mut bucket.slots[slot], Slot { empty: ptr::null_mut() });
+                let taken = std::mem::replace(&mut bucket.slots[slot], Content::EMPTY);
                 // SAFETY: the slot holds what the flag and the null check say; each is taken once.
                 unsafe {
                     if slot == CHAIN_SLOT && bucket.volatile & HAS_CHAIN != 0 {
@@ -275,7 +287,7 @@ impl Bucket {
     }
 }
 
-impl Drop for Bucket {
+impl<E: Slot> Drop for Bucket<E> {
     fn drop(&mut self) {
         let has_chain = self.volatile & HAS_CHAIN != 0;
         for (slot, content) in self.slots.iter_mut().enumerate() {
@@ -294,6 +306,7 @@ impl Drop for Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Entry;
     use crate::value::entry::Value;
 
     fn entry(number: i64) -> Entry {

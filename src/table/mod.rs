@@ -1,4 +1,4 @@
-//! One database's entries in one shard: a hash table that grows one bucket at a time.
+//! A hash table that grows one bucket at a time: of keys in a shard, of members in a collection.
 //!
 //! Linear hashing: with `2^level + split` buckets, the buckets below `split` and their partners
 //! beyond `2^level` use one more bit of the hash than the rest. An insertion that makes the table too
@@ -8,13 +8,21 @@
 //! and splitting halves the interval, so a cursor (a position in the order) stays true whatever the
 //! table does between two calls: an entry that is there from start to end of a scan is seen.
 
-use std::ops::{Index, IndexMut};
+mod bucket;
+mod buckets;
+mod hash;
+mod prefetch;
 
-use super::bucket::{Bucket, Place, SLOTS};
-use super::key::{self, Key};
-use super::prefetch::prefetch;
-use super::schedule::{Due, NEVER};
-use crate::value::Entry;
+use std::sync::Arc;
+
+use bucket::{Bucket, Place, SLOTS};
+use buckets::Buckets;
+
+pub use hash::hash;
+pub use prefetch::prefetch;
+
+/// No time at all: nothing to expire.
+pub const NEVER: i64 = i64::MAX;
 
 /// Entries per bucket, on average, that the table grows to.
 const FULL: usize = 6;
@@ -22,9 +30,22 @@ const FULL: usize = 6;
 /// Entries per bucket, on average, under which the table shrinks.
 const SPARSE: usize = 2;
 
-/// Buckets are allocated so many at a time: growing never moves them, and leaves no holes of odd
-/// sizes behind.
-const SEGMENT: usize = 8;
+/// What a table has: one pointer to an element that knows its key.
+///
+/// # Safety
+/// The type is as large as a pointer, and none of its values is all zero bits.
+pub unsafe trait Slot {
+    /// What the element is found by. Never changes while the element is in a table.
+    fn key(&self) -> &[u8];
+    /// When the element expires, in milliseconds of Unix time.
+    fn expiry(&self) -> Option<i64>;
+    fn set_expiry(&mut self, expiry: Option<i64>);
+    /// Hints that the element will be read soon.
+    fn prefetch(&self) {}
+}
+
+/// What is told of an expiry that is earlier than any before.
+pub type NoteExpiry = Arc<dyn Fn(i64) + Send + Sync>;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +54,9 @@ pub struct Position {
     place: Place,
 }
 
-/// The hash table of one database in one shard.
-pub struct Table {
-    buckets: Buckets,
+/// A hash table.
+pub struct Table<E: Slot> {
+    buckets: Buckets<E>,
     len: usize,
     /// `2^level - 1`.
     mask: u32,
@@ -50,8 +71,8 @@ pub struct Table {
     next_expiry: i64,
     /// What `next_expiry` will be when the running round ends.
     round_expiry: i64,
-    /// Where an expiry that is earlier than any before is noted.
-    due: Option<Due>,
+    /// Told of an expiry that is earlier than any before.
+    note: Option<NoteExpiry>,
 }
 
 /// What [`Table::expire_some`] did.
@@ -65,66 +86,9 @@ pub struct Swept {
     pub expired: usize,
 }
 
-impl Default for Table {
+impl<E: Slot> Default for Table<E> {
     fn default() -> Self {
         Table::new(None)
-    }
-}
-
-/// A growing array of buckets.
-#[derive(Default)]
-struct Buckets {
-    #[expect(clippy::vec_box, reason = "a segment stays where it is when the vector grows")]
-    segments: Vec<Box<[Bucket; SEGMENT]>>,
-    len: usize,
-}
-
-impl Buckets {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn push(&mut self, bucket: Bucket) {
-        if self.len == self.segments.len() * SEGMENT {
-            self.segments.push(Box::default());
-        }
-        self.len += 1;
-        let last = self.len - 1;
-        self[last] = bucket;
-    }
-
-    fn pop(&mut self) -> Option<Bucket> {
-        let last = self.len.checked_sub(1)?;
-        let bucket = std::mem::take(&mut self[last]);
-        self.len = last;
-        // One empty segment stays, so that a table at the edge does not allocate again and again.
-        self.segments.truncate(last / SEGMENT + 2);
-        Some(bucket)
-    }
-
-    #[inline]
-    fn get(&self, index: usize) -> Option<&Bucket> {
-        self.segments.get(index / SEGMENT).map(|segment| &segment[index % SEGMENT])
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Bucket> {
-        self.segments.iter().flat_map(|segment| segment.iter()).take(self.len)
-    }
-}
-
-impl Index<usize> for Buckets {
-    type Output = Bucket;
-
-    #[inline]
-    fn index(&self, index: usize) -> &Bucket {
-        &self.segments[index / SEGMENT][index % SEGMENT]
-    }
-}
-
-impl IndexMut<usize> for Buckets {
-    #[inline]
-    fn index_mut(&mut self, index: usize) -> &mut Bucket {
-        &mut self.segments[index / SEGMENT][index % SEGMENT]
     }
 }
 
@@ -134,9 +98,15 @@ fn tag(hash: u64) -> u8 {
     (hash >> 56) as u8
 }
 
-impl Table {
-    /// An empty table that notes its earliest expiry in `due`.
-    pub fn new(due: Option<Due>) -> Table {
+impl<E: Slot + Clone> Clone for Table<E> {
+    fn clone(&self) -> Self {
+        Table { buckets: self.buckets.clone(), note: self.note.clone(), ..*self }
+    }
+}
+
+impl<E: Slot> Table<E> {
+    /// An empty table that tells `note` of its earliest expiry.
+    pub fn new(note: Option<NoteExpiry>) -> Table<E> {
         Table {
             buckets: Buckets::default(),
             len: 0,
@@ -146,19 +116,19 @@ impl Table {
             expire_bucket: 0,
             next_expiry: NEVER,
             round_expiry: NEVER,
-            due,
+            note,
         }
     }
 
     /// Takes everything out, as a table of its own.
-    pub fn take(&mut self) -> Table {
+    pub fn take(&mut self) -> Table<E> {
         let empty = self.new_alike();
         std::mem::replace(self, empty)
     }
 
-    /// An empty table that notes its earliest expiry where this one does.
-    pub fn new_alike(&self) -> Table {
-        Table::new(self.due.clone())
+    /// An empty table that tells of its earliest expiry whom this one does.
+    pub fn new_alike(&self) -> Table<E> {
+        Table::new(self.note.clone())
     }
 
     pub fn len(&self) -> usize {
@@ -167,6 +137,11 @@ impl Table {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Allocations that the table takes, without those of its entries.
+    pub fn allocations(&self) -> usize {
+        self.buckets.allocations()
     }
 
     /// Entries that have an expiry.
@@ -204,25 +179,25 @@ impl Table {
     }
 
     #[inline]
-    pub fn find(&self, key: &Key<'_>) -> Option<Position> {
-        let bucket = self.bucket_of(key.hash);
-        let place = self.buckets.get(bucket)?.find(tag(key.hash), key.bytes)?;
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<Position> {
+        let bucket = self.bucket_of(hash);
+        let place = self.buckets.get(bucket)?.find(tag(hash), key)?;
         Some(Position { bucket: bucket as u32, place })
     }
 
     #[inline]
-    pub fn get(&self, position: Position) -> &Entry {
+    pub fn get(&self, position: Position) -> &E {
         self.buckets[position.bucket as usize].get(position.place)
     }
 
     /// The entry, to be changed; its expiry only by [`set_expiry`](Self::set_expiry).
     #[inline]
-    pub fn get_mut(&mut self, position: Position) -> &mut Entry {
+    pub fn get_mut(&mut self, position: Position) -> &mut E {
         self.buckets[position.bucket as usize].get_mut(position.place)
     }
 
     /// Adds an entry whose key is not in the table. Other positions are void after this.
-    pub fn insert(&mut self, hash: u64, entry: Entry) -> Position {
+    pub fn insert(&mut self, hash: u64, entry: E) -> Position {
         if self.len >= self.buckets.len() * FULL {
             self.grow();
         }
@@ -238,7 +213,7 @@ impl Table {
     }
 
     /// Takes an entry out. Other positions are void after this.
-    pub fn remove(&mut self, position: Position) -> Entry {
+    pub fn remove(&mut self, position: Position) -> E {
         let entry = self.buckets[position.bucket as usize].remove(position.place);
         self.len -= 1;
         if entry.expiry().is_some() {
@@ -267,15 +242,15 @@ impl Table {
         self.round_expiry = self.round_expiry.min(at);
         if at < self.next_expiry {
             self.next_expiry = at;
-            if let Some(due) = &self.due {
-                due.note(at);
+            if let Some(note) = &self.note {
+                note(at);
             }
         }
     }
 
     fn grow(&mut self) {
         if self.buckets.len() == 0 {
-            self.buckets.push(Bucket::default());
+            self.buckets.push(Default::default());
             return;
         }
         let bit = self.mask + 1;
@@ -283,7 +258,7 @@ impl Table {
         let mut high = Bucket::default();
         let mut old = std::mem::take(&mut self.buckets[self.split as usize]);
         old.drain(|tag, volatile, entry| {
-            let moves = key::hash(entry.key()) as u32 & bit != 0;
+            let moves = hash(entry.key()) as u32 & bit != 0;
             let to = if moves { &mut high } else { &mut low };
             to.insert(tag, volatile, entry);
         });
@@ -324,7 +299,7 @@ impl Table {
 
     /// Calls `each` for the entries of one bucket and returns the cursor of the next one, or `None`
     /// after the last. A scan starts at 0.
-    pub fn scan(&self, cursor: u32, mut each: impl FnMut(&Entry)) -> Option<u32> {
+    pub fn scan(&self, cursor: u32, mut each: impl FnMut(&E)) -> Option<u32> {
         if self.buckets.len() == 0 {
             return None;
         }
@@ -343,7 +318,7 @@ impl Table {
     }
 
     /// All entries, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
         self.buckets.iter().flat_map(|bucket| bucket.places().map(|place| bucket.get(place)))
     }
 
@@ -368,7 +343,7 @@ impl Table {
     ///
     /// A round goes over the whole table once; when it has found the earliest expiry, the next one
     /// does not begin before that.
-    pub fn expire_some(&mut self, now: i64, effort: usize, mut each: impl FnMut(Entry)) -> Swept {
+    pub fn expire_some(&mut self, now: i64, effort: usize, mut each: impl FnMut(E)) -> Swept {
         let mut swept = Swept::default();
         while swept.volatile < effort && swept.buckets < effort * 16 && self.volatile > 0 {
             if self.expire_bucket as usize >= self.buckets.len() {
@@ -425,19 +400,25 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::value::ValueRef;
     use crate::value::entry::Value;
+    use crate::value::{Entry, ValueRef};
+
+    type Table = super::Table<Entry>;
+
+    fn find(table: &Table, name: &str) -> Option<Position> {
+        table.find(hash(name.as_bytes()), name.as_bytes())
+    }
 
     fn insert(table: &mut Table, number: i64, expiry: Option<i64>) {
         let name = number.to_string();
-        let key = Key::new(name.as_bytes());
-        assert!(table.find(&key).is_none());
-        table.insert(key.hash, Entry::new(key.bytes, Value::Int(number), expiry));
+        assert!(find(table, &name).is_none());
+        let entry = Entry::new(name.as_bytes(), Value::Int(number), expiry);
+        table.insert(hash(name.as_bytes()), entry);
     }
 
     fn remove(table: &mut Table, number: i64) -> bool {
         let name = number.to_string();
-        let Some(position) = table.find(&Key::new(name.as_bytes())) else { return false };
+        let Some(position) = find(table, &name) else { return false };
         table.remove(position);
         true
     }
@@ -478,7 +459,7 @@ mod tests {
             assert!(remove(&mut table, n));
         }
         assert_eq!(
-            (table.len(), table.buckets.segments.capacity()),
+            (table.len(), table.buckets.allocations()),
             (0, 0),
             "an empty table has no memory"
         );
@@ -531,12 +512,45 @@ mod tests {
         (0..500).for_each(|n| insert(&mut table, n, Some(1000)));
         table.expire_some(1000, 10, drop);
         let name = table.iter().next().map(number).unwrap().to_string();
-        let position = table.find(&Key::new(name.as_bytes())).unwrap();
+        let position = find(&table, &name).unwrap();
         table.set_expiry(position, Some(2000));
         while table.expire_some(1000, 7, drop).buckets > 0 {}
         assert_eq!(table.len(), 1);
         while table.expire_some(2000, 7, drop).buckets > 0 {}
         assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn a_clone_has_its_own_elements() {
+        #[derive(Clone)]
+        struct Element(Box<(Vec<u8>, Option<i64>)>);
+        // SAFETY: a box is a pointer that is never null.
+        unsafe impl Slot for Element {
+            fn key(&self) -> &[u8] {
+                &self.0.0
+            }
+            fn expiry(&self) -> Option<i64> {
+                self.0.1
+            }
+            fn set_expiry(&mut self, expiry: Option<i64>) {
+                self.0.1 = expiry;
+            }
+        }
+        let mut table = super::Table::default();
+        for n in 0..500 {
+            let key = n.to_string().into_bytes();
+            table.insert(hash(&key), Element(Box::new((key, (n % 2 == 0).then_some(n)))));
+        }
+        let mut clone = table.clone();
+        while table.expire_some(1000, 100, drop).buckets > 0 {}
+        assert_eq!((table.len(), clone.len(), clone.volatile()), (250, 500, 250));
+        assert_eq!((clone.next_expiry(), table.next_expiry()), (0, NEVER));
+        for n in 0..500 {
+            let key = n.to_string().into_bytes();
+            let position = clone.find(hash(&key), &key).expect("it was cloned");
+            assert_eq!(clone.remove(position).expiry(), (n % 2 == 0).then_some(n));
+        }
+        assert!(clone.is_empty());
     }
 
     #[test]
