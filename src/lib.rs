@@ -3,6 +3,7 @@
 //! Data flows one way: transport bytes → [`resp`] → [`session`] → [`command`] → [`keyspace`] →
 //! [`value`] → reply bytes. Nothing deeper calls back up. `docs/ARCHITECTURE.md` is the map.
 
+pub mod allocator;
 pub mod command;
 pub mod config;
 pub mod glob;

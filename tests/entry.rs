@@ -3,12 +3,19 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use verbena::value::entry::{INLINE_LIMIT, Value};
-use verbena::value::{Entry, ValueRef};
+use verbena::value::{Entry, PackedKind, Splice, ValueRef};
 
 #[derive(Clone, Debug)]
 enum Change {
     Set(Vec<u8>),
     SetInteger(i64),
+    /// Makes the value a packed list of these bytes.
+    Pack(Vec<u8>),
+    Splice {
+        at: usize,
+        remove: usize,
+        bytes: Vec<u8>,
+    },
     Write {
         offset: usize,
         bytes: Vec<u8>,
@@ -39,6 +46,12 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         bytes().prop_map(Change::Set),
         any::<i64>().prop_map(Change::SetInteger),
+        bytes().prop_map(Change::Pack),
+        (len(), len(), bytes()).prop_map(|(at, remove, bytes)| Change::Splice {
+            at,
+            remove,
+            bytes
+        }),
         (len(), vec(any::<u8>(), 0..40))
             .prop_map(|(offset, bytes)| Change::Write { offset, bytes }),
         expiry().prop_map(Change::Expire),
@@ -48,10 +61,11 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn string(entry: &Entry) -> Vec<u8> {
+fn content(entry: &Entry) -> Vec<u8> {
     match entry.value() {
         ValueRef::Int(number) => number.to_string().into_bytes(),
-        ValueRef::Bytes(bytes) => bytes.to_vec(),
+        ValueRef::Bytes(bytes) | ValueRef::Packed(PackedKind::List, bytes) => bytes.to_vec(),
+        ValueRef::Packed(..) => panic!("no such value was stored"),
         ValueRef::Object(object) => object.as_string().expect("a string").to_vec(),
     }
 }
@@ -75,9 +89,24 @@ proptest! {
                     entry.set_value(Value::Int(number));
                     value = number.to_string().into_bytes();
                 }
+                Change::Pack(bytes) => {
+                    entry.set_value(Value::Packed(PackedKind::List, &bytes));
+                    value = bytes;
+                }
+                Change::Splice { at, remove, bytes } => {
+                    let Some(mut packed) = entry.packed_mut() else { continue };
+                    let at = at.min(value.len());
+                    let remove = remove.min(value.len() - at);
+                    packed.splice(at, remove, bytes.len()).copy_from_slice(&bytes);
+                    value.splice(at..at + remove, bytes);
+                }
                 Change::Write { offset, bytes } => {
                     let end = offset + bytes.len();
-                    let string = entry.string_mut(end).expect("a string");
+                    let is_packed = entry.packed_mut().is_some();
+                    let Some(string) = entry.string_mut(end) else {
+                        prop_assert!(is_packed);
+                        continue;
+                    };
                     string[offset..end].copy_from_slice(&bytes);
                     value.resize(value.len().max(end), 0);
                     value[offset..end].copy_from_slice(&bytes);
@@ -105,7 +134,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(entry.key(), &key[..]);
-            prop_assert!(string(&entry) == value);
+            prop_assert!(content(&entry) == value);
             prop_assert_eq!(entry.expiry(), expiry);
             prop_assert_eq!(entry.access(), 12_345);
         }

@@ -237,6 +237,7 @@ impl Entry {
         match self.value() {
             ValueRef::Int(number) => Ok(digits.format(number).as_bytes()),
             ValueRef::Bytes(bytes) => Ok(bytes),
+            ValueRef::Packed(..) => Err(CommandError::WRONG_TYPE),
             ValueRef::Object(object) => match object.as_string() {
                 Some(bytes) => Ok(bytes),
                 None => Err(CommandError::WRONG_TYPE),

@@ -2,7 +2,8 @@
 //!
 //! A table of a million keys is a million of these, so the layout decides the memory per key and the
 //! cache misses per command: one pointer in the table, one allocation of 16 bytes and the content.
-//! A string under [`INLINE_LIMIT`] and an integer lie inside; everything else is a boxed [`Object`].
+//! An integer, a string under [`INLINE_LIMIT`] and a packed collection lie inside; everything else is a
+//! boxed [`Object`].
 //!
 //! This is the one module of the core that manages memory by hand. Layout, from the start:
 //!
@@ -11,14 +12,15 @@
 //! ```
 //!
 //! Invariants: `size()` computed from the header is the allocation's size, and everything up to the
-//! slack is initialized. The payload is `value_len` bytes: the string itself, an `i64`, or the
-//! pointer that `Box::into_raw` gave.
+//! slack is initialized. The payload is `value_len` bytes: the string or the packed collection itself,
+//! an `i64`, or the pointer that `Box::into_raw` gave.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use super::{Object, string};
+use super::{Object, PackedMut, string};
+use crate::allocator::size_class;
 use crate::table::{Slot, prefetch};
 
 /// Bytes from which a string is boxed.
@@ -34,11 +36,27 @@ const HEADER: usize = size_of::<Header>();
 /// is not negative, the greatest too.)
 const NEVER: i64 = i64::MIN;
 
+/// How much of its allocation a packed collection must leave unused before some is given back.
+const SPARSE: usize = 2;
+
+/// The least allocation of which something is given back.
+const WORTHWHILE: usize = 128;
+
+/// What a packed collection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackedKind {
+    List,
+    Set,
+    IntSet,
+    Hash,
+    SortedSet,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 enum Kind {
     Int,
     Bytes,
+    Packed(PackedKind),
     Object,
 }
 
@@ -67,6 +85,7 @@ pub struct Entry(NonNull<Header>);
 pub enum ValueRef<'a> {
     Int(i64),
     Bytes(&'a [u8]),
+    Packed(PackedKind, &'a [u8]),
     Object(&'a Object),
 }
 
@@ -75,6 +94,8 @@ pub enum Value<'a> {
     Int(i64),
     /// Boxed by the entry if it is long.
     Bytes(&'a [u8]),
+    /// Lies inside the entry whatever its length.
+    Packed(PackedKind, &'a [u8]),
     Object(Box<Object>),
 }
 
@@ -92,7 +113,7 @@ impl Value<'_> {
     fn len(&self) -> usize {
         match self {
             Value::Int(_) => size_of::<i64>(),
-            Value::Bytes(bytes) => bytes.len(),
+            Value::Bytes(bytes) | Value::Packed(_, bytes) => bytes.len(),
             Value::Object(_) => size_of::<*mut Object>(),
         }
     }
@@ -129,7 +150,7 @@ impl Entry {
     /// Makes an entry. `expiry` is in milliseconds of Unix time.
     ///
     /// # Panics
-    /// If the key is longer than `u32::MAX` bytes; the protocol's limit is lower.
+    /// If the key or a packed value is longer than `u32::MAX` bytes; the limits of both are lower.
     pub fn new(key: &[u8], value: Value<'_>, expiry: Option<i64>) -> Entry {
         let value = value.settle();
         let flags = if expiry.is_some() { HAS_EXPIRY_FIELD } else { 0 };
@@ -152,7 +173,7 @@ impl Entry {
         let header = Header {
             access: 0,
             key_len: u32::try_from(key.len()).expect("key length fits in 32 bits"),
-            value_len: value_len as u32,
+            value_len: u32::try_from(value_len).expect("value length fits in 32 bits"),
             slack: (size - used) as u16,
             kind: Kind::Bytes,
             flags,
@@ -217,30 +238,26 @@ impl Entry {
     }
 
     pub fn value(&self) -> ValueRef<'_> {
-        let header = self.header();
-        // SAFETY: the payload is what `kind` says, and initialized.
-        unsafe {
-            match header.kind {
-                Kind::Int => ValueRef::Int(self.payload().cast::<i64>().read_unaligned()),
-                Kind::Bytes => ValueRef::Bytes(slice::from_raw_parts(
-                    self.payload(),
-                    header.value_len as usize,
-                )),
-                Kind::Object => {
-                    ValueRef::Object(&*self.payload().cast::<*mut Object>().read_unaligned())
-                }
+        match self.header().kind {
+            // SAFETY: the payload is what the kind says, and initialized.
+            Kind::Int => ValueRef::Int(unsafe { self.payload().cast::<i64>().read_unaligned() }),
+            Kind::Bytes => ValueRef::Bytes(self.payload_bytes()),
+            Kind::Packed(kind) => ValueRef::Packed(kind, self.payload_bytes()),
+            // SAFETY: as above, and only this entry owns the object.
+            Kind::Object => {
+                ValueRef::Object(unsafe { &*self.payload().cast::<*mut Object>().read_unaligned() })
             }
         }
     }
 
     /// The inline string, to be changed in place.
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        let header = self.header();
-        // SAFETY: the payload of this kind is `value_len` initialized bytes, and the entry is
-        // borrowed mutably.
-        (header.kind == Kind::Bytes).then(|| unsafe {
-            slice::from_raw_parts_mut(self.payload(), header.value_len as usize)
-        })
+        (self.header().kind == Kind::Bytes).then(|| self.payload_bytes_mut())
+    }
+
+    /// The packed collection, to be changed in place.
+    pub fn packed_mut(&mut self) -> Option<PackedMut<'_>> {
+        matches!(self.header().kind, Kind::Packed(_)).then(|| PackedMut::new(self))
     }
 
     pub fn object_mut(&mut self) -> Option<&mut Object> {
@@ -311,6 +328,70 @@ impl Entry {
         unsafe { ptr::write_bytes(self.payload().add(old), 0, longer) };
     }
 
+    /// The bytes of an inline string or a packed collection.
+    #[inline]
+    pub(super) fn payload_bytes(&self) -> &[u8] {
+        let header = self.header();
+        debug_assert!(matches!(header.kind, Kind::Bytes | Kind::Packed(_)));
+        // SAFETY: the payload is `value_len` initialized bytes, whatever it is.
+        unsafe { slice::from_raw_parts(self.payload(), header.value_len as usize) }
+    }
+
+    /// The bytes of an inline string or a packed collection, to be changed.
+    pub(super) fn payload_bytes_mut(&mut self) -> &mut [u8] {
+        let header = self.header();
+        assert!(matches!(header.kind, Kind::Bytes | Kind::Packed(_)));
+        let len = header.value_len as usize;
+        // SAFETY: the payload of these kinds is `len` initialized bytes, any of which are valid, and
+        // the entry is borrowed mutably.
+        unsafe { slice::from_raw_parts_mut(self.payload(), len) }
+    }
+
+    /// Replaces `remove` bytes at `at` of a packed collection by `insert` unspecified ones, which are
+    /// returned.
+    pub(super) fn splice_payload(&mut self, at: usize, remove: usize, insert: usize) -> &mut [u8] {
+        let header = self.header();
+        assert!(matches!(header.kind, Kind::Packed(_)));
+        let old_len = header.value_len as usize;
+        let behind = old_len.checked_sub(at).and_then(|rest| rest.checked_sub(remove));
+        let behind = behind.expect("what is removed lies inside the value");
+        let len = at + insert + behind;
+        let value_len = u32::try_from(len).expect("value length fits in 32 bits");
+        let mut size = self.size();
+        let used = size - usize::from(header.slack) - old_len + len;
+        if used > size {
+            size = self.reallocate(size, roomy(used));
+        }
+        // SAFETY: `used`, so `len` bytes of payload, fit into the allocation. What moves is
+        // initialized; of the gap, what lies beyond the old end was never written and is here.
+        unsafe {
+            let gap = self.payload().add(at);
+            ptr::copy(gap.add(remove), gap.add(insert), behind);
+            let written = insert.min(old_len - at);
+            ptr::write_bytes(gap.add(written), 0, insert - written);
+        }
+        self.header_mut().value_len = value_len;
+        let unused = size - used;
+        if unused > usize::from(u16::MAX) || (size >= WORTHWHILE && unused > size / SPARSE) {
+            size = self.reallocate(size, roomy(used));
+        }
+        self.header_mut().slack = (size - used) as u16;
+        // SAFETY: as above; the entry is borrowed mutably.
+        unsafe { slice::from_raw_parts_mut(self.payload().add(at), insert) }
+    }
+
+    /// Changes the allocation's size, without regard to what the header says of it.
+    fn reallocate(&mut self, from: usize, to: usize) -> usize {
+        // SAFETY: the entry was allocated with the size `from`; `to` is not zero. The entry is
+        // borrowed mutably, so nothing refers to the old place.
+        let pointer = unsafe { realloc(self.0.as_ptr().cast(), layout(from), to) };
+        let Some(start) = NonNull::new(pointer.cast::<Header>()) else {
+            handle_alloc_error(layout(to))
+        };
+        self.0 = start;
+        to
+    }
+
     /// After a value was stored: decides whether its encoding is `embstr` or `raw`. `expires` says
     /// that the key had an expiry when that happened.
     fn note_embedding(&mut self, expires: bool) {
@@ -352,6 +433,10 @@ impl Entry {
                 }
                 Value::Bytes(bytes) => {
                     self.header_mut().kind = Kind::Bytes;
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+                }
+                Value::Packed(kind, bytes) => {
+                    self.header_mut().kind = Kind::Packed(kind);
                     ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
                 }
                 Value::Object(object) => {
@@ -437,6 +522,7 @@ impl Entry {
         let value = match self.value() {
             ValueRef::Int(number) => Value::Int(number),
             ValueRef::Bytes(bytes) => Value::Bytes(bytes),
+            ValueRef::Packed(kind, bytes) => Value::Packed(kind, bytes),
             ValueRef::Object(object) => Value::Object(Box::new(object.clone())),
         };
         let mut entry = Entry::new(key, value, expiry);
@@ -489,6 +575,12 @@ impl Drop for Entry {
     }
 }
 
+/// A size for an allocation that grows and shrinks: all the memory that the allocator takes for
+/// `used` bytes, as far as the slack field can say how much of it is unused.
+fn roomy(used: usize) -> usize {
+    size_class(used).min(used + usize::from(u16::MAX))
+}
+
 fn expiry_len(flags: u8) -> usize {
     if flags & HAS_EXPIRY_FIELD != 0 { size_of::<i64>() } else { 0 }
 }
@@ -506,6 +598,9 @@ mod tests {
         match entry.value() {
             ValueRef::Int(number) => format!("int {number}"),
             ValueRef::Bytes(bytes) => format!("bytes {}", String::from_utf8_lossy(bytes)),
+            ValueRef::Packed(kind, bytes) => {
+                format!("{kind:?} {}", String::from_utf8_lossy(bytes))
+            }
             ValueRef::Object(Object::Str(bytes)) => format!("object {}", bytes.len()),
         }
     }
@@ -513,7 +608,7 @@ mod tests {
     #[test]
     fn every_kind_of_value_follows_every_other() {
         let long = vec![b'l'; INLINE_LIMIT];
-        let values: [(&dyn Fn() -> Value<'static>, &str); 4] = [
+        let values: [(&dyn Fn() -> Value<'static>, &str); 6] = [
             (&|| Value::Int(-7), "int -7"),
             (&|| Value::Bytes(b""), "bytes "),
             (
@@ -521,6 +616,8 @@ mod tests {
                 "bytes a string of some length, longer than a number",
             ),
             (&|| Value::Object(Box::new(Object::Str(vec![1; 9].into()))), "object 9"),
+            (&|| Value::Packed(PackedKind::Hash, b"packed"), "Hash packed"),
+            (&|| Value::Packed(PackedKind::IntSet, b""), "IntSet "),
         ];
         for expiry in [None, Some(5)] {
             for (first, first_text) in &values {

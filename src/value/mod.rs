@@ -4,12 +4,14 @@ pub mod access;
 pub mod entry;
 mod extended;
 pub mod number;
+mod splice;
 mod string;
 
 use std::sync::Arc;
 
-pub use entry::{Entry, ValueRef};
+pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
+pub use splice::{PackedMut, Splice};
 
 /// The types' names: what TYPE answers and SCAN TYPE takes.
 pub const TYPE_NAMES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
@@ -19,7 +21,28 @@ impl ValueRef<'_> {
     pub fn type_name(&self) -> &'static str {
         match self {
             ValueRef::Int(_) | ValueRef::Bytes(_) => "string",
+            ValueRef::Packed(kind, _) => kind.type_name(),
             ValueRef::Object(object) => object.type_name(),
+        }
+    }
+}
+
+impl PackedKind {
+    /// The type's name in TYPE's reply.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            PackedKind::List => "list",
+            PackedKind::Set | PackedKind::IntSet => "set",
+            PackedKind::Hash => "hash",
+            PackedKind::SortedSet => "zset",
+        }
+    }
+
+    /// The encoding's name in OBJECT ENCODING's reply.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            PackedKind::IntSet => "intset",
+            _ => "listpack",
         }
     }
 }

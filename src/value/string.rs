@@ -54,6 +54,7 @@ impl Entry {
             ValueRef::Int(_) => "int",
             ValueRef::Bytes(_) if self.is_raw() => "raw",
             ValueRef::Bytes(_) => "embstr",
+            ValueRef::Packed(kind, _) => kind.encoding(),
             ValueRef::Object(object) => object.encoding(),
         }
     }
@@ -128,6 +129,7 @@ mod tests {
         match entry.value() {
             ValueRef::Int(number) => number.to_string().into_bytes(),
             ValueRef::Bytes(bytes) => bytes.to_vec(),
+            ValueRef::Packed(..) => panic!("a string"),
             ValueRef::Object(object) => object.as_string().unwrap().to_vec(),
         }
     }

@@ -25,6 +25,7 @@ fn reply(entry: &Entry, out: &mut Reply<'_>) -> Result {
     match entry.value() {
         ValueRef::Bytes(bytes) => out.bulk(bytes),
         ValueRef::Int(number) => out.bulk_integer(number),
+        ValueRef::Packed(..) => return Err(CommandError::WRONG_TYPE),
         ValueRef::Object(object) => {
             let bytes = object.as_string().ok_or(CommandError::WRONG_TYPE)?;
             reply_shared(bytes, 0..bytes.len(), out);
