@@ -4,6 +4,7 @@ pub mod access;
 pub mod entry;
 mod extended;
 pub mod number;
+pub mod record;
 mod splice;
 mod string;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
+pub use record::Record;
 pub use splice::{PackedMut, Splice};
 
 /// The types' names: what TYPE answers and SCAN TYPE takes.
