@@ -1,8 +1,9 @@
 //! What a command works with: its keys, the locked data, the client and the server.
 
 use super::{CommandError, Result};
+use crate::blocking::{Block, Blocked};
 use crate::config::Settings;
-use crate::keyspace::{Exclusive, Key, Locked, Position, Shard, Table};
+use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table};
 use crate::server::{Server, WorkerStats};
 use crate::session::Client;
 use crate::value::entry::Value;
@@ -29,6 +30,18 @@ pub struct Cx<'a> {
 pub struct Effects {
     /// Changes of the data: what `rdb_changes_since_last_save` counts.
     pub changes: u64,
+    /// Keys that somebody waits for and that may be readable now: database, slot, key.
+    pub ready: Vec<(usize, u16, Box<[u8]>)>,
+    /// The client itself wants to wait.
+    pub block: Option<Block>,
+}
+
+impl Effects {
+    /// Whether there is something for [`blocking::settle`](crate::blocking::settle) to do.
+    #[inline]
+    pub fn concern_others(&self) -> bool {
+        !self.ready.is_empty() || self.block.is_some()
+    }
 }
 
 impl<'a> Cx<'a> {
@@ -72,6 +85,7 @@ impl<'a> Cx<'a> {
             }
             let expired = self.table_of(db, key).remove(position);
             self.server.reclaimer.entry(expired);
+            self.ready_in(db, key);
             self.stats.expired_keys.add(1);
             return None;
         }
@@ -134,18 +148,21 @@ impl<'a> Cx<'a> {
     pub fn insert(&mut self, key: &Key<'_>, mut entry: Entry) {
         entry.set_access(access::first(self.settings, self.now));
         self.table(key).insert(key.hash, entry);
+        self.ready(key);
     }
 
     /// Adds an entry under a key that has none in database `db`.
     pub fn insert_in(&mut self, db: usize, key: &Key<'_>, mut entry: Entry) {
         entry.set_access(access::first(self.settings, self.now));
         self.table_of(db, key).insert(key.hash, entry);
+        self.ready_in(db, key);
     }
 
     /// Adds an entry that was under another key or in another database, under a key that has none in
     /// database `db`: what is remembered of its use stays.
     pub fn insert_moved(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
         self.table_of(db, key).insert(key.hash, entry);
+        self.ready_in(db, key);
     }
 
     /// Sets a key to a value and clears its expiry, or sets it if one is given.
@@ -155,6 +172,7 @@ impl<'a> Cx<'a> {
             Some(mut entry) => {
                 entry.set_value(value);
                 entry.set_expiry(expiry);
+                self.ready(key);
             }
             None => self.insert(key, Entry::new(key.bytes, value, expiry)),
         }
@@ -163,13 +181,64 @@ impl<'a> Cx<'a> {
     /// Removes a key and returns its entry.
     pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
         let position = self.position(key)?;
-        Some(self.table(key).remove(position))
+        let entry = self.table(key).remove(position);
+        self.ready(key);
+        Some(entry)
     }
 
     /// Removes a key of database `db` and returns its entry.
     pub fn remove_in(&mut self, db: usize, key: &Key<'_>) -> Option<Entry> {
         let position = self.position_in(db, key)?;
-        Some(self.table_of(db, key).remove(position))
+        let entry = self.table_of(db, key).remove(position);
+        self.ready_in(db, key);
+        Some(entry)
+    }
+
+    /// Notes that a key may have become readable for those who wait for it. What adds or removes an
+    /// entry does so by itself.
+    #[inline]
+    pub fn ready(&mut self, key: &Key<'_>) {
+        self.ready_in(self.client.db, key);
+    }
+
+    #[inline]
+    fn ready_in(&mut self, db: usize, key: &Key<'_>) {
+        if !self.locked.shard(key.slot).waiting.is_empty() {
+            self.note_ready(db, key);
+        }
+    }
+
+    #[cold]
+    fn note_ready(&mut self, db: usize, key: &Key<'_>) {
+        let is_known = |(known_db, _, known): &(usize, u16, Box<[u8]>)| {
+            *known_db == db && **known == *key.bytes
+        };
+        if self.locked.shard(key.slot).waiting.has(db, key.bytes)
+            && !self.effects.ready.iter().any(is_known)
+        {
+            self.effects.ready.push((db, key.slot, key.bytes.into()));
+        }
+    }
+
+    /// Notes that any key may have become readable; the command's scope must be
+    /// [`Exclusive`](super::Scope::Exclusive).
+    pub fn everything_ready(&mut self) {
+        for shard in 0..SHARDS {
+            let keys = self.visit(shard, |shard| {
+                let keys = shard.waiting.keys().map(|(db, key)| (db, key.to_vec()));
+                keys.collect::<Vec<_>>()
+            });
+            for (db, key) in keys {
+                self.note_ready(db, &Key::new(&key));
+            }
+        }
+    }
+
+    /// Has the client wait for any of `keys`, which the command has found unreadable, until
+    /// `deadline` in milliseconds of Unix time. It must not have replied.
+    pub fn block(&mut self, keys: &[Key<'_>], deadline: Option<i64>, blocked: Box<dyn Blocked>) {
+        let keys = keys.iter().map(|key| (key.slot, key.bytes.into())).collect();
+        self.effects.block = Some(Block { deadline, keys, blocked });
     }
 
     /// Records that the command changed `key`, and the keyspace event that says how.

@@ -86,6 +86,7 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, db: Option<usize>
     let taken = cx.server.keyspace.take(cx.exclusive(), db);
     cx.effects.changes += taken.iter().map(|table| table.len() as u64).sum::<u64>();
     cx.server.reclaimer.tables(taken);
+    cx.everything_ready();
     out.ok();
     Ok(())
 }
@@ -102,6 +103,7 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let second = index(args.at(2), "ERR invalid second DB index")?;
     let (first, second) = (in_range(cx, first)?, in_range(cx, second)?);
     cx.server.keyspace.swap(cx.exclusive(), first, second);
+    cx.everything_ready();
     cx.effects.changes += 1;
     out.ok();
     Ok(())

@@ -8,6 +8,7 @@
 
 mod key;
 mod schedule;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::value::Entry;
 pub use crate::table::{NEVER, Position, Swept, hash, prefetch};
 pub use key::{Key, SLOTS, slot};
 pub use schedule::Schedule;
+pub use waiting::Waiting;
 
 /// The hash table of one database in one shard.
 pub type Table = table::Table<Entry>;
@@ -40,6 +42,8 @@ pub fn shard_of(slot: u16) -> usize {
 pub struct Shard {
     first: Table,
     others: Vec<Table>,
+    /// Who waits for keys of this shard.
+    pub waiting: Waiting,
 }
 
 static NO_ENTRIES: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::default);
@@ -124,7 +128,7 @@ impl Keyspace {
         let shard = |index| {
             let schedule = schedule.clone();
             let note = Arc::new(move |at| schedule.note(index, at));
-            Shard { first: Table::new(Some(note)), others: Vec::new() }
+            Shard { first: Table::new(Some(note)), ..Shard::default() }
         };
         Keyspace {
             shards: (0..SHARDS).map(|index| Mutex::new(shard(index)).into()).collect(),
@@ -302,6 +306,16 @@ impl Locked<'_> {
         match guards.iter_mut().find(|(index, _)| *index == shard) {
             Some((_, guard)) => work(guard),
             None => work(&mut self.keyspace.lock(shard)),
+        }
+    }
+
+    /// Whether serving those who wait for these shards' keys may take keys of others.
+    #[inline]
+    pub fn has_movers(&self) -> bool {
+        match &self.guards {
+            Guards::One(guard) => guard.waiting.has_movers(),
+            Guards::Many(guards) => guards.iter().any(|(_, guard)| guard.waiting.has_movers()),
+            Guards::OnDemand(_) => false,
         }
     }
 

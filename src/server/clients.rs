@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use verbena_transport::{ConnectionInfo, TransportKind};
 
 use super::{Counter, Gauge};
+use crate::blocking::Waiter;
 use crate::command::CommandTable;
 use crate::config::OutputLimit;
 use crate::log;
@@ -95,6 +96,8 @@ pub struct ClientRecord {
     last_command: AtomicU32,
     attributes: AtomicU32,
     pub labels: Mutex<Labels>,
+    /// What it waits for, if it is blocked.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
     killed: AtomicBool,
     /// Wakes the session's task, which stays the same for its whole life.
     waker: OnceLock<Waker>,
@@ -119,6 +122,7 @@ impl ClientRecord {
             last_command: AtomicU32::new(0),
             attributes: AtomicU32::new(0),
             labels: Mutex::default(),
+            waiter: Mutex::default(),
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
             info,
@@ -262,6 +266,11 @@ impl Clients {
     /// The clients that are connected now, by ascending id.
     pub fn all(&self) -> Vec<Arc<ClientRecord>> {
         self.connected.lock().values().cloned().collect()
+    }
+
+    /// The client of that id, if it is connected.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientRecord>> {
+        self.connected.lock().get(&id).cloned()
     }
 
     /// Has the clients that are marked as blocked look again at what they wait for.

@@ -3,6 +3,7 @@
 mod apply;
 mod clients;
 mod control;
+mod deadlines;
 mod expiry;
 mod listening;
 mod memory;

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use verbena_transport::event_loop::{self, spawn_local};
 use verbena_transport::{Alarm, Incoming};
 
+use super::deadlines::Deadlines;
 use super::{Server, WorkerStats, expiry, unix_milliseconds};
 use crate::config::Settings;
 use crate::log;
@@ -30,6 +31,8 @@ pub struct Worker {
     settings: RefCell<CurrentSettings>,
     now: Cell<i64>,
     clock: quanta::Clock,
+    /// When its blocked clients stop waiting.
+    pub deadlines: Rc<Deadlines>,
     /// A client of this worker waits for the end of a pause.
     paused: Notify,
 }
@@ -99,6 +102,7 @@ pub(super) fn start(
 async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff>) {
     spawn_local(expiry::run(worker.clone()));
     spawn_local(end_pauses(worker.clone()));
+    spawn_local(worker.deadlines.clone().run());
     while let Some(Handoff { incoming, refusal, seat }) = handoffs.recv().await {
         let info = incoming.info().clone();
         let mut connection = match incoming.attach() {
@@ -167,6 +171,7 @@ impl Worker {
             index,
             now: Cell::new(0),
             clock: quanta::Clock::new(),
+            deadlines: Rc::default(),
             paused: Notify::new(),
         }
     }

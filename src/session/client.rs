@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::blocking::Waiter;
 use crate::command::{CommandError, Flags, Registered, Result};
 use crate::config::Settings;
 use crate::resp::{Limits, Protocol};
@@ -44,6 +45,8 @@ pub struct Client {
     pub redirect: bool,
     /// It waits until commands may run again (CLIENT PAUSE).
     pub blocked: bool,
+    /// What the last command waits for.
+    pub waiter: Option<Arc<Waiter>>,
     /// The command that ran last or is running.
     pub last_command: Option<&'static Registered>,
     /// Commands executed.
@@ -63,6 +66,7 @@ impl Client {
             no_evict: false,
             redirect: false,
             blocked: false,
+            waiter: None,
             last_command: None,
             commands: 0,
             ending: Ending::Open,

@@ -3,8 +3,9 @@
 mod client;
 mod turn;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +15,7 @@ use smallvec::SmallVec;
 use verbena_transport::event_loop::let_another_go_first;
 use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
+use crate::blocking::Waiter;
 use crate::command::{CommandTable, Registered};
 use crate::keyspace::Key;
 use crate::log;
@@ -99,6 +101,7 @@ impl Session {
                     Some(Stop::Ended) => return self.end(connection).await,
                     Some(Stop::Replies) => poll_fn(|cx| self.poll_send(connection, cx)).await?,
                     Some(Stop::Paused) => self.wait_for_pause(connection).await?,
+                    Some(Stop::Blocked) => self.wait_for_keys(connection).await?,
                 }
                 tokio::task::yield_now().await;
             }
@@ -142,6 +145,40 @@ impl Session {
         })
         .await?;
         self.client.blocked = false;
+        Ok(())
+    }
+
+    /// Waits until somebody has made the last command's keys readable, or time is over. What arrives
+    /// meanwhile is kept.
+    async fn wait_for_keys(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
+        let Some(waiter) = self.client.waiter.take() else { return Ok(()) };
+        let worker = self.worker.clone();
+        let guard = WaitGuard::new(&worker, &waiter);
+        let mut deadline = waiter.deadline.map(|at| worker.deadlines.reach(at));
+        let reply = poll_fn(|cx| {
+            while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
+                self.waiting += received;
+                if received == 0 || self.waiting > worker.settings().client_query_buffer_limit {
+                    return Poll::Ready(Err(gone()));
+                }
+            }
+            self.client.record.set_waker(cx);
+            if deadline.as_mut().is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready()) {
+                // Where it is being tried right now, this runs again after that.
+                waiter.time_out();
+            }
+            waiter.outcome().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply)))
+        })
+        .await?;
+        drop(guard);
+        self.client.blocked = false;
+        worker.refresh_clock();
+        if self.client.reply_mode == ReplyMode::On {
+            for chunk in reply {
+                self.encoded += chunk.len() as u64;
+                connection.queue(chunk);
+            }
+        }
         Ok(())
     }
 
@@ -286,6 +323,7 @@ impl Session {
             }
             match parsed {
                 _ if stop.is_some() => break stop,
+                _ if self.client.waiter.is_some() => break Some(Stop::Blocked),
                 Ok(Batch::Full) => {}
                 Ok(Batch::Short) => break None,
                 Err(error) => {
@@ -327,7 +365,12 @@ impl Session {
         if self.client.ending != Ending::Open {
             stop = Some(Stop::Ended);
         }
-        self.client.blocked = stop == Some(Stop::Paused);
+        if stop == Some(Stop::Ended)
+            && let Some(waiter) = self.client.waiter.take()
+        {
+            drop(WaitGuard::new(&worker, &waiter));
+        }
+        self.client.blocked = matches!(stop, Some(Stop::Paused | Stop::Blocked));
         self.client.publish();
         self.client.record.last_interaction.store(now, Ordering::Relaxed);
         if self.waiting + waiting > 0 {
@@ -369,6 +412,30 @@ impl Session {
             server.keyspace.prefetch(self.client.db, keys.map(|pending| pending.key));
         }
         parsed
+    }
+}
+
+/// A client's place among those who wait, until it does so no more, however that ends.
+struct WaitGuard<'a> {
+    worker: &'a Worker,
+    waiter: &'a Arc<Waiter>,
+}
+
+impl<'a> WaitGuard<'a> {
+    fn new(worker: &'a Worker, waiter: &'a Arc<Waiter>) -> Self {
+        *waiter.record.waiter.lock() = Some(waiter.clone());
+        WaitGuard { worker, waiter }
+    }
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        // Nothing is tried for a client that is gone.
+        self.waiter.time_out();
+        *self.waiter.record.waiter.lock() = None;
+        let keyspace = &self.worker.server.keyspace;
+        let _entered = keyspace.enter(self.worker.index);
+        self.waiter.leave(keyspace);
     }
 }
 

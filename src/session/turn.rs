@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::{Client, Ending, ReplyMode};
+use crate::blocking;
 use crate::command::{CommandError, Cx, Flags, Registered, Scope, key_positions};
 use crate::config::Settings;
 use crate::keyspace::{Entered, Exclusive, Key, Locked};
@@ -28,6 +29,8 @@ pub(super) enum Stop {
     Ended,
     /// The next request has to wait for the end of a pause.
     Paused,
+    /// The last request has to wait for a key.
+    Blocked,
     /// There is so much to send that it should be sent before more is added.
     Replies,
 }
@@ -66,6 +69,8 @@ impl<'w> Turn<'w> {
     pub(super) fn stop(&self, client: &Client, pending: &Pending, out: &Reply<'_>) -> Option<Stop> {
         if client.ending != Ending::Open {
             Some(Stop::Ended)
+        } else if client.waiter.is_some() {
+            Some(Stop::Blocked)
         } else if self.paused.is_some_and(|paused| self.waits(client, pending, paused)) {
             Some(Stop::Paused)
         } else if out.overflow() > MAX_OVERFLOW {
@@ -196,11 +201,17 @@ impl<'w> Turn<'w> {
         let call =
             Call { worker, settings: &self.settings, now: self.now, client, found, keys: &keys };
         match found.command.scope {
-            Scope::Keys | Scope::Shards => call.run(keyspace.lock_keys(&keys), None, args, out),
-            Scope::Exclusive => self.entered.exclusively(|exclusive| {
-                call.run(keyspace.lock_on_demand(exclusive), Some(exclusive), args, out)
-            }),
+            Scope::Keys | Scope::Shards => {
+                let locked = keyspace.lock_keys(&keys);
+                if !(locked.has_movers() && found.command.flags.contains(Flags::WRITE)) {
+                    return call.run(locked, None, args, out);
+                }
+            }
+            Scope::Exclusive => {}
         }
+        self.entered.exclusively(|exclusive| {
+            call.run(keyspace.lock_on_demand(exclusive), Some(exclusive), args, out)
+        })
     }
 
     /// Answers a request whose command does not exist, or not with so many arguments.
@@ -279,6 +290,9 @@ impl<'a> Call<'a> {
         let effects = Default::default();
         let mut cx = Cx { server, settings, stats, client, keys, locked, now, exclusive, effects };
         let result = (found.command.run)(&mut cx, args, out);
+        if cx.effects.concern_others() {
+            blocking::settle(&mut cx);
+        }
         stats.changes.add(cx.effects.changes);
         result
     }

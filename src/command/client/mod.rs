@@ -235,15 +235,21 @@ fn trackinginfo(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-fn unblock(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+const UNBLOCKED: CommandError = CommandError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+fn unblock(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if args.len() == 4
         && ![&b"timeout"[..], b"error"].iter().any(|w| args[3].eq_ignore_ascii_case(w))
     {
         return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
     }
-    parse_i64(&args[2]).ok_or(CommandError::NOT_INTEGER)?;
-    // No client waits in a command that could be ended so.
-    out.integer(0);
+    let with_error = args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"error"));
+    let id = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let record = u64::try_from(id).ok().and_then(|id| cx.server.clients.get(id));
+    let waiter = record.and_then(|record| record.waiter.lock().clone());
+    let ended = waiter
+        .is_some_and(|waiter| if with_error { waiter.fail(&UNBLOCKED) } else { waiter.time_out() });
+    out.integer(ended.into());
     Ok(())
 }
 
