@@ -11,7 +11,7 @@ const SEGMENT: usize = 8;
 
 /// A growing array of buckets.
 pub struct Buckets<E: Slot> {
-    #[expect(clippy::vec_box, reason = "a segment stays where it is when the vector grows")]
+    /// A segment stays where it is when the vector grows.
     segments: Vec<Box<[Bucket<E>; SEGMENT]>>,
     len: usize,
 }

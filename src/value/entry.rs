@@ -243,9 +243,10 @@ impl Entry {
             Kind::Int => ValueRef::Int(unsafe { self.payload().cast::<i64>().read_unaligned() }),
             Kind::Bytes => ValueRef::Bytes(self.payload_bytes()),
             Kind::Packed(kind) => ValueRef::Packed(kind, self.payload_bytes()),
-            // SAFETY: as above, and only this entry owns the object.
             Kind::Object => {
-                ValueRef::Object(unsafe { &*self.payload().cast::<*mut Object>().read_unaligned() })
+                // SAFETY: as above, and only this entry owns the object.
+                let object = unsafe { &*self.payload().cast::<*mut Object>().read_unaligned() };
+                ValueRef::Object(object)
             }
         }
     }
@@ -601,7 +602,9 @@ mod tests {
             ValueRef::Packed(kind, bytes) => {
                 format!("{kind:?} {}", String::from_utf8_lossy(bytes))
             }
-            ValueRef::Object(Object::Str(bytes)) => format!("object {}", bytes.len()),
+            ValueRef::Object(object) => {
+                format!("object {}", object.as_string().map_or(0, |bytes| bytes.len()))
+            }
         }
     }
 

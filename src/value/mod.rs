@@ -3,6 +3,7 @@
 pub mod access;
 pub mod entry;
 mod extended;
+pub mod list;
 pub mod number;
 pub mod packed;
 pub mod record;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
+pub use list::List;
 pub use record::Record;
 pub use splice::{PackedMut, Splice};
 
@@ -54,6 +56,7 @@ impl PackedKind {
 pub enum Object {
     /// A string too long to be moved around: replies refer to it instead of copying it.
     Str(Arc<Vec<u8>>),
+    List(List),
 }
 
 impl Object {
@@ -61,6 +64,7 @@ impl Object {
     pub fn type_name(&self) -> &'static str {
         match self {
             Object::Str(_) => "string",
+            Object::List(_) => "list",
         }
     }
 
@@ -68,6 +72,7 @@ impl Object {
     pub fn encoding(&self) -> &'static str {
         match self {
             Object::Str(_) => "raw",
+            Object::List(_) => "quicklist",
         }
     }
 
@@ -76,6 +81,7 @@ impl Object {
     pub fn allocations(&self) -> usize {
         match self {
             Object::Str(bytes) => 1 + bytes.capacity() / (64 << 10),
+            Object::List(list) => list.allocations(),
         }
     }
 
@@ -83,6 +89,7 @@ impl Object {
     pub fn as_string(&self) -> Option<&Arc<Vec<u8>>> {
         match self {
             Object::Str(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
@@ -90,6 +97,7 @@ impl Object {
     pub fn as_string_mut(&mut self) -> Option<&mut Arc<Vec<u8>>> {
         match self {
             Object::Str(bytes) => Some(bytes),
+            _ => None,
         }
     }
 }
@@ -99,6 +107,7 @@ impl Clone for Object {
     fn clone(&self) -> Self {
         match self {
             Object::Str(bytes) => Object::Str(Arc::new(bytes.to_vec())),
+            Object::List(list) => Object::List(list.clone()),
         }
     }
 }

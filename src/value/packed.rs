@@ -9,7 +9,7 @@
 //! what [`validate`] is for.
 
 use super::number::parse_i64;
-use super::splice::Splice;
+pub use super::splice::Splice;
 
 /// Without elements.
 pub const EMPTY: &[u8] = &[0; HEADER];

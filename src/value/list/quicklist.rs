@@ -1,0 +1,362 @@
+//! A long list: a chain of packed nodes.
+
+use std::collections::VecDeque;
+use std::iter;
+
+use super::{End, LISTPACK_OVERHEAD, Limit, equal, listpack_len, remove_all};
+use crate::value::packed::{self, Element, HEADER, Packed, Splice};
+
+/// What Valkey adds to an element's length when it estimates whether it fits in a node.
+const ESTIMATED_OVERHEAD: usize = 8;
+
+/// A list in nodes. None of them is empty.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    nodes: VecDeque<Node>,
+    len: usize,
+}
+
+/// A packed list with unused bytes before it, so that elements can be added and removed at either end
+/// without moving the others.
+#[derive(Debug, Default)]
+struct Node {
+    bytes: Vec<u8>,
+    /// Unused bytes at the start.
+    start: usize,
+}
+
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        Node::of(self.view())
+    }
+}
+
+impl Node {
+    fn of(packed: Packed<'_>) -> Node {
+        Node { bytes: packed.as_bytes().to_vec(), start: 0 }
+    }
+
+    fn single(element: &[u8]) -> Node {
+        let mut bytes = Vec::with_capacity(HEADER + packed::encoded_len(element));
+        bytes.extend_from_slice(packed::EMPTY);
+        packed::push(&mut bytes, element);
+        Node { bytes, start: 0 }
+    }
+
+    #[inline]
+    fn view(&self) -> Packed<'_> {
+        Packed::new(&self.bytes[self.start..])
+    }
+
+    fn is_empty(&self) -> bool {
+        self.view().is_empty()
+    }
+
+    /// Gives unused memory back: for a node that will seldom change.
+    fn settle(&mut self) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.shrink_to_fit();
+    }
+
+    /// Whether one more element fits.
+    fn has_room(&self, element: &[u8], limit: Limit) -> bool {
+        let view = self.view();
+        // A node that is as long as this has an element of its own.
+        !limit.is_exceeded(listpack_len(view) + element.len() + ESTIMATED_OVERHEAD, view.len() + 1)
+    }
+
+    /// Cuts off the elements from `at` on.
+    fn split_off(&mut self, at: usize) -> Node {
+        let view = self.view();
+        let mut tail = packed::EMPTY.to_vec();
+        tail.extend_from_slice(&view.as_bytes()[at..]);
+        let moved = view.iter_from(at).count();
+        set_count(&mut tail, moved);
+        packed::remove(self, at, moved);
+        Node { bytes: tail, start: 0 }
+    }
+
+    /// Appends all elements of another node.
+    fn append(&mut self, other: &Node) {
+        let elements = self.view().len() + other.view().len();
+        let more = &other.view().as_bytes()[HEADER..];
+        let at = self.bytes().len();
+        self.splice(at, 0, more.len()).copy_from_slice(more);
+        set_count(self, elements);
+    }
+}
+
+fn set_count(of: &mut impl Splice, elements: usize) {
+    let count = u16::try_from(elements).unwrap_or(packed::UNCOUNTED);
+    of.bytes_mut()[..HEADER].copy_from_slice(&count.to_le_bytes());
+}
+
+impl Splice for Node {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
+    /// Moves what is before the gap or what is after it, whichever is less and can be moved.
+    fn splice(&mut self, at: usize, remove: usize, insert: usize) -> &mut [u8] {
+        let len = self.bytes.len() - self.start;
+        if at < (len - remove) / 2 {
+            if insert > self.start + remove {
+                // Room for as much again as there is, at the front.
+                let room = insert + len;
+                self.bytes.splice(..self.start, iter::repeat_n(0, room));
+                self.start = room;
+            }
+            let start = self.start + remove - insert;
+            self.bytes.copy_within(self.start..self.start + at, start);
+            self.start = start;
+            return &mut self.bytes[start + at..start + at + insert];
+        }
+        let start = self.start;
+        Splice::splice(&mut self.bytes, start + at, remove, insert)
+    }
+}
+
+impl List {
+    pub(super) fn from_packed(packed: Packed<'_>) -> List {
+        let mut list = List { nodes: VecDeque::new(), len: packed.len() };
+        if !packed.is_empty() {
+            list.nodes.push_back(Node::of(packed));
+        }
+        list
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The nodes' elements, each as one packed collection.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = Packed<'_>> {
+        self.nodes.iter().map(Node::view)
+    }
+
+    /// A list of these nodes.
+    pub fn from_nodes<'a>(nodes: impl Iterator<Item = Packed<'a>>) -> List {
+        let nodes: VecDeque<Node> = nodes.filter(|node| !node.is_empty()).map(Node::of).collect();
+        List { len: nodes.iter().map(|node| node.view().len()).sum(), nodes }
+    }
+
+    /// About how many allocations are freed with it.
+    pub fn allocations(&self) -> usize {
+        1 + self.nodes.len()
+    }
+
+    /// The elements, where they are all in one node.
+    pub(super) fn only_node(&self) -> Option<Packed<'_>> {
+        match self.nodes.len() {
+            0 => Some(Packed::new(packed::EMPTY)),
+            1 => Some(self.nodes[0].view()),
+            _ => None,
+        }
+    }
+
+    /// The node that an index is in, from the nearer end, and the index within it.
+    fn locate(&self, index: usize) -> Option<(usize, usize)> {
+        if index >= self.len {
+            return None;
+        }
+        if index < self.len / 2 {
+            let mut rest = index;
+            for (at, node) in self.nodes.iter().enumerate() {
+                let len = node.view().len();
+                if rest < len {
+                    return Some((at, rest));
+                }
+                rest -= len;
+            }
+        } else {
+            let mut rest = self.len - index;
+            for (at, node) in self.nodes.iter().enumerate().rev() {
+                let len = node.view().len();
+                if rest <= len {
+                    return Some((at, len - rest));
+                }
+                rest -= len;
+            }
+        }
+        None
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<Element<'_>> {
+        let (node, index) = self.locate(index)?;
+        let view = self.nodes[node].view();
+        view.nth(index).map(|at| view.get(at))
+    }
+
+    pub(super) fn end(&self, end: End) -> Option<Element<'_>> {
+        let view = match end {
+            End::Head => self.nodes.front()?.view(),
+            End::Tail => self.nodes.back()?.view(),
+        };
+        let at = match end {
+            End::Head => view.first()?,
+            End::Tail => view.last()?,
+        };
+        Some(view.get(at))
+    }
+
+    pub(super) fn iter_from(&self, index: usize) -> impl Iterator<Item = Element<'_>> {
+        let (node, index) = self.locate(index).unwrap_or((self.nodes.len(), 0));
+        let mut nodes = self.nodes.range(node..).map(Node::view);
+        let first = nodes.next().map(|view| view.iter_from(view.nth(index).unwrap_or(view.end())));
+        first.into_iter().flatten().chain(nodes.flatten())
+    }
+
+    pub(super) fn iter_back(&self) -> impl Iterator<Item = Element<'_>> {
+        self.nodes.iter().rev().flat_map(|node| node.view().iter().rev())
+    }
+
+    pub(super) fn push(&mut self, end: End, element: &[u8], limit: Limit) {
+        self.len += 1;
+        let node = match end {
+            End::Head => self.nodes.front_mut(),
+            End::Tail => self.nodes.back_mut(),
+        };
+        if let Some(node) = node {
+            if node.has_room(element, limit) {
+                match end {
+                    End::Head => packed::insert(node, HEADER, element),
+                    End::Tail => packed::push(node, element),
+                }
+                return;
+            }
+            node.settle();
+        }
+        match end {
+            End::Head => self.nodes.push_front(Node::single(element)),
+            End::Tail => self.nodes.push_back(Node::single(element)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, end: End, count: usize) {
+        let mut left = count.min(self.len);
+        self.len -= left;
+        while left > 0 {
+            let node = match end {
+                End::Head => self.nodes.front_mut(),
+                End::Tail => self.nodes.back_mut(),
+            };
+            let node = node.expect("there are as many as were counted");
+            let len = node.view().len();
+            if left < len {
+                let first = match end {
+                    End::Head => HEADER,
+                    End::Tail => node.view().nth(len - left).expect("there are more"),
+                };
+                packed::remove(node, first, left);
+                return;
+            }
+            left -= len;
+            match end {
+                End::Head => self.nodes.pop_front(),
+                End::Tail => self.nodes.pop_back(),
+            };
+        }
+    }
+
+    pub(super) fn set(&mut self, index: usize, element: &[u8], limit: Limit) -> bool {
+        let Some((at, index)) = self.locate(index) else { return false };
+        let node = &mut self.nodes[at];
+        let offset = node.view().nth(index).expect("it was located");
+        let old = node.view().after(offset) - offset;
+        let bytes = listpack_len(node.view()) - old + packed::encoded_len(element);
+        if node.view().len() == 1 || !limit.is_exceeded(bytes, 0) {
+            packed::replace(node, offset, element);
+        } else {
+            packed::remove(node, offset, 1);
+            self.put(at, offset, element);
+        }
+        true
+    }
+
+    /// Puts an element into a node of its own, between what is before and after `offset` in the node
+    /// at `at`.
+    fn put(&mut self, at: usize, offset: usize, element: &[u8]) {
+        let node = &mut self.nodes[at];
+        let tail = node.split_off(offset);
+        let mut next = at + 1;
+        if node.is_empty() {
+            self.nodes.remove(at);
+            next = at;
+        }
+        self.nodes.insert(next, Node::single(element));
+        if !tail.is_empty() {
+            self.nodes.insert(next + 1, tail);
+        }
+    }
+
+    pub(super) fn insert(&mut self, index: usize, element: &[u8], limit: Limit) {
+        if index >= self.len {
+            return self.push(End::Tail, element, limit);
+        }
+        let (at, index) = self.locate(index).expect("the index is inside");
+        self.len += 1;
+        let node = &mut self.nodes[at];
+        let offset = node.view().nth(index).expect("it was located");
+        if node.has_room(element, limit) {
+            return packed::insert(node, offset, element);
+        }
+        if index == 0 {
+            // The node before may have room at its end.
+            if let Some(before) = at.checked_sub(1).and_then(|at| self.nodes.get_mut(at))
+                && before.has_room(element, limit)
+            {
+                return packed::push(before, element);
+            }
+            return self.nodes.insert(at, Node::single(element));
+        }
+        self.put(at, offset, element);
+        self.merge(at + 1, limit);
+    }
+
+    /// Joins the node at `at` with its neighbours, where they fit in one.
+    fn merge(&mut self, at: usize, limit: Limit) {
+        let fits = |a: &Node, b: &Node| {
+            let (a, b) = (a.view(), b.view());
+            let bytes = listpack_len(a) + listpack_len(b) - LISTPACK_OVERHEAD;
+            !limit.is_exceeded(bytes, a.len() + b.len())
+        };
+        for at in [at, at.saturating_sub(1)] {
+            if let (Some(first), Some(second)) = (self.nodes.get(at), self.nodes.get(at + 1))
+                && fits(first, second)
+                && let Some(second) = self.nodes.remove(at + 1)
+            {
+                self.nodes[at].append(&second);
+            }
+        }
+    }
+
+    pub(super) fn remove_equal(&mut self, end: End, most: usize, element: &[u8]) -> usize {
+        let mut removed = 0;
+        let count = self.nodes.len();
+        for step in 0..count {
+            let at = match end {
+                End::Head => step,
+                End::Tail => count - 1 - step,
+            };
+            if removed == most {
+                break;
+            }
+            let node = &mut self.nodes[at];
+            let found = equal(node.view(), end, most - removed, element);
+            remove_all(node, &found);
+            removed += found.len();
+        }
+        self.len -= removed;
+        self.nodes.retain(|node| !node.is_empty());
+        removed
+    }
+}
