@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::value::number::format_f64;
+
 /// The version of RESP that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -219,6 +221,19 @@ impl<'a> Reply<'a> {
         self.bulk(digits.format(number).as_bytes());
     }
 
+    /// A double; a bulk string in RESP2.
+    pub fn double(&mut self, number: f64) {
+        let text = format_f64(number);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(&text),
+            Protocol::Resp3 => {
+                self.raw(b",");
+                self.raw(&text);
+                self.raw(b"\r\n");
+            }
+        }
+    }
+
     /// Null: `$-1` in RESP2, `_` in RESP3.
     #[inline]
     pub fn null(&mut self) {
@@ -316,6 +331,7 @@ mod tests {
         reply.null();
         reply.null_array();
         reply.verbatim(b"text");
+        reply.double(-0.5);
         reply.error("ERR a\r\nb\r\n");
     }
 
@@ -326,14 +342,14 @@ mod tests {
             String::from_utf8(encode(1 << 20, Protocol::Resp2, everything)).unwrap(),
             format!(
                 "*2\r\n$3\r\nkey\r\n$16384\r\n{big}\r\n*2\r\n:-12\r\n:1\r\n$-1\r\n*-1\r\n\
-                 $4\r\ntext\r\n-ERR a  b\r\n"
+                 $4\r\ntext\r\n$4\r\n-0.5\r\n-ERR a  b\r\n"
             )
         );
         assert_eq!(
             String::from_utf8(encode(1 << 20, Protocol::Resp3, everything)).unwrap(),
             format!(
                 "%1\r\n$3\r\nkey\r\n$16384\r\n{big}\r\n~2\r\n:-12\r\n#t\r\n_\r\n_\r\n\
-                 =8\r\ntxt:text\r\n-ERR a  b\r\n"
+                 =8\r\ntxt:text\r\n,-0.5\r\n-ERR a  b\r\n"
             )
         );
     }

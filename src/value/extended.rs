@@ -4,7 +4,7 @@
 //! machines it is measured on, and prints 17 decimals of it. Clients see those digits, so this does
 //! the same arithmetic, rounded to nearest and ties to even, in integers.
 
-mod natural;
+pub(super) mod natural;
 mod parse;
 
 use std::fmt;
