@@ -16,12 +16,14 @@ mod error;
 mod expire;
 mod info;
 mod keys;
+mod list;
 mod object;
 mod scan;
 mod server;
 mod spec;
 mod string;
 mod table;
+pub mod timeout;
 
 pub use context::{Cx, EntryMut};
 pub use error::{CommandError, Result};
@@ -42,6 +44,12 @@ const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
+    list::blocking::COMMANDS,
+    list::edit::COMMANDS,
+    list::pop::COMMANDS,
+    list::push::COMMANDS,
+    list::read::COMMANDS,
+    list::transfer::COMMANDS,
     object::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,

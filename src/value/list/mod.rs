@@ -112,6 +112,29 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// Calls `each` for `count` elements from `index` on.
+    #[inline]
+    pub fn for_each(self, index: usize, count: usize, mut each: impl FnMut(Element<'a>)) {
+        match self {
+            ListRef::Packed(packed) => {
+                let first = packed.nth(index).unwrap_or(packed.end());
+                packed.iter_from(first).take(count).for_each(each);
+            }
+            ListRef::Big(list) => {
+                let mut left = count;
+                for elements in list.parts_from(index) {
+                    elements.take(left).for_each(|element| {
+                        left -= 1;
+                        each(element);
+                    });
+                    if left == 0 {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     /// The elements from `index` on, towards the tail.
     pub fn iter_from(self, index: usize) -> Box<dyn Iterator<Item = Element<'a>> + 'a> {
         match self {

@@ -209,10 +209,15 @@ impl List {
     }
 
     pub(super) fn iter_from(&self, index: usize) -> impl Iterator<Item = Element<'_>> {
+        self.parts_from(index).flatten()
+    }
+
+    /// The elements from `index` on, node by node.
+    pub(super) fn parts_from(&self, index: usize) -> impl Iterator<Item = packed::Iter<'_>> {
         let (node, index) = self.locate(index).unwrap_or((self.nodes.len(), 0));
         let mut nodes = self.nodes.range(node..).map(Node::view);
         let first = nodes.next().map(|view| view.iter_from(view.nth(index).unwrap_or(view.end())));
-        first.into_iter().flatten().chain(nodes.flatten())
+        first.into_iter().chain(nodes.map(Packed::iter))
     }
 
     pub(super) fn iter_back(&self) -> impl Iterator<Item = Element<'_>> {

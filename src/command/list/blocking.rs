@@ -1,0 +1,147 @@
+//! BLPOP, BRPOP, BLMOVE, BRPOPLPUSH, BLMPOP.
+
+use super::pop::Wanted;
+use super::*;
+use crate::blocking::Blocked;
+use crate::command::timeout;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "blpop",
+        arity: -3,
+        flags: Flags::WRITE.union(Flags::BLOCKING),
+        keys: &[KeySpec::range(1, -2, 1, POPS)],
+        run: |cx, args, out| pop_or_block(cx, args, out, End::Head),
+        ..LIST
+    },
+    Command {
+        name: "brpop",
+        arity: -3,
+        flags: Flags::WRITE.union(Flags::BLOCKING),
+        keys: &[KeySpec::range(1, -2, 1, POPS)],
+        run: |cx, args, out| pop_or_block(cx, args, out, End::Tail),
+        ..LIST
+    },
+    Command {
+        name: "blmove",
+        arity: 6,
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BLOCKING),
+        keys: transfer::KEYS,
+        run: |cx, args, out| {
+            let (from, to) = (end(args.at(3))?, end(args.at(4))?);
+            transfer_or_block(cx, from, to, args.at(5), out)
+        },
+        ..LIST
+    },
+    Command {
+        name: "brpoplpush",
+        arity: 4,
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BLOCKING),
+        keys: transfer::KEYS,
+        run: |cx, args, out| transfer_or_block(cx, End::Tail, End::Head, args.at(3), out),
+        ..LIST
+    },
+    Command {
+        name: "blmpop",
+        arity: -5,
+        flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::counted(2, 1, POPS)],
+        run: |cx, args, out| {
+            let wanted = Wanted::parse(args, 2)?;
+            let deadline = timeout::seconds(args.at(1), cx.now)?;
+            first_or_block(cx, deadline, Box::new(wanted), out)
+        },
+        ..LIST
+    },
+];
+
+/// Tries the command's keys, and waits for any of them if none has anything.
+fn first_or_block(
+    cx: &mut Cx<'_>,
+    deadline: Option<i64>,
+    blocked: Box<dyn Blocked>,
+    out: &mut Reply<'_>,
+) -> Result {
+    for key in cx.keys {
+        if blocked.attempt(cx, key, out)? {
+            return Ok(());
+        }
+        // A client is not made to wait for what is no list.
+        if let Some(entry) = cx.peek(key) {
+            entry.list()?;
+        }
+    }
+    cx.block(cx.keys, deadline, blocked);
+    Ok(())
+}
+
+impl Blocked for Wanted {
+    fn attempt(&self, cx: &mut Cx<'_>, key: &Key<'_>, out: &mut Reply<'_>) -> Result<bool> {
+        if is_list(cx, key) { self.pop(cx, key, out) } else { Ok(false) }
+    }
+}
+
+/// Another client may have put something else where a list is waited for.
+fn is_list(cx: &mut Cx<'_>, key: &Key<'_>) -> bool {
+    cx.peek(key).is_some_and(|entry| entry.list().is_ok())
+}
+
+/// BLPOP, BRPOP.
+struct Pop(End);
+
+impl Blocked for Pop {
+    fn attempt(&self, cx: &mut Cx<'_>, key: &Key<'_>, out: &mut Reply<'_>) -> Result<bool> {
+        if !is_list(cx, key) {
+            return Ok(false);
+        }
+        out.array(2);
+        out.bulk(key.bytes);
+        pop::pop(cx, key, self.0, out)
+    }
+}
+
+fn pop_or_block(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, end: End) -> Result {
+    let deadline = timeout::seconds(args.at(args.len() - 1), cx.now)?;
+    first_or_block(cx, deadline, Box::new(Pop(end)), out)
+}
+
+/// BLMOVE, BRPOPLPUSH.
+struct Transfer {
+    from: End,
+    to: End,
+    target: Box<[u8]>,
+}
+
+impl Blocked for Transfer {
+    fn attempt(&self, cx: &mut Cx<'_>, key: &Key<'_>, out: &mut Reply<'_>) -> Result<bool> {
+        if !is_list(cx, key) {
+            return Ok(false);
+        }
+        transfer::transfer(cx, (key, self.from), (&Key::new(&self.target), self.to), out)
+    }
+
+    fn time_out(&self, out: &mut Reply<'_>) {
+        out.null();
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+}
+
+fn transfer_or_block(
+    cx: &mut Cx<'_>,
+    from: End,
+    to: End,
+    time: &[u8],
+    out: &mut Reply<'_>,
+) -> Result {
+    let deadline = timeout::seconds(time, cx.now)?;
+    let (source, target) = (cx.keys[0], cx.keys[1]);
+    if transfer::transfer(cx, (&source, from), (&target, to), out)? {
+        return Ok(());
+    }
+    let blocked = Transfer { from, to, target: target.bytes.into() };
+    cx.block(&[source], deadline, Box::new(blocked));
+    Ok(())
+}
