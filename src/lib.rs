@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod blocking;
+pub mod bits;
 pub mod command;
 pub mod config;
 pub mod glob;

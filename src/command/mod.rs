@@ -4,6 +4,7 @@
 //! family's file, beside its function. Dispatch, COMMAND, ACL, cluster and transactions all read
 //! that table.
 
+mod bitmap;
 mod catalog;
 mod client;
 mod config;
@@ -14,6 +15,7 @@ mod debug;
 mod docs;
 mod error;
 mod expire;
+mod hyperloglog;
 mod info;
 mod keys;
 mod list;
@@ -35,6 +37,10 @@ pub use table::{CommandTable, Registered, key_positions};
 
 /// Every family's commands.
 const FAMILIES: &[&[Command]] = &[
+    bitmap::bit::COMMANDS,
+    bitmap::combine::COMMANDS,
+    bitmap::field::COMMANDS,
+    bitmap::range::COMMANDS,
     config::COMMANDS,
     catalog::COMMANDS,
     client::COMMANDS,
@@ -42,6 +48,7 @@ const FAMILIES: &[&[Command]] = &[
     database::COMMANDS,
     debug::COMMANDS,
     expire::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     list::blocking::COMMANDS,

@@ -4,6 +4,7 @@ pub mod access;
 pub mod entry;
 mod extended;
 pub mod list;
+pub mod hyperloglog;
 pub mod number;
 pub mod packed;
 pub mod record;

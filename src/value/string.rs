@@ -92,6 +92,17 @@ impl Entry {
         Some(bytes)
     }
 
+    /// Replaces the value by a string whose encoding is `raw` however short it is, and which is no
+    /// integer whatever it looks like: one that was computed from others.
+    pub fn set_raw_string(&mut self, bytes: Vec<u8>) {
+        if bytes.len() < INLINE_LIMIT {
+            self.set_value(Value::Bytes(&bytes));
+            self.set_raw(true);
+        } else {
+            self.set_value(Value::Object(Box::new(Object::Str(Arc::new(bytes)))));
+        }
+    }
+
     /// Replaces a long string in the memory that it has, if the new one fits that well and no reply
     /// refers to it. Says whether it did.
     pub(super) fn overwrite_long_string(&mut self, bytes: &[u8]) -> bool {

@@ -1,0 +1,100 @@
+//! Strings combined bit by bit.
+
+use multiversion::multiversion;
+
+/// Bytes that are worked on at once: they stay in the first cache until every string is in them.
+const BLOCK: usize = 16 << 10;
+
+/// How the bits at one position become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combination {
+    And,
+    Or,
+    Xor,
+    /// All are one and negated: there should be one string only.
+    Not,
+}
+
+/// The combined string: as long as the longest one, with zeros where others end before it.
+pub fn combine(how: Combination, strings: &[&[u8]]) -> Vec<u8> {
+    let Some((first, others)) = strings.split_first() else { return Vec::new() };
+    let len = others.iter().fold(first.len(), |len, other| len.max(other.len()));
+    let mut combined = Vec::with_capacity(len);
+    for start in (0..len).step_by(BLOCK) {
+        let end = len.min(start + BLOCK);
+        combined.extend_from_slice(part(first, start, end));
+        combined.resize(end, 0);
+        let block = &mut combined[start..];
+        for other in others {
+            let other = part(other, start, end);
+            let (common, beyond) = block.split_at_mut(other.len());
+            fold(how, common, other);
+            if how == Combination::And {
+                beyond.fill(0);
+            }
+        }
+        if how == Combination::Not {
+            invert(block);
+        }
+    }
+    combined
+}
+
+/// What the string has between two positions.
+fn part(string: &[u8], start: usize, end: usize) -> &[u8] {
+    &string[start.min(string.len())..end.min(string.len())]
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn fold(how: Combination, into: &mut [u8], other: &[u8]) {
+    let pairs = into.iter_mut().zip(other);
+    match how {
+        Combination::And => pairs.for_each(|(into, other)| *into &= other),
+        Combination::Or | Combination::Not => pairs.for_each(|(into, other)| *into |= other),
+        Combination::Xor => pairs.for_each(|(into, other)| *into ^= other),
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn invert(bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|byte| *byte = !*byte);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn shorter_strings_count_as_padded_with_zeros(
+            strings in prop::collection::vec((any::<u8>(), 0..3 * BLOCK), 1..5)
+        ) {
+            let strings = strings
+                .into_iter()
+                .map(|(seed, len)| (0..len).map(|i| (i as u8).wrapping_mul(seed)).collect())
+                .collect::<Vec<Vec<u8>>>();
+            let refs = strings.iter().map(Vec::as_slice).collect::<Vec<_>>();
+            let len = refs.iter().map(|string| string.len()).max().unwrap();
+            for (how, fold) in [
+                (Combination::And, (|a, b| a & b) as fn(u8, u8) -> u8),
+                (Combination::Or, |a, b| a | b),
+                (Combination::Xor, |a, b| a ^ b),
+            ] {
+                let expected = (0..len)
+                    .map(|i| refs.iter().map(|s| s.get(i).copied().unwrap_or(0)).reduce(fold).unwrap())
+                    .collect::<Vec<_>>();
+                prop_assert!(combine(how, &refs) == expected, "{:?}", how);
+            }
+            let negated = refs[0].iter().map(|byte| !byte).collect::<Vec<_>>();
+            prop_assert!(combine(Combination::Not, &refs[..1]) == negated);
+        }
+    }
+
+    #[test]
+    fn nothing_makes_nothing() {
+        assert!(combine(Combination::Or, &[]).is_empty());
+        assert!(combine(Combination::Not, &[b""]).is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! Strings as bits: counting, searching and combining them, and the integers in them. Sans-I/O.
+//!
+//! Bit 0 is the highest of the first byte, as in the bitmap commands.
+
+mod combine;
+mod field;
+
+use std::ops::Range;
+
+use multiversion::multiversion;
+
+pub use combine::{Combination, combine};
+pub use field::{Field, Overflow};
+
+/// Bytes that are compared at once while a string is searched.
+const BLOCK: usize = 128;
+
+/// Whether the bit at `position` is set; beyond the end none is.
+pub fn is_set(bytes: &[u8], position: usize) -> bool {
+    bytes.get(position / 8).is_some_and(|byte| byte << (position % 8) & 0x80 != 0)
+}
+
+/// Sets or clears the bit at `position`, which the string must have. Says what it was.
+pub fn replace(bytes: &mut [u8], position: usize, bit: bool) -> bool {
+    let byte = &mut bytes[position / 8];
+    let mask = 0x80 >> (position % 8);
+    let old = *byte & mask != 0;
+    *byte = if bit { *byte | mask } else { *byte & !mask };
+    old
+}
+
+/// How many bits of the range are set; the string must have all of it.
+pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
+    if bits.is_empty() {
+        return 0;
+    }
+    let (first, end) = (bits.start / 8, bits.end.div_ceil(8));
+    let before = bytes[first] & !(0xff >> (bits.start % 8));
+    let after = if bits.end % 8 == 0 { 0 } else { bytes[end - 1] & (0xff >> (bits.end % 8)) };
+    count_all(&bytes[first..end]) - u64::from(before.count_ones() + after.count_ones())
+}
+
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512vl+avx512vpopcntdq+popcnt",
+    "x86_64+avx2+popcnt",
+    "x86_64+popcnt",
+))]
+fn count_all(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks();
+    let in_words = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()));
+    in_words.sum::<u64>() + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
+}
+
+/// The first bit of the range that is `bit`; the string must have all of it.
+pub fn find(bytes: &[u8], bits: Range<usize>, bit: bool) -> Option<usize> {
+    if bits.is_empty() {
+        return None;
+    }
+    // What a byte is that has no such bit.
+    let blank = if bit { 0 } else { 0xff };
+    let first = bits.start / 8;
+    let rest = first + 1..bits.end.div_ceil(8);
+    let (at, found) = match (bytes[first] ^ blank) & (0xff >> (bits.start % 8)) {
+        0 => {
+            let at = rest.start + prefix(&bytes[rest.clone()], blank);
+            (at, bytes[..rest.end].get(at)? ^ blank)
+        }
+        found => (first, found),
+    };
+    Some(8 * at + found.leading_zeros() as usize).filter(|at| *at < bits.end)
+}
+
+/// How many bytes at the beginning are `blank`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn prefix(bytes: &[u8], blank: u8) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let is_blank = |block: &&[u8; BLOCK]| block.iter().fold(0, |odd, b| odd | (b ^ blank)) == 0;
+    let skipped = BLOCK * blocks.iter().take_while(is_blank).count();
+    skipped + bytes[skipped..].iter().take_while(|byte| **byte == blank).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bit_at(bytes: &[u8], at: usize) -> bool {
+        format!("{:08b}", bytes[at / 8]).as_bytes()[at % 8] == b'1'
+    }
+
+    /// Strings that are mostly of one kind of byte, so that searches go far.
+    fn strings() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(0u8), Just(0xff), any::<u8>()];
+        let run = (byte, 0..400usize).prop_map(|(byte, len)| vec![byte; len]);
+        prop::collection::vec(run, 1..4).prop_map(|runs| runs.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_counted_and_searched_bit_by_bit(
+            bytes in strings(), a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()
+        ) {
+            let len = 8 * bytes.len();
+            let (a, b) = (a.index(len + 1), b.index(len + 1));
+            for range in [a.min(b)..a.max(b), 0..len] {
+                let count_in = range.clone().filter(|at| bit_at(&bytes, *at)).count();
+                prop_assert_eq!(count(&bytes, range.clone()), count_in as u64);
+                for bit in [false, true] {
+                    let first = range.clone().find(|at| bit_at(&bytes, *at) == bit);
+                    prop_assert_eq!(find(&bytes, range.clone(), bit), first);
+                }
+            }
+        }
+
+        #[test]
+        fn a_bit_is_replaced_alone(bytes in strings(), at in any::<prop::sample::Index>(), bit in any::<bool>()) {
+            prop_assume!(!bytes.is_empty());
+            let at = at.index(8 * bytes.len());
+            let mut changed = bytes.clone();
+            prop_assert_eq!(replace(&mut changed, at, bit), bit_at(&bytes, at));
+            prop_assert_eq!(is_set(&changed, at), bit);
+            replace(&mut changed, at, bit_at(&bytes, at));
+            prop_assert_eq!(changed, bytes);
+        }
+    }
+
+    #[test]
+    fn beyond_the_end_no_bit_is_set() {
+        assert!(is_set(&[1], 7) && !is_set(&[1], 8) && !is_set(&[], usize::MAX));
+    }
+}
