@@ -1,6 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
+use crate::families::{bitmap, hyperloglog};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -15,21 +16,21 @@ pub struct Entry {
     pub rule: Rule,
 }
 
-const fn command(name: &'static str, syntax: &'static str) -> Entry {
+pub const fn command(name: &'static str, syntax: &'static str) -> Entry {
     Entry { name, syntax, weight: 10, disorder: 0.2, rule: Rule::Exact }
 }
 
 impl Entry {
-    const fn weight(self, weight: u32) -> Entry {
+    pub const fn weight(self, weight: u32) -> Entry {
         Entry { weight, ..self }
     }
 
-    const fn rule(self, rule: Rule) -> Entry {
+    pub const fn rule(self, rule: Rule) -> Entry {
         Entry { rule, ..self }
     }
 
     /// Only calls that the syntax allows: a disturbed one might do what a comparison does not survive.
-    const fn orderly(self) -> Entry {
+    pub const fn orderly(self) -> Entry {
         Entry { disorder: 0.0, ..self }
     }
 }
@@ -170,11 +171,13 @@ const SERVER: &[Entry] = &[
 ];
 
 /// Every command that is compared.
-pub const FAMILIES: &[&[Entry]] = &[STRINGS, KEYS, CONNECTION, SERVER];
+pub const FAMILIES: &[&[Entry]] =
+    &[STRINGS, KEYS, CONNECTION, SERVER, bitmap::COMMANDS, hyperloglog::COMMANDS];
 
 /// Commands that exist and are not called at random, and where else they are tested.
 pub const NOT_RANDOM: &[(&str, &str)] = &[
     ("client pause", "stops everybody: tests/connection.rs"),
     ("config set", "changes what later replies depend on: tests/config.rs"),
+    ("pfselftest", "takes Valkey a quarter of a second: sketches.rs"),
     ("shutdown", "ends the server: tests/life.rs"),
 ];

@@ -11,6 +11,7 @@ mod common;
 mod commands;
 mod compare;
 mod coverage;
+mod families;
 mod grammar;
 mod missing;
 mod pair;
@@ -18,6 +19,7 @@ mod pools;
 mod rounds;
 mod scripted;
 mod shrink;
+mod sketches;
 mod wire;
 
 use std::str::FromStr;

@@ -38,6 +38,13 @@ pub fn pool(name: &str) -> Pool {
         "parameter" => parameter,
         "section" => section,
         "pause" => pause,
+        "bit" => bit,
+        "bit-index" => bit_index,
+        "bit-offset" => bit_offset,
+        "field-type" => field_type,
+        "field-offset" => field_offset,
+        "element" => element,
+        "sketch" => sketch,
         other => panic!("no pool is called {other:?}"),
     }
 }
@@ -467,6 +474,118 @@ fn section(rng: &mut StdRng) -> Vec<u8> {
 
 fn pause(rng: &mut StdRng) -> Vec<u8> {
     pick(rng, &[b"0", b"0.001", b"-1", b"x", b"", b"1e-4"])
+}
+
+fn bit(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.95) {
+        pick(rng, &[b"0", b"1"])
+    } else {
+        pick(rng, &[b"2", b"-1", b"01", b"", b"x", b"1.0"])
+    }
+}
+
+/// Small ones, and some that no string has.
+fn bit_offset(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0..=14 => rng.random_range(0..200).to_string().into_bytes(),
+        15 | 16 => pick(rng, &[b"0", b"7", b"8", b"63", b"64", b"65", b"1023", b"1024"]),
+        17 => rng.random_range(0..30_000).to_string().into_bytes(),
+        _ => pick(rng, &[b"4294967296", b"-1", b"9223372036854775807", b"x", b"", b"01", b"#1"]),
+    }
+}
+
+/// A place in a string, counted in bytes or bits from either end.
+fn bit_index(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.5) {
+        rng.random_range(-200..200).to_string().into_bytes()
+    } else {
+        index(rng)
+    }
+}
+
+fn field_type(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.95) {
+        let (sign, most) = if rng.random() { ('i', 64) } else { ('u', 63) };
+        let bits =
+            *[1, 2, 7, 8, 9, 16, 32, 63, rng.random_range(1..=most), most].choose(rng).unwrap();
+        format!("{sign}{bits}").into_bytes()
+    } else {
+        pick(rng, &[b"u64", b"i65", b"u0", b"i-1", b"u", b"i", b"", b"U8", b"u08", b"8", b"u8 "])
+    }
+}
+
+/// Counted in bits or, after `#`, in fields; that far, a product may overflow.
+fn field_offset(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=4 => bit_offset(rng),
+        5..=8 => format!("#{}", rng.random_range(0..30)).into_bytes(),
+        _ => pick(
+            rng,
+            &[b"#4294967296", b"#-1", b"#9223372036854775807", b"#", b"##1", b"#01", b"#x", b"#1 "],
+        ),
+    }
+}
+
+/// Elements that are counted: the same ones often, or ever new ones.
+fn element(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=3 => rng.random_range(0..100).to_string().into_bytes(),
+        4..=7 => rng.random_range(0..1_000_000).to_string().into_bytes(),
+        _ => value(rng),
+    }
+}
+
+/// HyperLogLogs that PFADD has not made: dense ones, sparse ones with runs of every kind, and corrupt
+/// ones. Of these last ones none lets one element pass and not another: Valkey then keeps what was
+/// added before the error, and this server does not.
+fn sketch(rng: &mut StdRng) -> Vec<u8> {
+    const REGISTERS: usize = 16_384;
+    let mut cache: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0x80];
+    if rng.random_bool(0.2) {
+        cache = rng.random_range(0..100_000u64).to_le_bytes();
+    }
+    let with_header = |encoding: u8, registers: &[u8]| {
+        [&b"HYLL"[..], &[encoding, 0, 0, 0], &cache, registers].concat()
+    };
+    match rng.random_range(0..20) {
+        0..=4 => {
+            let density = rng.random_range(0.0..1.0);
+            let byte = |rng: &mut StdRng| if rng.random_bool(density) { rng.random() } else { 0 };
+            let registers = (0..12_288).map(|_| byte(rng)).collect::<Vec<_>>();
+            with_header(0, &registers)
+        }
+        5..=17 => {
+            let longest = *[4, 64, 300, 5000].choose(rng).unwrap();
+            let value = rng.random_range(1..30);
+            let mut runs = Vec::new();
+            let mut left = REGISTERS;
+            while left > 0 {
+                let len = rng.random_range(1..=longest.min(left));
+                left -= match rng.random_range(0..3) {
+                    0 => {
+                        runs.push(len.min(64) as u8 - 1);
+                        len.min(64)
+                    }
+                    1 => {
+                        runs.extend([0x40 | ((len - 1) >> 8) as u8, (len - 1) as u8]);
+                        len
+                    }
+                    _ => {
+                        let value = (value + rng.random_range(0..2)) as u8;
+                        runs.push(0x80 | (value << 2) | (len.min(4) - 1) as u8);
+                        len.min(4)
+                    }
+                };
+            }
+            with_header(1, &runs)
+        }
+        _ => {
+            let registers: &[&[u8]] =
+                &[b"", b"\x00", b"\x7f\xff\x00", b"\x7f\xff\x80", b"\x7f\xff\x7f"];
+            let encoding = *[0, 1, 1, 1, 2].choose(rng).unwrap();
+            with_header(encoding, registers.choose(rng).unwrap())
+        }
+    }
 }
 
 /// Any argument at all.
