@@ -164,7 +164,8 @@ fn unknown_subcommand(command: &str, name: &[u8]) -> CommandError {
 
 /// Calls `each` with the position of every key of a call, in the order of the key specs.
 ///
-/// Fails if a counted spec's count is no number or more than there are arguments; the command itself
+/// Fails if the arguments end before a spec's keys, or if a counted spec's count is no number or more
+/// than there are arguments; the keys of the specs before it are told all the same. The command itself
 /// then answers what is wrong.
 pub fn key_positions(
     specs: &[KeySpec],
@@ -192,7 +193,7 @@ pub fn key_positions(
         match spec.find {
             FindKeys::Range { last, step, limit } => {
                 if first >= args.len() {
-                    continue;
+                    return None;
                 }
                 let last = if last >= 0 {
                     first + last as usize
@@ -244,6 +245,7 @@ mod tests {
         assert_eq!(keys(KeySpec::one(1, ro), "get a"), Some(vec![1]));
         assert_eq!(keys(KeySpec::range(1, -1, 1, ro), "del a b c"), Some(vec![1, 2, 3]));
         assert_eq!(keys(KeySpec::range(1, -1, 2, ro), "mset a 1 b 2"), Some(vec![1, 3]));
+        assert_eq!(keys(KeySpec::range(2, -1, 1, ro), "pfmerge a"), None);
         assert_eq!(keys(KeySpec::counted(1, 1, ro), "sintercard 2 a b limit 1"), Some(vec![2, 3]));
         assert_eq!(keys(KeySpec::counted(1, 2, ro), "msetex 2 a 1 b 2 ex 9"), Some(vec![2, 4]));
         for bad in ["x 3 a b", "x 0 a", "x -1 a", "x y a", "x 99999999999 a", "x"] {

@@ -58,12 +58,15 @@ impl Span {
         Ok(Span { start, end, unit })
     }
 
+    /// Whether both ends count from the string's end and are in the wrong order. They may be moved to
+    /// the same place where the string begins.
+    fn is_backwards(&self) -> bool {
+        self.end.is_some_and(|end| self.start < 0 && end < 0 && self.start > end)
+    }
+
     /// The bits of a string of `len` bytes.
     fn bits(&self, len: usize) -> Range<usize> {
         let (start, end) = (self.start, self.end.unwrap_or(-1));
-        if start < 0 && end < 0 && start > end {
-            return 0..0;
-        }
         let len = 8 * len as i64 / self.unit;
         let index = |at: i64| if at < 0 { (at + len).max(0) } else { at };
         let start = index(start);
@@ -79,7 +82,7 @@ fn bitcount(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         Some(entry) => {
             let mut digits = itoa::Buffer::new();
             let string = entry.string(&mut digits)?;
-            bits::count(string, span.bits(string.len()))
+            if span.is_backwards() { 0 } else { bits::count(string, span.bits(string.len())) }
         }
         None => 0,
     };
@@ -125,7 +128,7 @@ mod tests {
             (0, Some(-1), 8, 0..24),
             (-2, Some(-2), 8, 8..16),
             (-100, Some(-50), 8, 0..8),
-            (-50, Some(-100), 8, 0..0),
+            (-50, Some(-100), 8, 0..8),
             (3, None, 8, 0..0),
             (5, Some(8), 1, 5..9),
             (-1, Some(100), 1, 23..24),
