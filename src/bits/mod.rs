@@ -36,7 +36,10 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
     }
     let (first, end) = (bits.start / 8, bits.end.div_ceil(8));
     let before = bytes[first] & !(0xff >> (bits.start % 8));
-    let after = if bits.end % 8 == 0 { 0 } else { bytes[end - 1] & (0xff >> (bits.end % 8)) };
+    let after = match bits.end % 8 {
+        0 => 0,
+        used => bytes[end - 1] & (0xff >> used),
+    };
     count_all(&bytes[first..end]) - u64::from(before.count_ones() + after.count_ones())
 }
 

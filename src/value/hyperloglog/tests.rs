@@ -130,6 +130,8 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn both_encodings_hold_the_same_registers(
         claims in prop::collection::vec((0..REGISTERS, 1..52u8), 0..300), limit in 20..2000u64
@@ -149,7 +151,9 @@ proptest! {
         prop_assert_eq!(count(&either), count(&dense));
         prop_assert!(to_dense(&either).unwrap()[HEADER..] == dense[HEADER..]);
     }
+}
 
+proptest! {
     #[test]
     fn hostile_bytes_are_refused_or_counted(
         bytes in hostile(), claims in prop::collection::vec((0..REGISTERS, 1..52u8), 1..50), limit in 0..600u64
