@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table};
 use crate::server::{Server, WorkerStats};
 use crate::session::Client;
+use crate::table::Slot;
 use crate::value::entry::Value;
 use crate::value::{Entry, ValueRef, access};
 
@@ -275,7 +276,8 @@ impl EntryMut<'_> {
         self.table.get(self.position)
     }
 
-    /// The entry itself. Its expiry is changed only by [`set_expiry`](Self::set_expiry).
+    /// The entry itself. Its expiry is changed only by [`set_expiry`](Self::set_expiry), and items that
+    /// may expire only in [`change_items`](Self::change_items).
     #[inline]
     pub fn entry_mut(&mut self) -> &mut Entry {
         self.table.get_mut(self.position)
@@ -284,7 +286,16 @@ impl EntryMut<'_> {
     /// Replaces the value; the expiry stays.
     #[inline]
     pub fn set_value(&mut self, value: Value<'_>) {
-        self.entry_mut().set_value(value);
+        self.change_items(|entry| entry.set_value(value));
+    }
+
+    /// Has a value changed whose items may expire.
+    #[inline]
+    pub fn change_items<R>(&mut self, work: impl FnOnce(&mut Entry) -> R) -> R {
+        let before = self.entry().has_volatile_items();
+        let result = work(self.entry_mut());
+        self.table.items_changed(self.position, before);
+        result
     }
 
     /// Sets or clears the expiry, in milliseconds of Unix time.

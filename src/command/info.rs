@@ -296,7 +296,7 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("rejected_connections", server.rejected_connections.load(Ordering::Relaxed));
     lines.zeros("sync_full sync_partial_ok sync_partial_err");
     lines.add("expired_keys", server.total(|stats| stats.expired_keys.get()));
-    lines.add("expired_fields", 0);
+    lines.add("expired_fields", server.total(|stats| stats.expired_fields.get()));
     lines.add("expired_stale_perc", "0.00");
     lines.add("expired_keys_with_volatile_items_stale_perc", "0.00");
     let cut = server.total(|stats| stats.expire_cycles_cut.get());
@@ -425,6 +425,7 @@ const TTL_SAMPLE: usize = 4;
 struct Database {
     keys: usize,
     volatile: usize,
+    with_volatile_items: usize,
     sampled: i128,
     /// Sum of the sampled times to live, in milliseconds; each may be as long as an i64 says.
     ttl: i128,
@@ -439,6 +440,7 @@ fn keyspace(cx: &mut Cx<'_>, lines: &mut Lines) {
                 let table = shard.table(index);
                 database.keys += table.len();
                 database.volatile += table.volatile();
+                database.with_volatile_items += table.with_volatile_items();
                 if table.volatile() > 0 {
                     for expiry in table.iter().take(TTL_SAMPLE).filter_map(|entry| entry.expiry()) {
                         database.sampled += 1;
@@ -448,13 +450,15 @@ fn keyspace(cx: &mut Cx<'_>, lines: &mut Lines) {
             }
         });
     }
-    for (index, Database { keys, volatile, sampled, ttl }) in databases.into_iter().enumerate() {
+    for (index, database) in databases.into_iter().enumerate() {
+        let Database { keys, volatile, with_volatile_items, sampled, ttl } = database;
         if keys > 0 {
             lines.add(
                 &format!("db{index}"),
                 format_args!(
-                    "keys={keys},expires={volatile},avg_ttl={},keys_with_volatile_items=0",
-                    if sampled == 0 { 0 } else { ttl / sampled }
+                    "keys={keys},expires={volatile},avg_ttl={},keys_with_volatile_items={}",
+                    if sampled == 0 { 0 } else { ttl / sampled },
+                    with_volatile_items
                 ),
             );
         }

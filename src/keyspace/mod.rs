@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use crate::table;
 use crate::value::Entry;
 
-pub use crate::table::{NEVER, Position, Swept, hash, prefetch};
+pub use crate::table::{Expired, NEVER, Position, Swept, hash, prefetch};
 pub use key::{Key, SLOTS, slot};
 pub use schedule::Schedule;
 pub use waiting::Waiting;
@@ -92,17 +92,17 @@ impl Shard {
         std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
-    /// Removes expired entries, with so much effort in each database: see [`Table::expire_some`].
+    /// Removes what has expired, with so much effort in each database: see [`Table::expire_some`].
     /// Says also when something expires next.
     pub fn expire_some(
         &mut self,
         now: i64,
         effort: usize,
-        mut each: impl FnMut(usize, Entry),
+        mut each: impl FnMut(usize, Expired<'_, Entry>),
     ) -> (Swept, i64) {
         let (mut all, mut next) = (Swept::default(), NEVER);
         for (db, table) in self.tables_mut().enumerate() {
-            let swept = table.expire_some(now, effort, |entry| each(db, entry));
+            let swept = table.expire_some(now, effort, |expired| each(db, expired));
             all.buckets += swept.buckets;
             all.volatile += swept.volatile;
             all.expired += swept.expired;
@@ -214,7 +214,7 @@ impl Keyspace {
         }
     }
 
-    /// Removes expired entries from one shard, with so much effort in each database (see
+    /// Removes what has expired from one shard, with so much effort in each database (see
     /// [`Table::expire_some`]), and brings the schedule up to date. The calling thread must have
     /// entered.
     pub fn expire_some(
@@ -222,7 +222,7 @@ impl Keyspace {
         shard: usize,
         now: i64,
         effort: usize,
-        each: impl FnMut(usize, Entry),
+        each: impl FnMut(usize, Expired<'_, Entry>),
     ) -> Swept {
         let mut locked = self.lock(shard);
         let (swept, next) = locked.expire_some(now, effort, each);

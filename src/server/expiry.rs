@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use verbena_transport::Alarm;
 
 use super::Worker;
-use crate::keyspace::{NEVER, Swept};
+use crate::keyspace::{Expired, NEVER, Swept};
 
 /// The longest time without a break for clients.
 const SLICE: Duration = Duration::from_micros(30);
@@ -116,11 +116,17 @@ fn slice(
     let server = worker.server;
     let _entered = server.keyspace.enter(worker.index);
     for shard in todo {
-        let swept = server.keyspace.expire_some(shard, now, entries, |_, entry| {
-            server.reclaimer.entry(entry);
+        let stats = worker.stats();
+        let swept = server.keyspace.expire_some(shard, now, entries, |_, expired| match expired {
+            Expired::Element(entry) => {
+                server.reclaimer.entry(entry);
+                stats.expired_keys.add(1);
+                stats.changes.add(1);
+            }
+            // Of fields Valkey counts as changes only those that a command removes.
+            Expired::Items(_, count) => stats.expired_fields.add(count as u64),
+            Expired::Vacant(entry) => server.reclaimer.entry(entry),
         });
-        worker.stats().expired_keys.add(swept.expired as u64);
-        worker.stats().changes.add(swept.expired as u64);
         if effort.is_worth_it(swept) {
             again.push(shard);
         }

@@ -159,6 +159,7 @@ pub struct WorkerStats {
     pub keyspace_hits: Counter,
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,
+    pub expired_fields: Counter,
     /// Expiry cycles that ended because their time was up.
     pub expire_cycles_cut: Counter,
     pub changes: Counter,
@@ -177,6 +178,7 @@ impl WorkerStats {
             keyspace_hits: Counter::default(),
             keyspace_misses: Counter::default(),
             expired_keys: Counter::default(),
+            expired_fields: Counter::default(),
             expire_cycles_cut: Counter::default(),
             changes: Counter::default(),
             errors: Mutex::default(),
@@ -191,9 +193,10 @@ impl WorkerStats {
         }
         let Self { net_input, net_output, reads, writes, keyspace_hits, keyspace_misses, .. } =
             self;
-        let Self { expired_keys, expire_cycles_cut, .. } = self;
+        let Self { expired_keys, expired_fields, expire_cycles_cut, .. } = self;
         let counters = [net_input, net_output, reads, writes, keyspace_hits, keyspace_misses];
-        counters.into_iter().chain([expired_keys, expire_cycles_cut]).for_each(Counter::reset);
+        let expiry = [expired_keys, expired_fields, expire_cycles_cut];
+        counters.into_iter().chain(expiry).for_each(Counter::reset);
         self.errors.lock().clear();
     }
 

@@ -15,6 +15,8 @@ mod prefetch;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use bucket::{Bucket, Place, SLOTS};
 use buckets::Buckets;
 
@@ -42,6 +44,36 @@ pub unsafe trait Slot {
     fn set_expiry(&mut self, expiry: Option<i64>);
     /// Hints that the element will be read soon.
     fn prefetch(&self) {}
+
+    /// When something of the element expires: the element itself, or an item in it.
+    fn deadline(&self) -> Option<i64> {
+        self.expiry()
+    }
+
+    /// Items that may expire are in the element.
+    fn has_volatile_items(&self) -> bool {
+        false
+    }
+
+    /// Removes items whose expiry is at or before `now`, with so much effort.
+    fn expire_items(&mut self, _now: i64, _effort: usize) -> Swept {
+        Swept::default()
+    }
+
+    /// The element's last item has been removed.
+    fn is_vacant(&self) -> bool {
+        false
+    }
+}
+
+/// What [`Table::expire_some`] tells about.
+pub enum Expired<'a, E> {
+    /// An element that has expired, and is no longer in the table.
+    Element(E),
+    /// So many items of an element have expired, and are no longer in it.
+    Items(&'a E, usize),
+    /// An element whose last items have expired, after that was told. It is no longer in the table.
+    Vacant(E),
 }
 
 /// What is told of an expiry that is earlier than any before.
@@ -64,9 +96,11 @@ pub struct Table<E: Slot> {
     split: u32,
     /// Entries that have an expiry.
     volatile: u32,
+    /// Entries that have items with an expiry.
+    with_volatile_items: u32,
     /// The next bucket that [`expire_some`](Self::expire_some) visits.
     expire_bucket: u32,
-    /// No entry expires before this, in milliseconds of Unix time, as far as the buckets that the
+    /// Nothing expires before this, in milliseconds of Unix time, as far as the buckets that the
     /// expiry round has not visited are concerned.
     next_expiry: i64,
     /// What `next_expiry` will be when the running round ends.
@@ -80,7 +114,7 @@ pub struct Table<E: Slot> {
 pub struct Swept {
     /// Buckets that were visited; 0 if there is nothing to do.
     pub buckets: usize,
-    /// Entries with an expiry that were seen.
+    /// Entries and items with an expiry that were seen.
     pub volatile: usize,
     /// Those of them that were removed.
     pub expired: usize,
@@ -113,6 +147,7 @@ impl<E: Slot> Table<E> {
             mask: 0,
             split: 0,
             volatile: 0,
+            with_volatile_items: 0,
             expire_bucket: 0,
             next_expiry: NEVER,
             round_expiry: NEVER,
@@ -149,9 +184,18 @@ impl<E: Slot> Table<E> {
         self.volatile as usize
     }
 
-    /// No entry expires before this, in milliseconds of Unix time.
+    /// Entries that have items with an expiry.
+    pub fn with_volatile_items(&self) -> usize {
+        self.with_volatile_items as usize
+    }
+
+    fn is_volatile(&self) -> bool {
+        self.volatile > 0 || self.with_volatile_items > 0
+    }
+
+    /// Nothing expires before this, in milliseconds of Unix time.
     pub fn next_expiry(&self) -> i64 {
-        if self.volatile == 0 { NEVER } else { self.next_expiry }
+        if self.is_volatile() { self.next_expiry } else { NEVER }
     }
 
     #[inline]
@@ -190,7 +234,8 @@ impl<E: Slot> Table<E> {
         self.buckets[position.bucket as usize].get(position.place)
     }
 
-    /// The entry, to be changed; its expiry only by [`set_expiry`](Self::set_expiry).
+    /// The entry, to be changed; its expiry only by [`set_expiry`](Self::set_expiry). After a change of
+    /// its items, [`items_changed`](Self::items_changed) is called.
     #[inline]
     pub fn get_mut(&mut self, position: Position) -> &mut E {
         self.buckets[position.bucket as usize].get_mut(position.place)
@@ -202,27 +247,31 @@ impl<E: Slot> Table<E> {
             self.grow();
         }
         self.len += 1;
-        let expiry = entry.expiry();
-        if let Some(at) = expiry {
-            self.volatile += 1;
+        self.volatile += u32::from(entry.expiry().is_some());
+        self.with_volatile_items += u32::from(entry.has_volatile_items());
+        let deadline = entry.deadline();
+        if let Some(at) = deadline {
             self.note_expiry(at);
         }
         let bucket = self.bucket_of(hash);
-        let place = self.buckets[bucket].insert(tag(hash), expiry.is_some(), entry);
+        let place = self.buckets[bucket].insert(tag(hash), deadline.is_some(), entry);
         Position { bucket: bucket as u32, place }
     }
 
     /// Takes an entry out. Other positions are void after this.
     pub fn remove(&mut self, position: Position) -> E {
         let entry = self.buckets[position.bucket as usize].remove(position.place);
-        self.len -= 1;
-        if entry.expiry().is_some() {
-            self.volatile -= 1;
-        }
+        self.note_removal(&entry);
         if self.len < self.buckets.len() * SPARSE {
             self.shrink();
         }
         entry
+    }
+
+    fn note_removal(&mut self, entry: &E) {
+        self.len -= 1;
+        self.volatile -= u32::from(entry.expiry().is_some());
+        self.with_volatile_items -= u32::from(entry.has_volatile_items());
     }
 
     /// Sets or clears an entry's expiry, in milliseconds of Unix time.
@@ -231,9 +280,27 @@ impl<E: Slot> Table<E> {
         let entry = bucket.get_mut(position.place);
         let before = entry.expiry().is_some();
         entry.set_expiry(expiry);
-        bucket.set_volatile(position.place, expiry.is_some());
+        let deadline = entry.deadline();
+        bucket.set_volatile(position.place, deadline.is_some());
         self.volatile = self.volatile + u32::from(expiry.is_some()) - u32::from(before);
         if let Some(at) = expiry {
+            self.note_expiry(at);
+        }
+    }
+
+    /// Takes note of a change of an entry's items, after it; `before` says whether some of them had an
+    /// expiry.
+    pub fn items_changed(&mut self, position: Position, before: bool) {
+        let bucket = &mut self.buckets[position.bucket as usize];
+        let entry = bucket.get(position.place);
+        let after = entry.has_volatile_items();
+        if !before && !after {
+            return;
+        }
+        let deadline = entry.deadline();
+        bucket.set_volatile(position.place, deadline.is_some());
+        self.with_volatile_items = self.with_volatile_items + u32::from(after) - u32::from(before);
+        if let Some(at) = deadline {
             self.note_expiry(at);
         }
     }
@@ -288,7 +355,7 @@ impl<E: Slot> Table<E> {
         let into = &mut self.buckets[self.split as usize];
         let mut earliest = NEVER;
         last.drain(|tag, volatile, entry| {
-            earliest = earliest.min(entry.expiry().unwrap_or(NEVER));
+            earliest = earliest.min(entry.deadline().unwrap_or(NEVER));
             into.insert(tag, volatile, entry);
         });
         // The running expiry round may have passed the bucket that they are in now.
@@ -299,7 +366,7 @@ impl<E: Slot> Table<E> {
 
     /// Calls `each` for the entries of one bucket and returns the cursor of the next one, or `None`
     /// after the last. A scan starts at 0.
-    pub fn scan(&self, cursor: u32, mut each: impl FnMut(&E)) -> Option<u32> {
+    pub fn scan<'a>(&'a self, cursor: u32, mut each: impl FnMut(&'a E)) -> Option<u32> {
         if self.buckets.len() == 0 {
             return None;
         }
@@ -338,14 +405,19 @@ impl<E: Slot> Table<E> {
         }
     }
 
-    /// Removes entries whose expiry is at or before `now`, until it has seen `effort` entries with an
+    /// Removes entries and items whose expiry is at or before `now`, until it has seen `effort` with an
     /// expiry, or sixteen times as many buckets: those without such an entry cost little.
     ///
     /// A round goes over the whole table once; when it has found the earliest expiry, the next one
     /// does not begin before that.
-    pub fn expire_some(&mut self, now: i64, effort: usize, mut each: impl FnMut(E)) -> Swept {
+    pub fn expire_some(
+        &mut self,
+        now: i64,
+        effort: usize,
+        mut each: impl FnMut(Expired<'_, E>),
+    ) -> Swept {
         let mut swept = Swept::default();
-        while swept.volatile < effort && swept.buckets < effort * 16 && self.volatile > 0 {
+        while swept.volatile < effort && swept.buckets < effort * 16 && self.is_volatile() {
             if self.expire_bucket as usize >= self.buckets.len() {
                 self.expire_bucket = 0;
             }
@@ -355,29 +427,13 @@ impl<E: Slot> Table<E> {
                 }
                 self.round_expiry = NEVER;
             }
-            let bucket = &mut self.buckets[self.expire_bucket as usize];
+            let bucket = self.expire_bucket as usize;
             self.expire_bucket += 1;
             swept.buckets += 1;
-            loop {
-                // Each removal voids the other places, so the bucket is gone over until none expires.
-                let (mut volatile, mut earliest) = (0, NEVER);
-                let expired = bucket.volatile_places().find(|&place| {
-                    let at = bucket.get(place).expiry().unwrap_or(NEVER);
-                    volatile += 1;
-                    earliest = earliest.min(at);
-                    at <= now
-                });
-                let Some(place) = expired else {
-                    swept.volatile += volatile;
-                    self.round_expiry = self.round_expiry.min(earliest);
-                    break;
-                };
-                each(bucket.remove(place));
-                self.len -= 1;
-                self.volatile -= 1;
-                swept.volatile += 1;
-                swept.expired += 1;
+            if self.with_volatile_items > 0 {
+                self.expire_items(bucket, now, effort, &mut swept, &mut each);
             }
+            self.expire_entries(bucket, now, &mut swept, &mut each);
             if self.expire_bucket as usize >= self.buckets.len() {
                 self.expire_bucket = 0;
                 self.next_expiry = self.round_expiry;
@@ -393,15 +449,81 @@ impl<E: Slot> Table<E> {
         }
         swept
     }
+
+    /// Removes items from the entries of one bucket, `effort` from each at the most.
+    fn expire_items(
+        &mut self,
+        bucket: usize,
+        now: i64,
+        effort: usize,
+        swept: &mut Swept,
+        each: &mut impl FnMut(Expired<'_, E>),
+    ) {
+        let bucket = &mut self.buckets[bucket];
+        let is_due = |entry: &E| {
+            entry.has_volatile_items()
+                && entry.deadline().is_some_and(|at| at <= now)
+                && entry.expiry().is_none_or(|at| at > now)
+        };
+        let due: SmallVec<[Place; SLOTS]> =
+            bucket.volatile_places().filter(|place| is_due(bucket.get(*place))).collect();
+        for place in due {
+            let entry = bucket.get_mut(place);
+            let items = entry.expire_items(now, effort);
+            self.with_volatile_items -= u32::from(!entry.has_volatile_items());
+            let is_volatile = entry.deadline().is_some();
+            // One that is vacant is removed in the next step, which looks only at the volatile ones.
+            bucket.set_volatile(place, is_volatile || bucket.get(place).is_vacant());
+            swept.volatile += items.volatile;
+            swept.expired += items.expired;
+            if items.expired > 0 {
+                each(Expired::Items(bucket.get(place), items.expired));
+            }
+        }
+    }
+
+    /// Removes those entries of one bucket that have expired, or are vacant.
+    fn expire_entries(
+        &mut self,
+        bucket: usize,
+        now: i64,
+        swept: &mut Swept,
+        each: &mut impl FnMut(Expired<'_, E>),
+    ) {
+        loop {
+            // Each removal voids the other places, so the bucket is gone over until none expires.
+            let bucket = &mut self.buckets[bucket];
+            let (mut volatile, mut earliest) = (0, NEVER);
+            let over = bucket.volatile_places().find(|&place| {
+                let entry = bucket.get(place);
+                volatile += 1;
+                earliest = earliest.min(entry.deadline().unwrap_or(NEVER));
+                entry.is_vacant() || entry.expiry().is_some_and(|at| at <= now)
+            });
+            let Some(place) = over else {
+                swept.volatile += volatile;
+                self.round_expiry = self.round_expiry.min(earliest);
+                return;
+            };
+            let entry = bucket.remove(place);
+            self.note_removal(&entry);
+            swept.volatile += 1;
+            swept.expired += 1;
+            let is_vacant = entry.is_vacant();
+            each(if is_vacant { Expired::Vacant(entry) } else { Expired::Element(entry) });
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
     use crate::value::entry::Value;
-    use crate::value::{Entry, ValueRef};
+    use crate::value::hash::{FieldExpiry, HashMut, Limits};
+    use crate::value::{Entry, PackedKind, ValueRef, packed};
 
     type Table = super::Table<Entry>;
 
@@ -421,6 +543,14 @@ mod tests {
         let Some(position) = find(table, &name) else { return false };
         table.remove(position);
         true
+    }
+
+    /// The number of an entry that expired itself.
+    fn taken(expired: Expired<'_, Entry>) -> i64 {
+        match expired {
+            Expired::Element(entry) => number(&entry),
+            _ => panic!("the entries have no items"),
+        }
     }
 
     fn number(entry: &Entry) -> i64 {
@@ -497,26 +627,81 @@ mod tests {
         }
         assert_eq!(table.expire_some(99, 1000, |_| panic!("too early")), Swept::default());
         let mut gone = Vec::new();
-        while table.expire_some(599, 10, |entry| gone.push(number(&entry))).buckets > 0 {}
+        while table.expire_some(599, 10, |expired| gone.push(taken(expired))).buckets > 0 {}
         assert_eq!(gone.len(), 250);
         assert!(gone.iter().all(|n| n % 2 == 0 && *n <= 499));
         assert_eq!((table.len(), table.volatile()), (750, 250));
         assert_eq!(table.expire_some(599, 1000, |_| panic!("none is left")), Swept::default());
-        while table.expire_some(5000, 10, drop).buckets > 0 {}
+        while table.expire_some(5000, 10, |_| ()).buckets > 0 {}
         assert_eq!((table.len(), table.volatile()), (500, 0));
+    }
+
+    /// A hash of fields that expire at these times.
+    fn hash_entry(name: &str, expiries: &[i64], expiry: Option<i64>) -> Entry {
+        let empty = Value::Packed(PackedKind::Hash, packed::EMPTY);
+        let mut entry = Entry::new(name.as_bytes(), empty, expiry);
+        let limits = Limits { fields: 9, bytes: 9 };
+        let mut hash = HashMut::of(&mut entry, limits, 0).unwrap();
+        for (number, &at) in expiries.iter().enumerate() {
+            hash.set(number.to_string().as_bytes(), b"value", FieldExpiry::At(at));
+        }
+        entry
+    }
+
+    #[test]
+    fn expired_items_go_in_bounded_steps_and_vacant_elements_with_them() {
+        let noted = Arc::new(AtomicI64::new(NEVER));
+        let note = noted.clone();
+        let mut table = Table::new(Some(Arc::new(move |at| note.store(at, Ordering::Relaxed))));
+        let add = |table: &mut Table, entry: Entry| table.insert(hash(entry.key()), entry);
+        add(&mut table, hash_entry("all go", &[100; 500], None));
+        add(&mut table, hash_entry("some go", &[100, 200, NEVER - 1], None));
+        add(&mut table, hash_entry("goes itself", &[500, 500], Some(150)));
+        (0..100).for_each(|n| insert(&mut table, n, None));
+        assert_eq!((table.with_volatile_items(), table.volatile()), (3, 1));
+        assert_eq!((table.next_expiry(), noted.load(Ordering::Relaxed)), (100, 100));
+        assert_eq!(table.expire_some(99, 9, |_| panic!("too early")), Swept::default());
+        let mut told = Vec::new();
+        let mut now = 100;
+        while now < 300 {
+            let swept = table.expire_some(now, 10, |expired| match expired {
+                Expired::Items(entry, count) => {
+                    assert!(count <= 30, "{count} items in one step");
+                    told.push((now, entry.key().to_vec(), count));
+                }
+                Expired::Vacant(entry) => told.push((now, entry.key().to_vec(), 0)),
+                Expired::Element(entry) => {
+                    assert_eq!((now, entry.key()), (200, &b"goes itself"[..]));
+                }
+            });
+            if swept.buckets == 0 {
+                now += 100;
+            }
+        }
+        let sum = |now, key: &[u8]| {
+            told.iter().filter(|(at, of, _)| *at == now && of == key).map(|(.., n)| n).sum()
+        };
+        assert_eq!((sum(100, b"all go"), sum(100, b"some go"), sum(200, b"some go")), (500, 1, 1));
+        assert!(told.contains(&(100, b"all go".to_vec(), 0)) && find(&table, "all go").is_none());
+        assert_eq!((table.with_volatile_items(), table.volatile()), (1, 0));
+        assert_eq!((table.len(), table.next_expiry()), (101, NEVER - 1));
+        let position = find(&table, "some go").unwrap();
+        table.get_mut(position).set_value(Value::Int(1));
+        table.items_changed(position, true);
+        assert_eq!((table.with_volatile_items(), table.next_expiry()), (0, NEVER));
     }
 
     #[test]
     fn an_expiry_set_during_a_round_is_not_forgotten() {
         let mut table = Table::default();
         (0..500).for_each(|n| insert(&mut table, n, Some(1000)));
-        table.expire_some(1000, 10, drop);
+        table.expire_some(1000, 10, |_| ());
         let name = table.iter().next().map(number).unwrap().to_string();
         let position = find(&table, &name).unwrap();
         table.set_expiry(position, Some(2000));
-        while table.expire_some(1000, 7, drop).buckets > 0 {}
+        while table.expire_some(1000, 7, |_| ()).buckets > 0 {}
         assert_eq!(table.len(), 1);
-        while table.expire_some(2000, 7, drop).buckets > 0 {}
+        while table.expire_some(2000, 7, |_| ()).buckets > 0 {}
         assert_eq!(table.len(), 0);
     }
 
@@ -542,7 +727,7 @@ mod tests {
             table.insert(hash(&key), Element(Box::new((key, (n % 2 == 0).then_some(n)))));
         }
         let mut clone = table.clone();
-        while table.expire_some(1000, 100, drop).buckets > 0 {}
+        while table.expire_some(1000, 100, |_| ()).buckets > 0 {}
         assert_eq!((table.len(), clone.len(), clone.volatile()), (250, 500, 250));
         assert_eq!((clone.next_expiry(), table.next_expiry()), (0, NEVER));
         for n in 0..500 {

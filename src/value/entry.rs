@@ -19,9 +19,10 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use super::hash::Hash;
 use super::{Object, PackedMut, string};
 use crate::allocator::size_class;
-use crate::table::{Slot, prefetch};
+use crate::table::{Slot, Swept, prefetch};
 
 /// Bytes from which a string is boxed.
 pub const INLINE_LIMIT: usize = 16 * 1024;
@@ -144,6 +145,28 @@ unsafe impl Slot for Entry {
     fn prefetch(&self) {
         self.prefetch();
     }
+
+    #[inline]
+    fn deadline(&self) -> Option<i64> {
+        let items = self.items().and_then(Hash::deadline);
+        [self.expiry(), items].into_iter().flatten().min()
+    }
+
+    #[inline]
+    fn has_volatile_items(&self) -> bool {
+        self.items().is_some_and(|hash| hash.volatile() > 0)
+    }
+
+    fn expire_items(&mut self, now: i64, effort: usize) -> Swept {
+        match self.object_mut() {
+            Some(Object::Hash(hash)) => hash.expire_some(now, effort),
+            _ => Swept::default(),
+        }
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.items().is_some_and(Hash::is_empty)
+    }
 }
 
 impl Entry {
@@ -248,6 +271,15 @@ impl Entry {
                 let object = unsafe { &*self.payload().cast::<*mut Object>().read_unaligned() };
                 ValueRef::Object(object)
             }
+        }
+    }
+
+    /// What has items that may expire.
+    #[inline]
+    fn items(&self) -> Option<&Hash> {
+        match self.value() {
+            ValueRef::Object(Object::Hash(hash)) => Some(hash),
+            _ => None,
         }
     }
 

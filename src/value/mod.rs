@@ -5,6 +5,7 @@ pub mod entry;
 mod extended;
 pub mod list;
 pub mod hyperloglog;
+pub mod hash;
 pub mod number;
 pub mod packed;
 pub mod record;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
 pub use list::List;
+use hash::Hash;
 pub use record::Record;
 pub use splice::{PackedMut, Splice};
 
@@ -58,6 +60,7 @@ pub enum Object {
     /// A string too long to be moved around: replies refer to it instead of copying it.
     Str(Arc<Vec<u8>>),
     List(List),
+    Hash(Hash),
 }
 
 impl Object {
@@ -66,6 +69,7 @@ impl Object {
         match self {
             Object::Str(_) => "string",
             Object::List(_) => "list",
+            Object::Hash(_) => "hash",
         }
     }
 
@@ -74,6 +78,7 @@ impl Object {
         match self {
             Object::Str(_) => "raw",
             Object::List(_) => "quicklist",
+            Object::Hash(hash) => hash.encoding(),
         }
     }
 
@@ -83,6 +88,7 @@ impl Object {
         match self {
             Object::Str(bytes) => 1 + bytes.capacity() / (64 << 10),
             Object::List(list) => list.allocations(),
+            Object::Hash(hash) => hash.allocations(),
         }
     }
 
@@ -91,6 +97,7 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
+            Object::Hash(_) => None,
         }
     }
 
@@ -99,6 +106,7 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
+            Object::Hash(_) => None,
         }
     }
 }
@@ -109,6 +117,7 @@ impl Clone for Object {
         match self {
             Object::Str(bytes) => Object::Str(Arc::new(bytes.to_vec())),
             Object::List(list) => Object::List(list.clone()),
+            Object::Hash(hash) => Object::Hash(hash.clone()),
         }
     }
 }

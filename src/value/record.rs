@@ -20,7 +20,8 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::keyspace::prefetch;
+use crate::allocator::size_class;
+use crate::table::{Slot, prefetch};
 
 /// An owned record.
 #[repr(transparent)]
@@ -102,6 +103,28 @@ struct Parts<'a> {
 unsafe impl Send for Record {}
 // SAFETY: no method changes anything through a shared reference.
 unsafe impl Sync for Record {}
+
+// SAFETY: a record is one pointer that is never null.
+unsafe impl Slot for Record {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.key()
+    }
+
+    #[inline]
+    fn expiry(&self) -> Option<i64> {
+        self.expiry()
+    }
+
+    fn set_expiry(&mut self, expiry: Option<i64>) {
+        self.set_expiry(expiry);
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        self.prefetch();
+    }
+}
 
 impl Record {
     /// A record without a score. `expiry` is in milliseconds of Unix time.
@@ -342,16 +365,6 @@ impl fmt::Debug for Record {
     }
 }
 
-/// What an allocator of jemalloc's kind sets aside for `len` bytes: 8, multiples of 16 up to 128, then
-/// four sizes between a power of two and the next.
-fn size_class(len: usize) -> usize {
-    match len {
-        0..=8 => 8,
-        9..=128 => len.next_multiple_of(16),
-        _ => len.next_multiple_of(1 << ((len - 1).ilog2() - 2)),
-    }
-}
-
 fn layout(used: usize) -> Layout {
     Layout::from_size_align(size_class(used), 1).expect("a record is smaller than isize::MAX")
 }
@@ -371,20 +384,6 @@ mod tests {
             (Record::new(b"field:0001", Some(b"value:0001"), None), 32),
         ] {
             assert_eq!(record.allocated(), size, "{record:?}");
-        }
-    }
-
-    /// As jemalloc's documentation lists them.
-    #[test]
-    fn size_classes_are_jemallocs() {
-        let sizes = [
-            8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768,
-            896, 1024, 1280, 1536, 1792, 2048, 2560,
-        ];
-        for pair in sizes.windows(2) {
-            for len in pair[0] + 1..=pair[1] {
-                assert_eq!(size_class(len), pair[1], "{len}");
-            }
         }
     }
 
