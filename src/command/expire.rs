@@ -59,11 +59,11 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// In milliseconds.
-const SECOND: i64 = 1000;
+pub(super) const SECOND: i64 = 1000;
 
 /// On which condition an expiry is set.
 #[derive(Clone, Copy, Default)]
-struct Condition {
+pub(super) struct Condition {
     /// NX: there is none yet.
     absent: bool,
     /// XX: there is one.
@@ -75,7 +75,7 @@ struct Condition {
 }
 
 impl Condition {
-    fn parse(options: Args<'_>) -> Result<Condition> {
+    pub fn parse(options: Args<'_>) -> Result<Condition> {
         let mut condition = Condition::default();
         for option in options.iter() {
             match option.to_ascii_lowercase().as_slice() {
@@ -98,7 +98,7 @@ impl Condition {
         Ok(condition)
     }
 
-    fn holds(&self, current: Option<i64>, new: i64) -> bool {
+    pub fn holds(&self, current: Option<i64>, new: i64) -> bool {
         match current {
             None => !self.present && !self.later,
             Some(current) => {
@@ -153,12 +153,17 @@ fn tell(cx: &mut Cx<'_>, out: &mut Reply<'_>, unit: i64, remaining: bool) -> Res
         Some(None) => -1,
         Some(Some(at)) => {
             let time = if remaining { (at - now).max(0) } else { at };
-            // Rounded; the sum of the greatest time and half a second needs the 64th bit.
-            ((time as u64 + unit as u64 / 2) / unit as u64) as i64
+            rounded(time, unit)
         }
     };
     out.integer(reply);
     Ok(())
+}
+
+/// A time, which is not negative, in units of so many milliseconds.
+pub(super) fn rounded(time: i64, unit: i64) -> i64 {
+    // The sum of the greatest time and half a second needs the 64th bit.
+    ((time as u64 + unit as u64 / 2) / unit as u64) as i64
 }
 
 fn persist(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {

@@ -16,6 +16,7 @@ mod docs;
 mod error;
 mod expire;
 mod hyperloglog;
+mod hash;
 mod info;
 mod keys;
 mod list;
@@ -49,6 +50,12 @@ const FAMILIES: &[&[Command]] = &[
     debug::COMMANDS,
     expire::COMMANDS,
     hyperloglog::COMMANDS,
+    hash::expiry::COMMANDS,
+    hash::get::COMMANDS,
+    hash::number::COMMANDS,
+    hash::random::COMMANDS,
+    hash::scan::COMMANDS,
+    hash::set::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     list::blocking::COMMANDS,

@@ -41,18 +41,30 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
+/// What is scanned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scanned {
+    Keys,
+    Hash,
+    Set,
+    SortedSet,
+}
+
 /// What SCAN and its kin for collections take after the cursor.
 pub(super) struct ScanOptions<'a> {
     pub pattern: Option<&'a [u8]>,
     /// Elements to visit, about.
     pub count: usize,
     pub type_name: Option<&'static str>,
+    /// Fields without their values, members without their scores.
+    pub names_only: bool,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Reads the options of SCAN itself.
-    fn parse(args: Args<'a>) -> Result<ScanOptions<'a>> {
-        let mut options = ScanOptions { pattern: None, count: 10, type_name: None };
+    /// Reads the options of the command that scans `scanned`.
+    pub fn parse(args: Args<'a>, scanned: Scanned) -> Result<ScanOptions<'a>> {
+        let mut options =
+            ScanOptions { pattern: None, count: 10, type_name: None, names_only: false };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(CommandError::SYNTAX);
@@ -65,10 +77,14 @@ impl<'a> ScanOptions<'a> {
                     options.count = count as usize;
                 }
                 b"match" => options.pattern = Some(value()?).filter(|pattern| *pattern != b"*"),
-                b"type" => options.type_name = Some(type_name(value()?)?),
+                b"type" if scanned == Scanned::Keys => {
+                    options.type_name = Some(type_name(value()?)?);
+                }
+                b"novalues" if scanned == Scanned::Hash => options.names_only = true,
                 b"novalues" => {
                     return Err("ERR NOVALUES option can only be used in HSCAN".into());
                 }
+                b"noscores" if scanned == Scanned::SortedSet => options.names_only = true,
                 b"noscores" => {
                     return Err("ERR NOSCORES option can only be used in ZSCAN".into());
                 }
@@ -160,7 +176,7 @@ impl Cursor {
 
 fn scan(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let cursor = Cursor::from_number(parse_cursor(args.at(1))?);
-    let options = ScanOptions::parse(args.from(2))?;
+    let options = ScanOptions::parse(args.from(2), Scanned::Keys)?;
     let mut found = Found::default();
     let next = walk(cx, cursor, &options, &mut found);
     out.array(2);

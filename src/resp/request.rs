@@ -114,6 +114,11 @@ impl<'a> Args<'a> {
         self.ranges.iter().map(move |&(start, end)| &bytes[start..end])
     }
 
+    /// The arguments before `index`.
+    pub fn until(&self, index: usize) -> Args<'a> {
+        Args { bytes: self.bytes, ranges: &self.ranges[..index] }
+    }
+
     /// The arguments from `index` on.
     pub fn from(&self, index: usize) -> Args<'a> {
         Args { bytes: self.bytes, ranges: &self.ranges[index..] }

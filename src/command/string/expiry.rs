@@ -1,4 +1,4 @@
-//! The expiry options of SET, GETEX and MSETEX, and the times in SETEX and PSETEX.
+//! The expiry options of SET, GETEX, MSETEX, HSETEX and HGETEX, and the times in SETEX and PSETEX.
 
 use crate::command::{CommandError, Cx, Result};
 use crate::keyspace::Key;
@@ -29,12 +29,17 @@ impl Unit {
             .map(|(_, unit)| unit)
     }
 
-    /// The time that `amount` means, in milliseconds of Unix time. `command` is named in the error.
+    /// The time that `amount` means, in milliseconds of Unix time; no amount may be less than 1.
+    /// `command` is named in the error.
     pub fn time(self, amount: &[u8], now: i64, command: &str) -> Result<i64> {
+        self.time_from(1, amount, now, command)
+    }
+
+    fn time_from(self, least: i64, amount: &[u8], now: i64, command: &str) -> Result<i64> {
         let amount = parse_i64(amount).ok_or(CommandError::NOT_INTEGER)?;
         let base = if self.absolute { 0 } else { now };
         Some(amount)
-            .filter(|amount| *amount > 0)
+            .filter(|amount| *amount >= least)
             .and_then(|amount| amount.checked_mul(self.milliseconds))
             .and_then(|amount| amount.checked_add(base))
             .ok_or_else(|| format!("ERR invalid expire time in '{command}' command").into())
@@ -89,6 +94,14 @@ impl<'a> Expiry<'a> {
     pub fn time(self, now: i64, command: &str) -> Result<Option<i64>> {
         match self {
             Expiry::At(unit, amount) => unit.time(amount, now, command).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// As [`time`](Self::time), for a command that takes an amount of 0.
+    pub fn time_or_now(self, now: i64, command: &str) -> Result<Option<i64>> {
+        match self {
+            Expiry::At(unit, amount) => unit.time_from(0, amount, now, command).map(Some),
             _ => Ok(None),
         }
     }

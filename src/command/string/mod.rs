@@ -1,6 +1,6 @@
 //! String commands, by theme.
 
-mod expiry;
+pub mod expiry;
 pub mod get;
 pub mod lcs;
 pub mod number;

@@ -1,0 +1,229 @@
+//! HGET, HMGET, HGETALL, HKEYS, HVALS, HLEN, HSTRLEN, HEXISTS, HDEL, HGETDEL, HGETEX.
+
+use super::{
+    CHANGES, READS, change, changed, expired, fields, hash, read, reply, reply_or_null, vanish,
+};
+use crate::command::string::expiry::Expiry;
+use crate::command::{Command, Cx, Flags, KeyFlags, KeySpec, Result};
+use crate::resp::{Args, Reply};
+use crate::value::hash::HashMut;
+
+/// What tells about a hash, but is no access to what is in it.
+const ASKED_ABOUT: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO)];
+
+/// What commands have in common that return all of a hash.
+const LISTS: Command =
+    Command { arity: 2, flags: Flags::READONLY, tips: &["nondeterministic_output_order"], ..READS };
+
+const TAKES: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+const TOUCHES: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);
+
+pub const COMMANDS: &[Command] = &[
+    Command { name: "hget", arity: 3, run: get, ..READS },
+    Command { name: "hmget", arity: -3, run: get_many, ..READS },
+    Command { name: "hgetall", run: get_all, ..LISTS },
+    Command { name: "hkeys", run: |cx, _, out| list(cx, out, true), ..LISTS },
+    Command { name: "hvals", run: |cx, _, out| list(cx, out, false), ..LISTS },
+    Command { name: "hlen", arity: 2, keys: ASKED_ABOUT, run: len, ..READS },
+    Command { name: "hstrlen", arity: 3, keys: ASKED_ABOUT, run: value_len, ..READS },
+    Command { name: "hexists", arity: 3, keys: ASKED_ABOUT, run: exists, ..READS },
+    Command {
+        name: "hdel",
+        arity: -3,
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+        run: delete,
+        ..CHANGES
+    },
+    Command {
+        name: "hgetdel",
+        arity: -5,
+        keys: &[KeySpec::one(1, TAKES)],
+        run: get_and_delete,
+        ..CHANGES
+    },
+    Command {
+        name: "hgetex",
+        arity: -5,
+        keys: &[KeySpec::one(1, TOUCHES)],
+        run: get_and_expire,
+        ..CHANGES
+    },
+];
+
+fn get(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let hash = read(cx)?;
+    reply_or_null(out, hash.and_then(|hash| hash.get(args.at(2), now)));
+    Ok(())
+}
+
+fn get_many(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let hash = read(cx)?;
+    let fields = args.from(2);
+    out.array(fields.len());
+    for field in fields.iter() {
+        reply_or_null(out, hash.and_then(|hash| hash.get(field, now)));
+    }
+    Ok(())
+}
+
+fn get_all(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let hash = read(cx)?;
+    out.map(hash.map_or(0, |hash| hash.count_live(now)));
+    if let Some(hash) = hash {
+        hash.for_each(now, |field, value| {
+            reply(out, field);
+            reply(out, value);
+        });
+    }
+    Ok(())
+}
+
+/// Replies with all fields, or all values.
+fn list(cx: &mut Cx<'_>, out: &mut Reply<'_>, fields: bool) -> Result {
+    let now = cx.now;
+    let hash = read(cx)?;
+    out.array(hash.map_or(0, |hash| hash.count_live(now)));
+    if let Some(hash) = hash {
+        hash.for_each(now, |field, value| reply(out, if fields { field } else { value }));
+    }
+    Ok(())
+}
+
+fn len(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+    // Fields that have expired count until they are removed.
+    out.integer(read(cx)?.map_or(0, |hash| hash.len()) as i64);
+    Ok(())
+}
+
+fn value_len(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let value = read(cx)?.and_then(|hash| hash.get(args.at(2), now));
+    out.integer(value.map_or(0, |value| value.len()) as i64);
+    Ok(())
+}
+
+fn exists(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let exists = read(cx)?.is_some_and(|hash| hash.get(args.at(2), now).is_some());
+    out.integer(exists.into());
+    Ok(())
+}
+
+fn delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let deleted = change(cx, |hash| {
+        let mut count = 0;
+        for field in args.from(2).iter() {
+            count += usize::from(hash.remove(field));
+        }
+        (count, hash.is_empty())
+    })?;
+    let (count, is_empty) = deleted.unwrap_or_default();
+    note_deleted(cx, count, is_empty);
+    out.integer(count as i64);
+    Ok(())
+}
+
+fn note_deleted(cx: &mut Cx<'_>, count: usize, is_empty: bool) {
+    changed(cx, "hdel", count);
+    if is_empty {
+        vanish(cx);
+    }
+}
+
+fn get_and_delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let fields = fields::at_once(args, fields::WRONG_COUNT)?;
+    let deleted = change(cx, |hash| {
+        let mut count = 0;
+        out.array(fields.len());
+        for field in fields.iter() {
+            reply_or_null(out, hash.read().get(field, now));
+            count += usize::from(hash.remove(field));
+        }
+        (count, hash.is_empty())
+    })?;
+    match deleted {
+        Some((count, is_empty)) => note_deleted(cx, count, is_empty),
+        None => reply_nulls(out, fields.len()),
+    }
+    Ok(())
+}
+
+fn reply_nulls(out: &mut Reply<'_>, count: usize) {
+    out.array(count);
+    (0..count).for_each(|_| out.null());
+}
+
+/// How many fields HGETEX has changed, and whether any is left.
+#[derive(Default)]
+struct Touched {
+    expiring: usize,
+    persisted: usize,
+    expired: usize,
+    is_empty: bool,
+}
+
+fn get_and_expire(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    // Valkey takes even a key of that name for the word.
+    let (options, rest) = fields::split(args, 1, 2)?;
+    let mut expiry = Expiry::Unsaid;
+    let mut at = 0;
+    while let Some(word) = options.get(at) {
+        at += expiry.take(word, options.get(at + 1), Expiry::Persist)?;
+    }
+    let fields = fields::counted(rest, 1, fields::WRONG_COUNT)?;
+    let key = cx.key();
+    // Counts as a read, too.
+    cx.read(&key).map(hash).transpose()?;
+    let time = expiry.time_or_now(now, "hgetex")?;
+    let touched = change(cx, |hash| {
+        let mut touched = Touched::default();
+        out.array(fields.len());
+        for field in fields.iter() {
+            reply_or_null(out, hash.read().get(field, now));
+            touch(hash, field, expiry, time, now, &mut touched);
+        }
+        touched.is_empty = hash.is_empty();
+        touched
+    })?;
+    let Some(touched) = touched else {
+        reply_nulls(out, fields.len());
+        return Ok(());
+    };
+    changed(cx, "hexpire", touched.expiring);
+    changed(cx, "hpersist", touched.persisted);
+    expired(cx, touched.expired);
+    cx.effects.changes += touched.expired as u64;
+    if touched.is_empty && touched.expired > 0 {
+        vanish(cx);
+    }
+    Ok(())
+}
+
+/// Does to one field what HGETEX says of its expiry.
+fn touch(
+    hash: &mut HashMut<'_>,
+    field: &[u8],
+    expiry: Expiry<'_>,
+    time: Option<i64>,
+    now: i64,
+    touched: &mut Touched,
+) {
+    let Some(current) = hash.read().expiry(field, now) else { return };
+    match time {
+        Some(time) if time <= now => touched.expired += usize::from(hash.remove(field)),
+        Some(_) => {
+            hash.set_expiry(field, time);
+            touched.expiring += 1;
+        }
+        None if expiry == Expiry::Persist && current.is_some() => {
+            hash.set_expiry(field, None);
+            touched.persisted += 1;
+        }
+        None => {}
+    }
+}

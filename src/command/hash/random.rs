@@ -1,0 +1,94 @@
+//! HRANDFIELD.
+
+use super::{READS, read, reply};
+use crate::command::{Command, CommandError, Cx, Flags, Result};
+use crate::resp::{Args, Protocol, Reply};
+use crate::value::hash::Pair;
+use crate::value::number::parse_i64;
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "hrandfield",
+    arity: -2,
+    flags: Flags::READONLY,
+    tips: &["nondeterministic_output"],
+    run: random_field,
+    ..READS
+}];
+
+/// Bytes of a reply beyond which no more is drawn. A count is cheap to ask for, and what it asks for
+/// may be more than there is memory.
+const REPLY_LIMIT: usize = 1 << 30;
+
+fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    let Some(count) = args.get(2) else {
+        match read(cx)?.and_then(|hash| hash.draw(now)) {
+            Some((field, _)) => reply(out, field),
+            None => out.null(),
+        }
+        return Ok(());
+    };
+    let count = parse_i64(count).ok_or(CommandError::NOT_INTEGER)?;
+    if count == i64::MIN {
+        return Err(format!(
+            "ERR value is out of range, value must between {} and {}",
+            -i64::MAX,
+            i64::MAX
+        )
+        .into());
+    }
+    let with_values = match args.get(3) {
+        None => false,
+        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
+        Some(_) => return Err(CommandError::SYNTAX),
+    };
+    if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
+        return Err(TOO_MANY);
+    }
+    let Some(hash) = read(cx)? else {
+        out.array(0);
+        return Ok(());
+    };
+    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    if count >= 0 {
+        let drawn = hash.draw_different(now, wanted);
+        reply_header(out, drawn.len(), with_values);
+        drawn.into_iter().for_each(|pair| reply_pair(out, pair, with_values));
+        return Ok(());
+    }
+    let start = out.mark();
+    let before = out.len();
+    let Some(mut drawn) = hash.draw(now) else {
+        out.array(0);
+        return Ok(());
+    };
+    reply_header(out, wanted, with_values);
+    for nth in 1..=wanted {
+        reply_pair(out, drawn, with_values);
+        if out.len() - before > REPLY_LIMIT {
+            out.truncate(start);
+            return Err(TOO_MANY);
+        }
+        if nth < wanted {
+            drawn = hash.draw(now).expect("one was there a moment ago");
+        }
+    }
+    Ok(())
+}
+
+const TOO_MANY: CommandError = CommandError::of("ERR value is out of range");
+
+fn reply_header(out: &mut Reply<'_>, pairs: usize, with_values: bool) {
+    let is_flat = with_values && out.protocol == Protocol::Resp2;
+    out.array(if is_flat { 2 * pairs } else { pairs });
+}
+
+fn reply_pair(out: &mut Reply<'_>, (field, value): Pair<'_>, with_values: bool) {
+    if with_values && out.protocol == Protocol::Resp3 {
+        out.array(2);
+    }
+    reply(out, field);
+    if with_values {
+        reply(out, value);
+    }
+}

@@ -1,0 +1,183 @@
+//! HSET, HMSET, HSETNX, HSETEX.
+
+use super::{ADDS, change, change_or_create, changed, expired, fields, hash, vanish};
+use crate::command::string::expiry::Expiry;
+use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result};
+use crate::resp::{Args, Reply};
+use crate::value::hash::{Before, FieldExpiry, HashMut};
+
+const INSERTS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))];
+
+pub const COMMANDS: &[Command] = &[
+    Command { name: "hset", arity: -4, run: hset, ..ADDS },
+    Command { name: "hmset", arity: -4, run: hmset, ..ADDS },
+    Command { name: "hsetnx", arity: 4, keys: INSERTS, run: hsetnx, ..ADDS },
+    Command { name: "hsetex", arity: -6, keys: INSERTS, run: hsetex, ..ADDS },
+];
+
+/// How many fields got a value that had none, or one that had expired.
+#[derive(Default)]
+struct Added {
+    missing: usize,
+    expired: usize,
+}
+
+impl Added {
+    fn count(&mut self, before: Before) {
+        match before {
+            Before::Missing => self.missing += 1,
+            Before::Expired => self.expired += 1,
+            Before::Live => {}
+        }
+    }
+}
+
+/// Fields and values in turn.
+fn pairs(args: Args<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
+    (0..args.len() / 2).map(move |pair| (args.at(2 * pair), args.at(2 * pair + 1)))
+}
+
+fn set_all(hash: &mut HashMut<'_>, args: Args<'_>, expiry: FieldExpiry) -> Added {
+    let mut added = Added::default();
+    for (field, value) in pairs(args) {
+        added.count(hash.set(field, value, expiry));
+    }
+    added
+}
+
+fn hset(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let added = set(cx, args, "hset")?;
+    out.integer((added.missing + added.expired) as i64);
+    Ok(())
+}
+
+fn hmset(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    set(cx, args, "hmset")?;
+    out.ok();
+    Ok(())
+}
+
+fn set(cx: &mut Cx<'_>, args: Args<'_>, command: &str) -> Result<Added> {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::arity(command));
+    }
+    let args = args.from(2);
+    let added = change_or_create(cx, |hash| {
+        hash.expect(args.len() / 2);
+        Ok(set_all(hash, args, FieldExpiry::None))
+    })?;
+    expired(cx, added.expired);
+    changed(cx, "hset", args.len() / 2);
+    Ok(added)
+}
+
+fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let (now, field) = (cx.now, args.at(2));
+    let added = change_or_create(cx, |hash| {
+        let mut added = Added::default();
+        if hash.read().get(field, now).is_none() {
+            added.count(hash.set(field, args.at(3), FieldExpiry::None));
+        }
+        Ok(added)
+    })?;
+    let count = added.missing + added.expired;
+    expired(cx, added.expired);
+    changed(cx, "hset", count);
+    out.integer(count as i64);
+    Ok(())
+}
+
+/// On what HSETEX sets the fields. `Some(true)`: something is there; `Some(false)`: it is not.
+#[derive(Default)]
+struct Conditions {
+    /// The key.
+    key: Option<bool>,
+    /// All the fields, or none of them.
+    fields: Option<bool>,
+}
+
+impl Conditions {
+    /// Takes NX, XX, FNX or FXX. Says whether the word is one of them.
+    fn take(&mut self, word: &[u8]) -> Result<bool> {
+        let (condition, said) = match word.to_ascii_lowercase().as_slice() {
+            b"nx" => (&mut self.key, false),
+            b"xx" => (&mut self.key, true),
+            b"fnx" => (&mut self.fields, false),
+            b"fxx" => (&mut self.fields, true),
+            _ => return Ok(false),
+        };
+        if condition.is_some_and(|before| before != said) {
+            return Err(CommandError::SYNTAX);
+        }
+        *condition = Some(said);
+        Ok(true)
+    }
+}
+
+fn hsetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let now = cx.now;
+    // Valkey takes even a key of that name for the word.
+    let (options, rest) = fields::split(args, 1, 2)?;
+    let (mut conditions, mut expiry) = (Conditions::default(), Expiry::Unsaid);
+    let mut at = 0;
+    while let Some(word) = options.get(at) {
+        at += if conditions.take(word)? {
+            1
+        } else {
+            expiry.take(word, options.get(at + 1), Expiry::Keep)?
+        };
+    }
+    let args = fields::counted(rest, 2, fields::WRONG_COUNT)?;
+    let key = cx.key();
+    let exists = cx.peek(&key).map(hash).transpose()?.is_some();
+    if conditions.key.is_some_and(|wanted| wanted != exists) {
+        out.integer(0);
+        return Ok(());
+    }
+    let time = expiry.time_or_now(now, "hsetex")?;
+    if let Some(wanted) = conditions.fields {
+        let hash = cx.peek(&key).map(hash).transpose()?;
+        let has = |field| hash.is_some_and(|hash| hash.get(field, now).is_some());
+        if pairs(args).any(|(field, _)| has(field) != wanted) {
+            out.integer(0);
+            return Ok(());
+        }
+    }
+    match time {
+        Some(time) if time <= now => set_in_the_past(cx, args)?,
+        _ => {
+            let expiry = match time {
+                Some(time) => FieldExpiry::At(time),
+                None if expiry == Expiry::Keep => FieldExpiry::Keep,
+                None => FieldExpiry::None,
+            };
+            let added = change_or_create(cx, |hash| Ok(set_all(hash, args, expiry)))?;
+            expired(cx, added.expired);
+            changed(cx, "hset", args.len() / 2);
+            if time.is_some() {
+                cx.event(cx.client.db, "hexpire", &key);
+            }
+        }
+    }
+    out.integer(1);
+    Ok(())
+}
+
+/// Fields that are set with an expiry that is over: they are removed, if they are there. The events
+/// are those of fields that came and went.
+fn set_in_the_past(cx: &mut Cx<'_>, args: Args<'_>) -> Result {
+    let key = cx.key();
+    let removed = change(cx, |hash| {
+        let removed = pairs(args).filter(|(field, _)| hash.discard(field)).count();
+        (removed, hash.is_empty())
+    })?;
+    let (removed, is_empty) = removed.unwrap_or((0, true));
+    cx.effects.changes += removed as u64;
+    cx.event(cx.client.db, "hset", &key);
+    cx.event(cx.client.db, "hexpire", &key);
+    expired(cx, args.len() / 2);
+    if is_empty {
+        vanish(cx);
+    }
+    Ok(())
+}
