@@ -4,8 +4,8 @@
 //! [`value`] → reply bytes. Nothing deeper calls back up. `docs/ARCHITECTURE.md` is the map.
 
 pub mod allocator;
-pub mod blocking;
 pub mod bits;
+pub mod blocking;
 pub mod command;
 pub mod config;
 pub mod glob;

@@ -3,9 +3,9 @@
 pub mod access;
 pub mod entry;
 mod extended;
-pub mod list;
-pub mod hyperloglog;
 pub mod hash;
+pub mod hyperloglog;
+pub mod list;
 pub mod number;
 pub mod packed;
 pub mod record;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
-pub use list::List;
 use hash::Hash;
+pub use list::List;
 pub use record::Record;
 pub use splice::{PackedMut, Splice};
 
@@ -97,7 +97,6 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
-            Object::Hash(_) => None,
         }
     }
 
@@ -106,7 +105,6 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
-            Object::Hash(_) => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, hyperloglog};
+use crate::families::{bitmap, hash, hyperloglog};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -171,8 +171,15 @@ const SERVER: &[Entry] = &[
 ];
 
 /// Every command that is compared.
-pub const FAMILIES: &[&[Entry]] =
-    &[STRINGS, KEYS, CONNECTION, SERVER, bitmap::COMMANDS, hyperloglog::COMMANDS];
+pub const FAMILIES: &[&[Entry]] = &[
+    STRINGS,
+    KEYS,
+    CONNECTION,
+    SERVER,
+    bitmap::COMMANDS,
+    hash::COMMANDS,
+    hyperloglog::COMMANDS,
+];
 
 /// Commands that exist and are not called at random, and where else they are tested.
 pub const NOT_RANDOM: &[(&str, &str)] = &[

@@ -15,8 +15,12 @@ pub enum Rule {
     DeepUnordered,
     /// Integers at most this far apart; negative ones exactly the same.
     Near(i64),
+    /// An array of integers, each as under `Near`.
+    NearEach(i64),
     /// The same type of reply.
     Kind,
+    /// The same types of replies, down to the elements.
+    Shape,
     /// A key that exists, where there is any.
     RandomKey,
     /// The whole iteration finds the same elements.
@@ -57,15 +61,32 @@ impl Rule {
             Rule::Unordered => same_kind && sorted(oracle, 1) == sorted(subject, 1),
             Rule::UnorderedPairs => same_kind && sorted(oracle, 2) == sorted(subject, 2),
             Rule::DeepUnordered => same_kind && deep_sorted(oracle) == deep_sorted(subject),
-            Rule::Near(distance) => match (oracle.integer(), subject.integer()) {
-                (Some(a), Some(b)) => a >= 0 && b >= 0 && a.abs_diff(b) <= distance as u64,
-                _ => false,
-            },
+            Rule::Shape => shape(oracle) == shape(subject),
+            Rule::Near(distance) => is_near(oracle, subject, distance),
+            Rule::NearEach(distance) => {
+                let mut pairs = oracle.elements.iter().zip(&subject.elements);
+                same_kind
+                    && oracle.elements.len() == subject.elements.len()
+                    && pairs.all(|(a, b)| a == b || is_near(a, b, distance))
+            }
             Rule::Hello => same_kind && greeting(oracle) == greeting(subject),
             Rule::ClientLine => same_kind && client_fields(oracle) == client_fields(subject),
         };
         (!is_same).then(|| format!("compared by {self:?}"))
     }
+}
+
+fn is_near(oracle: &Reply, subject: &Reply, distance: i64) -> bool {
+    match (oracle.integer(), subject.integer()) {
+        (Some(a), Some(b)) => a >= 0 && b >= 0 && a.abs_diff(b) <= distance as u64,
+        _ => false,
+    }
+}
+
+/// The reply without what it says.
+fn shape(reply: &Reply) -> Reply {
+    let elements = reply.elements.iter().map(shape).collect();
+    Reply { text: Vec::new(), elements, ..*reply }
 }
 
 /// The elements, taken in groups of `width`, in order.

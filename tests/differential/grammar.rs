@@ -2,7 +2,8 @@
 //!
 //! A syntax is written as in the commands' documentation: `key [NX|XX] [EX seconds|KEEPTTL]`. Words
 //! in capitals stand for themselves, other words for a pool of arguments (`pools.rs`), `[…]` is optional,
-//! `a|b` a choice, `(…)` a group, `…...` one or more, and `numkeys` the count of the next repeated item.
+//! `a|b` a choice, `(…)` a group, `…...` one or more, and `numkeys` or `numfields`
+//! the count of the next repeated item.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -127,7 +128,7 @@ fn sequence(tokens: &mut Vec<&'static str>) -> Node {
                 if token == "[" { Node::Optional(Box::new(inner)) } else { inner }
             }
             "..." => Node::Repeated(Box::new(items.pop().expect("something to repeat"))),
-            "numkeys" => Node::Count,
+            "numkeys" | "numfields" => Node::Count,
             word if is_keyword(word) => Node::Word(word),
             name => Node::Pool(pools::pool(name)),
         };
@@ -200,13 +201,13 @@ fn defuse(words: &mut Words) {
     let name = words[0].to_ascii_lowercase();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let direct: &[u8] = match name.as_slice() {
-        b"expire" | b"setex" => b"ex",
-        b"pexpire" | b"psetex" => b"px",
-        b"expireat" => b"exat",
-        b"pexpireat" => b"pxat",
+        b"expire" | b"hexpire" | b"setex" => b"ex",
+        b"pexpire" | b"hpexpire" | b"psetex" => b"px",
+        b"expireat" | b"hexpireat" => b"exat",
+        b"pexpireat" | b"hpexpireat" => b"pxat",
         _ => b"",
     };
-    let is_compared = matches!(name.as_slice(), b"expire" | b"pexpire")
+    let is_compared = matches!(name.as_slice(), b"expire" | b"pexpire" | b"hexpire" | b"hpexpire")
         && words.iter().any(|w| w.eq_ignore_ascii_case(b"gt") || w.eq_ignore_ascii_case(b"lt"));
     let names = matches!(name.as_slice(), b"client" | b"hello")
         && words[1..].iter().any(|word| {
@@ -252,13 +253,13 @@ fn defuse(words: &mut Words) {
     }
 }
 
-/// Whether EXPIRE or PEXPIRE takes this time: it is not past what 64 bits of milliseconds hold.
+/// Whether EXPIRE or one of its kin takes this time: it is not past what 64 bits of milliseconds hold.
 fn is_in_range(name: &[u8], number: i64, now: i64) -> bool {
-    let unit = if name == b"expire" { 1000 } else { 1 };
+    let unit = if name.ends_with(b"pexpire") { 1 } else { 1000 };
     number.checked_mul(unit).and_then(|ms| ms.checked_add((now + 1000) * 1000)).is_some()
 }
 
-/// A time from now for EXPIRE or PEXPIRE with GT or LT that is seconds away from every other one. Of two equal
+/// A time from now for EXPIRE or one of its kin with GT or LT that is seconds away from every other one. Of two equal
 /// ones the second is greater where the clock has moved between the two, and not greater where it has not.
 fn time_of_its_own(name: &[u8]) -> i64 {
     static CALLS: AtomicI64 = AtomicI64::new(0);
@@ -268,5 +269,5 @@ fn time_of_its_own(name: &[u8]) -> i64 {
     const TIMES: i64 = 1 << 20;
     let nth = CALLS.fetch_add(1, Ordering::Relaxed) * STRIDE % TIMES;
     let seconds = 10 * FAR + SPACING * nth;
-    if name == b"expire" { seconds } else { seconds * 1000 }
+    if name.ends_with(b"pexpire") { seconds * 1000 } else { seconds }
 }

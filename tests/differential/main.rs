@@ -12,6 +12,7 @@ mod commands;
 mod compare;
 mod coverage;
 mod families;
+mod field_expiry;
 mod grammar;
 mod missing;
 mod pair;
@@ -33,8 +34,15 @@ use rounds::Rounds;
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
 const STEPS: usize = 25_000;
 
-/// What both servers are started with, so that they behave alike.
-const OPTIONS: &[&str] = &["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"];
+/// What both servers are started with, so that they behave alike, and so that collections outgrow their
+/// compact encodings soon.
+#[rustfmt::skip]
+const OPTIONS: &[&str] = &[
+    "--save", "",
+    "--appendonly", "no",
+    "--enable-debug-command", "yes",
+    "--hash-max-listpack-entries", "8",
+];
 
 fn servers() -> Pair {
     Pair::new(Server::oracle(OPTIONS), Server::start(OPTIONS))

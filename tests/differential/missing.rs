@@ -22,12 +22,6 @@ pub const MISSING: &[(&str, &str)] = &[
          georadiusbymember_ro geosearch geosearchstore",
     ),
     (
-        "hash",
-        "hdel hexists hexpire hexpireat hexpiretime hget hgetall hgetdel hgetex hincrby \
-         hincrbyfloat hkeys hlen hmget hmset hpersist hpexpire hpexpireat hpexpiretime hpttl \
-         hrandfield hscan hset hsetex hsetnx hstrlen httl hvals",
-    ),
-    (
         "list",
         "blmove blmpop blpop brpop brpoplpush lindex linsert llen lmove lmpop lpop lpos lpush \
          lpushx lrange lrem lset ltrim rpop rpoplpush rpush rpushx",

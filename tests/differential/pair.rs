@@ -25,6 +25,10 @@ pub enum Step {
     Expire {
         keys: Words,
     },
+    /// Gives fields of these hashes so many milliseconds to live, and waits until they are over.
+    ExpireFields {
+        keys: Words,
+    },
     /// Compares the whole dataset.
     Verify,
 }
@@ -100,6 +104,7 @@ impl Pair {
             let difference = match &steps[start] {
                 Step::Verify => self.verify(),
                 Step::Expire { keys } => self.expire(keys),
+                Step::ExpireFields { keys } => self.expire_fields(keys),
                 Step::Command { connection, words, rule } if rule.is_alone() => {
                     self.alone(*connection, words, *rule)
                 }
@@ -159,7 +164,7 @@ impl Pair {
         match rule {
             Rule::RandomKey if !is_done => reason = self.check_random_key(connection, &subject),
             // From another cursor than 0 the tables' own order shows.
-            Rule::Scan if !is_done && words[1] == b"0" => {
+            Rule::Scan if !is_done && words[cursor_at(words)] == b"0" => {
                 [oracle, subject] = self.wires(connection).map(|wire| scan(wire, words));
                 reason = Rule::Unordered.difference(&oracle, &subject);
             }
@@ -219,6 +224,20 @@ impl Pair {
         None
     }
 
+    fn expire_fields(&mut self, keys: &Words) -> Option<Difference> {
+        let (mut oracle, mut subject) = self.connect();
+        for key in keys {
+            let words = expiring_fields(key);
+            let words_ref = words.iter().map(Vec::as_slice).collect::<Vec<_>>();
+            let (oracle, subject) = (oracle.command(&words_ref), subject.command(&words_ref));
+            if let Some(reason) = Rule::Exact.difference(&oracle, &subject) {
+                return Some(Difference { step: 0, words, oracle, subject, reason });
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        None
+    }
+
     /// Compares every database: its keys, and of each its type, encoding, expiry and value.
     fn verify(&mut self) -> Option<Difference> {
         let (mut oracle, mut subject) = self.connect();
@@ -246,7 +265,12 @@ impl Pair {
                     compare(&[b"OBJECT", b"ENCODING", key], Rule::Exact)?;
                     compare(&[b"PEXPIRETIME", key], Rule::Near(5000))?;
                     for (words, rule) in content(&kind, key) {
-                        compare(&words, rule)?;
+                        let whole = compare(&words, rule)?;
+                        if words[0] == b"HGETALL" {
+                            let words = expiries(key, &whole);
+                            let words = words.iter().map(Vec::as_slice).collect::<Vec<_>>();
+                            compare(&words, Rule::NearEach(5000))?;
+                        }
                     }
                 }
             }
@@ -260,8 +284,24 @@ impl Pair {
 fn content<'a>(kind: &Outcome, key: &'a [u8]) -> Vec<(Vec<&'a [u8]>, Rule)> {
     match kind.reply().map(|reply| reply.text.as_slice()) {
         Some(b"string") => vec![(vec![b"GET", key], Rule::Exact)],
+        Some(b"hash") => vec![(vec![b"HGETALL", key], Rule::UnorderedPairs)],
         other => panic!("no command is known that reads a {other:?}"),
     }
+}
+
+/// Asks for the expiry of each field that HGETALL has found.
+fn expiries(key: &[u8], whole: &Outcome) -> Words {
+    let elements = whole.reply().map_or(&[][..], |reply| &reply.elements);
+    let count = (elements.len() / 2).to_string().into_bytes();
+    let mut words = vec![b"HPEXPIRETIME".to_vec(), key.to_vec(), b"FIELDS".to_vec(), count];
+    words.extend(elements.iter().step_by(2).map(|field| field.text.clone()));
+    words
+}
+
+/// Gives fields of a hash 15 milliseconds to live.
+fn expiring_fields(key: &[u8]) -> Words {
+    let words: [&[u8]; 9] = [b"HPEXPIRE", key, b"15", b"FIELDS", b"4", b"a", b"b", b"1", b"127"];
+    words.map(<[u8]>::to_vec).to_vec()
 }
 
 /// How many of the first steps go to the servers in one write.
@@ -276,9 +316,15 @@ fn batch_len(steps: &[Step]) -> usize {
     }
 }
 
+/// Which argument is the cursor: that of a collection comes after its key.
+fn cursor_at(words: &Words) -> usize {
+    if words[0].eq_ignore_ascii_case(b"scan") { 1 } else { 2 }
+}
+
 /// Everything that a whole iteration returns, as one set.
 fn scan(wire: &mut Wire, words: &Words) -> Outcome {
     let mut words = words.clone();
+    let at = cursor_at(&words);
     let mut found = BTreeSet::new();
     // A cursor that never comes back to 0 is a difference as well, not a test that hangs.
     for _ in 0..10_000 {
@@ -298,7 +344,7 @@ fn scan(wire: &mut Wire, words: &Words) -> Outcome {
                 elements,
             });
         }
-        words[1] = cursor.text.clone();
+        words[at] = cursor.text.clone();
     }
     Outcome::Garbage("an iteration that does not end".into())
 }
@@ -351,6 +397,13 @@ pub fn script(steps: &[Step]) -> String {
                     script.push_str(&format!("SET {} short-lived PX 15\n", quote(key)));
                 }
                 script.push_str("# wait 20 ms, then GET, TTL, TYPE, EXISTS of each\n");
+            }
+            Step::ExpireFields { keys } => {
+                for key in keys {
+                    script.push_str(&line(&expiring_fields(key)));
+                    script.push('\n');
+                }
+                script.push_str("# wait 20 ms\n");
             }
             Step::Verify => script.push_str("# compare the datasets\n"),
         }

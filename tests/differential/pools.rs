@@ -20,6 +20,9 @@ pub fn pool(name: &str) -> Pool {
         "offset" => offset,
         "count" => count,
         "db" => db,
+        "draws" => draws,
+        "field" => field,
+        "field-value" => field_value,
         "pattern" => pattern,
         "cursor" => cursor,
         "seconds" => seconds,
@@ -248,6 +251,67 @@ fn db(rng: &mut StdRng) -> Vec<u8> {
         pick(rng, &[b"0", b"1", b"2", b"15"])
     } else {
         pick(rng, &[b"16", b"-1", b"99999999999", b"9223372036854775808", b"x", b"", b"+1", b"01"])
+    }
+}
+
+/// How many elements are drawn: one below zero is a reply of that length.
+fn draws(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.8) {
+        rng.random_range(-20..20i64).to_string().into_bytes()
+    } else {
+        let odd: &[&[u8]] = &[
+            b"9223372036854775807",
+            b"4611686018427387903",
+            b"4611686018427387904",
+            b"-9223372036854775808",
+            b"9223372036854775808",
+            b"-0",
+            b"1.0",
+            b"x",
+            b"",
+        ];
+        pick(rng, odd)
+    }
+}
+
+/// Fields of a hash: few, so that they meet; numbers in all the forms in which a listpack has them.
+fn field(rng: &mut StdRng) -> Vec<u8> {
+    const FIELDS: &[&[u8]] = &[
+        b"a",
+        b"b",
+        b"c",
+        b"d",
+        b"1",
+        b"2",
+        b"-7",
+        b"127",
+        b"128",
+        b"-4096",
+        b"40000",
+        b"-9000000",
+        b"3000000000",
+        b"-9223372036854775808",
+        b"007",
+        b"",
+        b"fields",
+        b"EX",
+        b"\x00\xff\r\n",
+    ];
+    match rng.random_range(0..100) {
+        0 => vec![b'f'; *[64, 65, 300].choose(rng).unwrap()],
+        1..=4 => integer(rng),
+        _ => pick(rng, FIELDS),
+    }
+}
+
+/// Mostly what lets a hash stay packed.
+fn field_value(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..100) {
+        0..=1 => value(rng),
+        2..=9 => vec![b'v'; *[12, 13, 63, 64].choose(rng).unwrap()],
+        10..=49 => integer(rng),
+        50..=69 => rng.random_range(-10.0..10.0f64).to_string().into_bytes(),
+        _ => field(rng).into_iter().take(64).collect(),
     }
 }
 

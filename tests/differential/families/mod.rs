@@ -1,4 +1,5 @@
-//! The commands that are compared, a file for each family.
+//! The commands of each type of value.
 
 pub mod bitmap;
+pub mod hash;
 pub mod hyperloglog;
