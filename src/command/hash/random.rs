@@ -17,7 +17,7 @@ pub const COMMANDS: &[Command] = &[Command {
 
 /// Bytes of a reply beyond which no more is drawn. A count is cheap to ask for, and what it asks for
 /// may be more than there is memory.
-const REPLY_LIMIT: usize = 1 << 30;
+const REPLY_LIMIT: usize = 512 << 20;
 
 fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let now = cx.now;
