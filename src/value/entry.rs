@@ -413,6 +413,17 @@ impl Entry {
         unsafe { slice::from_raw_parts_mut(self.payload().add(at), insert) }
     }
 
+    /// Makes room for a payload that is so much longer, as far as the slack field can say so.
+    pub(super) fn reserve_payload(&mut self, more: usize) {
+        let size = self.size();
+        let used = size - usize::from(self.header().slack);
+        let wanted = size_class(used + more).min(used + usize::from(u16::MAX));
+        if wanted > size {
+            let size = self.reallocate(size, wanted);
+            self.header_mut().slack = (size - used) as u16;
+        }
+    }
+
     /// Changes the allocation's size, without regard to what the header says of it.
     fn reallocate(&mut self, from: usize, to: usize) -> usize {
         // SAFETY: the entry was allocated with the size `from`; `to` is not zero. The entry is

@@ -62,6 +62,29 @@ impl<'a> Element<'a> {
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
+
+    fn head_and_data(self) -> (Head, &'a [u8]) {
+        match self {
+            Element::Int(number) => (Head::int(number), &[]),
+            Element::Bytes(bytes) => (Head::string(bytes.len()), bytes),
+        }
+    }
+
+    /// Bytes that the element takes in all.
+    fn encoded_len(self) -> usize {
+        let (head, data) = self.head_and_data();
+        let body = head.len + data.len();
+        body + tail_len(body)
+    }
+
+    /// Writes the element into the bytes that it takes.
+    fn write(self, to: &mut [u8]) {
+        let (head, data) = self.head_and_data();
+        let body = head.len + data.len();
+        to[..head.len].copy_from_slice(head.bytes());
+        to[head.len..body].copy_from_slice(data);
+        write_tail(&mut to[body..], body);
+    }
 }
 
 /// How an element begins, and how long it is without its length at the end.
@@ -148,11 +171,7 @@ fn write_tail(to: &mut [u8], len: usize) {
 
 /// Bytes that an element takes in all.
 pub fn encoded_len(element: &[u8]) -> usize {
-    let len = match Element::of(element) {
-        Element::Int(number) => Head::int(number).len,
-        Element::Bytes(bytes) => Head::string(bytes.len()).len + bytes.len(),
-    };
-    len + tail_len(len)
+    Element::of(element).encoded_len()
 }
 
 /// Bytes of the head and data of the element that begins `bytes`; `None` if it is cut off or none.
@@ -450,6 +469,17 @@ pub fn push(to: &mut impl Splice, element: &[u8]) {
     insert(to, end, element);
 }
 
+/// Adds two elements at the end, which moves the others once.
+#[inline]
+pub fn push_pair(to: &mut impl Splice, first: &[u8], second: &[u8]) {
+    let (first, second) = (Element::of(first), Element::of(second));
+    let (split, end) = (first.encoded_len(), to.bytes().len());
+    let gap = to.splice(end, 0, split + second.encoded_len());
+    first.write(&mut gap[..split]);
+    second.write(&mut gap[split..]);
+    count(to, 2);
+}
+
 /// Replaces the element at `at`.
 #[inline]
 pub fn replace(to: &mut impl Splice, at: usize, element: &[u8]) {
@@ -472,15 +502,7 @@ pub fn remove(from: &mut impl Splice, at: usize, elements: usize) {
 /// Puts an element in the place of `old` bytes.
 #[inline]
 fn put(to: &mut impl Splice, at: usize, old: usize, element: Element<'_>) {
-    let (head, data) = match element {
-        Element::Int(number) => (Head::int(number), &[][..]),
-        Element::Bytes(bytes) => (Head::string(bytes.len()), bytes),
-    };
-    let body = head.len + data.len();
-    let gap = to.splice(at, old, body + tail_len(body));
-    gap[..head.len].copy_from_slice(head.bytes());
-    gap[head.len..body].copy_from_slice(data);
-    write_tail(&mut gap[body..], body);
+    element.write(to.splice(at, old, element.encoded_len()));
 }
 
 /// Changes the number of elements.
@@ -514,6 +536,18 @@ mod tests {
         let mut bytes = EMPTY.to_vec();
         elements.into_iter().for_each(|element| push(&mut bytes, element.as_ref()));
         bytes
+    }
+
+    #[test]
+    fn a_pair_is_two_elements() {
+        let strings = [&b""[..], b"12", b"-5000", b"text", &[b'x'; 64], &[b'y'; 5000]];
+        for first in strings {
+            for second in strings {
+                let mut pair = packed([b"before"]);
+                push_pair(&mut pair, first, second);
+                assert_eq!(pair, packed([b"before", first, second]));
+            }
+        }
     }
 
     /// From the oracle's DUMP of lists with one element.

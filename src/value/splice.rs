@@ -47,6 +47,13 @@ impl<'a> PackedMut<'a> {
     }
 }
 
+impl PackedMut<'_> {
+    /// Makes room for so many more bytes, or for as many of them as can be remembered.
+    pub fn reserve(&mut self, more: usize) {
+        self.entry.reserve_payload(more);
+    }
+}
+
 impl Splice for PackedMut<'_> {
     fn bytes(&self) -> &[u8] {
         self.entry.payload_bytes()
@@ -139,6 +146,20 @@ mod tests {
             assert!(entry.allocated() <= 128 + 3 * rest);
         }
         assert_eq!(bytes(&entry), b"");
+    }
+
+    #[test]
+    fn what_was_reserved_is_filled_without_a_move() {
+        let mut entry = Entry::new(b"key", Value::Packed(PackedKind::List, b""), None);
+        for more in [0, 10, 1000, 60_000] {
+            entry.packed_mut().expect("a packed list").reserve(more);
+            let (from, allocated) = (bytes(&entry).len(), entry.allocated());
+            (from..from + more).for_each(|at| splice(&mut entry, at, 0, 1));
+            assert_eq!(entry.allocated(), allocated, "{more}");
+        }
+        // No more than the slack can say.
+        entry.packed_mut().expect("a packed list").reserve(1 << 20);
+        assert!(entry.allocated() < bytes(&entry).len() + (1 << 17));
     }
 
     #[test]

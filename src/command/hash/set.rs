@@ -38,6 +38,9 @@ fn pairs(args: Args<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 fn set_all(hash: &mut HashMut<'_>, args: Args<'_>, expiry: FieldExpiry) -> Added {
+    if hash.is_empty() && args.len() > 2 {
+        hash.reserve(args.iter());
+    }
     let mut added = Added::default();
     for (field, value) in pairs(args) {
         added.count(hash.set(field, value, expiry));

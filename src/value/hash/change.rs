@@ -69,6 +69,13 @@ impl<'a> HashMut<'a> {
         }
     }
 
+    /// Prepares a new hash for these fields and values, which it will have in one step.
+    pub fn reserve<'b>(&mut self, elements: impl Iterator<Item = &'b [u8]>) {
+        if let Some(mut packed) = self.entry.packed_mut() {
+            packed.reserve(elements.map(packed::encoded_len).sum());
+        }
+    }
+
     /// Gives a field a value, and says what it was before.
     #[inline]
     pub fn set(&mut self, field: &[u8], value: &[u8], expiry: FieldExpiry) -> Before {
@@ -167,8 +174,7 @@ fn set_packed(packed: &mut PackedMut<'_>, field: &[u8], value: &[u8]) -> Before 
             Before::Live
         }
         None => {
-            packed::push(packed, field);
-            packed::push(packed, value);
+            packed::push_pair(packed, field, value);
             Before::Missing
         }
     }
