@@ -1,7 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, hash, hyperloglog};
+use crate::families::{bitmap, hash, hyperloglog, list};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -179,6 +179,7 @@ pub const FAMILIES: &[&[Entry]] = &[
     bitmap::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
+    list::COMMANDS,
 ];
 
 /// Commands that exist and are not called at random, and where else they are tested.

@@ -7,6 +7,8 @@ use crate::wire::{Outcome, Reply};
 pub enum Rule {
     /// Byte for byte.
     Exact,
+    /// Byte for byte; it may wait before it replies.
+    Waits,
     /// Elements in any order.
     Unordered,
     /// Pairs of elements (a map) in any order.
@@ -40,7 +42,15 @@ pub enum Rule {
 impl Rule {
     /// The command is called by itself, not among others in a batch.
     pub fn is_alone(self) -> bool {
-        matches!(self, Rule::RandomKey | Rule::Scan | Rule::ReplyMode | Rule::Closes | Rule::Kill)
+        matches!(
+            self,
+            Rule::RandomKey
+                | Rule::Scan
+                | Rule::ReplyMode
+                | Rule::Closes
+                | Rule::Kill
+                | Rule::Waits
+        )
     }
 
     /// Why the subject's outcome is not as good as the oracle's; `None` if it is.
@@ -56,7 +66,7 @@ impl Rule {
         }
         let same_kind = oracle.kind == subject.kind && oracle.is_nil() == subject.is_nil();
         let is_same = match self {
-            Rule::Exact | Rule::ReplyMode | Rule::Closes => false,
+            Rule::Exact | Rule::Waits | Rule::ReplyMode | Rule::Closes => false,
             Rule::Kind | Rule::RandomKey | Rule::Scan | Rule::Kill => same_kind,
             Rule::Unordered => same_kind && sorted(oracle, 1) == sorted(subject, 1),
             Rule::UnorderedPairs => same_kind && sorted(oracle, 2) == sorted(subject, 2),

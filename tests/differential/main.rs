@@ -42,6 +42,7 @@ const OPTIONS: &[&str] = &[
     "--appendonly", "no",
     "--enable-debug-command", "yes",
     "--hash-max-listpack-entries", "8",
+    "--list-max-listpack-size", "7",
 ];
 
 fn servers() -> Pair {

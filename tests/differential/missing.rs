@@ -22,11 +22,6 @@ pub const MISSING: &[(&str, &str)] = &[
          georadiusbymember_ro geosearch geosearchstore",
     ),
     (
-        "list",
-        "blmove blmpop blpop brpop brpoplpush lindex linsert llen lmove lmpop lpop lpos lpush \
-         lpushx lrange lrem lset ltrim rpop rpoplpush rpush rpushx",
-    ),
-    (
         "persistence, replication, ACL and introspection",
         "acl acl|cat acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list \
          acl|load acl|log acl|save acl|setuser acl|users acl|whoami bgrewriteaof bgsave \

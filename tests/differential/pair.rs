@@ -284,6 +284,7 @@ impl Pair {
 fn content<'a>(kind: &Outcome, key: &'a [u8]) -> Vec<(Vec<&'a [u8]>, Rule)> {
     match kind.reply().map(|reply| reply.text.as_slice()) {
         Some(b"string") => vec![(vec![b"GET", key], Rule::Exact)],
+        Some(b"list") => vec![(vec![b"LRANGE", key, b"0", b"-1"], Rule::Exact)],
         Some(b"hash") => vec![(vec![b"HGETALL", key], Rule::UnorderedPairs)],
         other => panic!("no command is known that reads a {other:?}"),
     }

@@ -41,6 +41,7 @@ pub fn pool(name: &str) -> Pool {
         "parameter" => parameter,
         "section" => section,
         "pause" => pause,
+        "timeout" => timeout,
         "bit" => bit,
         "bit-index" => bit_index,
         "bit-offset" => bit_offset,
@@ -542,6 +543,11 @@ fn section(rng: &mut StdRng) -> Vec<u8> {
 
 fn pause(rng: &mut StdRng) -> Vec<u8> {
     pick(rng, &[b"0", b"0.001", b"-1", b"x", b"", b"1e-4"])
+}
+
+/// How long a command waits: never for long, since nobody comes.
+fn timeout(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"0.001", b"0.0001", b"2e-3", b"-1", b"x", b"", b"1e400", b"nan"])
 }
 
 fn bit(rng: &mut StdRng) -> Vec<u8> {

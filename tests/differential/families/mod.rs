@@ -3,3 +3,4 @@
 pub mod bitmap;
 pub mod hash;
 pub mod hyperloglog;
+pub mod list;
