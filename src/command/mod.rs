@@ -24,6 +24,7 @@ mod object;
 mod scan;
 mod server;
 mod spec;
+mod stream;
 mod string;
 mod table;
 pub mod timeout;
@@ -67,6 +68,13 @@ const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
+    stream::add::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::group::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
     string::get::COMMANDS,
     string::set::COMMANDS,
     string::range::COMMANDS,

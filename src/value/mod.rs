@@ -10,6 +10,7 @@ pub mod number;
 pub mod packed;
 pub mod record;
 mod splice;
+pub mod stream;
 mod string;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use hash::Hash;
 pub use list::List;
 pub use record::Record;
 pub use splice::{PackedMut, Splice};
+pub use stream::Stream;
 
 /// The types' names: what TYPE answers and SCAN TYPE takes.
 pub const TYPE_NAMES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
@@ -61,6 +63,7 @@ pub enum Object {
     Str(Arc<Vec<u8>>),
     List(List),
     Hash(Hash),
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -70,6 +73,7 @@ impl Object {
             Object::Str(_) => "string",
             Object::List(_) => "list",
             Object::Hash(_) => "hash",
+            Object::Stream(_) => "stream",
         }
     }
 
@@ -79,6 +83,7 @@ impl Object {
             Object::Str(_) => "raw",
             Object::List(_) => "quicklist",
             Object::Hash(hash) => hash.encoding(),
+            Object::Stream(_) => Stream::ENCODING,
         }
     }
 
@@ -89,6 +94,7 @@ impl Object {
             Object::Str(bytes) => 1 + bytes.capacity() / (64 << 10),
             Object::List(list) => list.allocations(),
             Object::Hash(hash) => hash.allocations(),
+            Object::Stream(stream) => 2 + stream.allocations(),
         }
     }
 
@@ -97,6 +103,7 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
+            Object::Stream(_) => None,
         }
     }
 
@@ -105,6 +112,7 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
+            Object::Stream(_) => None,
         }
     }
 }
@@ -116,6 +124,7 @@ impl Clone for Object {
             Object::Str(bytes) => Object::Str(Arc::new(bytes.to_vec())),
             Object::List(list) => Object::List(list.clone()),
             Object::Hash(hash) => Object::Hash(hash.clone()),
+            Object::Stream(stream) => Object::Stream(stream.clone()),
         }
     }
 }

@@ -90,6 +90,18 @@ impl Group {
         self.consumers[id.0 as usize].as_mut().expect("the consumer exists")
     }
 
+    /// The consumer of that name, which asks for something now. If there was none there is one now: the
+    /// second value says so.
+    pub fn introduce(&mut self, name: &[u8], now: i64) -> (ConsumerId, bool) {
+        match self.find_consumer(name) {
+            Some(id) => {
+                self.consumer_mut(id).seen = now;
+                (id, false)
+            }
+            None => (self.add_consumer(name, now), true),
+        }
+    }
+
     /// Adds a consumer under a name that none has.
     pub fn add_consumer(&mut self, name: &[u8], now: i64) -> ConsumerId {
         let name = Arc::<[u8]>::from(name);

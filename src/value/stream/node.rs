@@ -15,9 +15,7 @@
 //! stays in its place.
 
 use super::StreamId;
-use super::element::{
-    Element, Reader, listpack, number_len, push_element, push_number,
-};
+use super::element::{Element, Reader, listpack, number_len, push_element, push_number};
 
 const SHARED: u64 = 1;
 const DELETED: u64 = 2;
@@ -85,7 +83,8 @@ impl Node {
         self.bytes.push(0);
         let delta = id.ms.wrapping_sub(first.ms);
         push_number(&mut self.bytes, delta);
-        push_number(&mut self.bytes, if delta == 0 { id.seq - first.seq } else { id.seq });
+        let seq = if delta == 0 { id.seq.wrapping_sub(first.seq) } else { id.seq };
+        push_number(&mut self.bytes, seq);
         let count = fields.len();
         let mut size = 0;
         if shared {
@@ -204,7 +203,7 @@ impl<'a> Iterator for Slots<'a> {
         let seq = body.number();
         let id = StreamId {
             ms: self.first.ms.wrapping_add(delta),
-            seq: if delta == 0 { self.first.seq + seq } else { seq },
+            seq: if delta == 0 { self.first.seq.wrapping_add(seq) } else { seq },
         };
         let (names, count) = if header & SHARED != 0 {
             (Some(self.names), self.count)

@@ -8,7 +8,11 @@ use super::node::{Entry, Node, Slots};
 type Nodes = BTreeMap<StreamId, Node>;
 
 /// The nodes that may have entries from `start` to `end`.
-fn nodes_between(nodes: &Nodes, start: StreamId, end: StreamId) -> btree_map::Range<'_, StreamId, Node> {
+fn nodes_between(
+    nodes: &Nodes,
+    start: StreamId,
+    end: StreamId,
+) -> btree_map::Range<'_, StreamId, Node> {
     let from = nodes.range(..=start).next_back().map_or(start, |(&first, _)| first);
     // With an end before the start there is nothing, which the map would not take for a range.
     nodes.range(from..=end.max(from))
@@ -34,12 +38,10 @@ impl<'a> Iterator for Range<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         loop {
             for slot in self.slots.as_mut().into_iter().flatten() {
-                if slot.entry.id > self.end {
-                    return None;
+                if slot.is_deleted || slot.entry.id < self.start {
+                    continue;
                 }
-                if !slot.is_deleted && slot.entry.id >= self.start {
-                    return Some(slot.entry);
-                }
+                return Some(slot.entry).filter(|entry| entry.id <= self.end);
             }
             let (&first, node) = self.nodes.next()?;
             self.slots = Some(node.slots_from(first));

@@ -1,0 +1,218 @@
+//! XCLAIM, XAUTOCLAIM.
+
+use smallvec::SmallVec;
+
+use super::{Edge, STREAM, UNSTEADY, group_of, key, parse_id, reply_entry, reply_id};
+use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
+use crate::resp::{Args, Reply};
+use crate::value::number::parse_i64;
+use crate::value::stream::{ConsumerId, Group, Log, Pending, StreamId};
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "xclaim",
+        arity: -6,
+        flags: Flags::WRITE.union(Flags::FAST),
+        keys: &[key(KeyFlags::RW.union(KeyFlags::UPDATE))],
+        tips: UNSTEADY,
+        run: xclaim,
+        ..STREAM
+    },
+    Command {
+        name: "xautoclaim",
+        arity: -6,
+        flags: Flags::WRITE.union(Flags::FAST),
+        keys: &[key(KeyFlags::RW.union(KeyFlags::DELETE))],
+        tips: UNSTEADY,
+        run: xautoclaim,
+        ..STREAM
+    },
+];
+
+/// Entries that XAUTOCLAIM looks at for each one that it may return.
+const ATTEMPTS: usize = 10;
+
+/// Ids, most often few of them.
+type Ids = SmallVec<[StreamId; 8]>;
+
+/// What becomes of an entry that is claimed.
+struct Claim {
+    /// Entries that were delivered more recently stay where they are.
+    min_idle: i64,
+    /// The time of delivery.
+    delivered: i64,
+    /// The number of deliveries; otherwise it is one more than before, unless only ids are asked for.
+    deliveries: Option<u64>,
+    /// Entries that are not pending are claimed too.
+    force: bool,
+    just_ids: bool,
+    /// The group's last delivered id becomes at least this.
+    last_id: StreamId,
+}
+
+impl Claim {
+    fn new(min_idle: &[u8], now: i64, command: &str) -> Result<Claim> {
+        let min_idle = parse_i64(min_idle)
+            .ok_or_else(|| format!("ERR Invalid min-idle-time argument for {command}"))?;
+        Ok(Claim {
+            min_idle: min_idle.max(0),
+            delivered: now,
+            deliveries: None,
+            force: false,
+            just_ids: false,
+            last_id: StreamId::MIN,
+        })
+    }
+
+    /// Takes the words after XCLAIM's ids.
+    fn take_options(&mut self, words: Args<'_>, now: i64) -> Result {
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            let number = |name| {
+                let number = parse_i64(words.at(at + 1));
+                number.ok_or_else(|| format!("ERR Invalid {name} option argument for XCLAIM"))
+            };
+            let has_argument = words.len() > at + 1;
+            let mut taken = 2;
+            if is("force") {
+                self.force = true;
+                taken = 1;
+            } else if is("justid") {
+                self.just_ids = true;
+                taken = 1;
+            } else if is("idle") && has_argument {
+                self.delivered = now.wrapping_sub(number("IDLE")?);
+            } else if is("time") && has_argument {
+                self.delivered = number("TIME")?;
+            } else if is("retrycount") && has_argument {
+                self.deliveries = u64::try_from(number("RETRYCOUNT")?).ok();
+            } else if is("lastid") && has_argument {
+                self.last_id = parse_id(words.at(at + 1), 0)?;
+            } else {
+                return Err(CommandError::quoting("ERR Unrecognized XCLAIM option '", word, "'"));
+            }
+            at += taken;
+        }
+        // No delivery is in the future, or before all times.
+        if !(0..=now).contains(&self.delivered) {
+            self.delivered = now;
+        }
+        Ok(())
+    }
+
+    /// Claims one entry, which exists, for a consumer. Says whether it is theirs now.
+    fn claim(&self, group: &mut Group, id: StreamId, consumer: ConsumerId, now: i64) -> bool {
+        let deliveries = match group.pending().get(&id) {
+            Some(pending) if now.saturating_sub(pending.delivered) < self.min_idle => return false,
+            Some(pending) => pending.deliveries,
+            None if self.force => 1,
+            None => return false,
+        };
+        let deliveries =
+            self.deliveries.unwrap_or_else(|| deliveries.saturating_add(u64::from(!self.just_ids)));
+        group.assign(id, Pending { consumer, delivered: self.delivered, deliveries });
+        group.consumer_mut(consumer).active = Some(now);
+        true
+    }
+
+    /// Replies with the claimed entries.
+    fn reply(&self, log: &Log, claimed: &[StreamId], out: &mut Reply<'_>) {
+        out.array(claimed.len());
+        for id in claimed {
+            match log.get(*id) {
+                Some(entry) if !self.just_ids => reply_entry(&entry, out),
+                _ => reply_id(*id, out),
+            }
+        }
+    }
+}
+
+fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let (key, now) = (cx.key(), cx.now);
+    let mut entry = cx.write(&key);
+    let entry = entry.as_mut().map(|entry| entry.entry_mut());
+    let (log, group) = group_of(entry, key.bytes, &args[2])?;
+    let mut claim = Claim::new(&args[4], now, "XCLAIM")?;
+    let words = args.from(5);
+    let ids = words.iter().map_while(|word| parse_id(word, 0).ok()).collect::<Ids>();
+    claim.take_options(words.from(ids.len()), now)?;
+
+    group.last_delivered = group.last_delivered.max(claim.last_id);
+    let (consumer, is_new) = group.introduce(&args[3], now);
+    let mut changes = 0;
+    let mut claimed = Ids::new();
+    for id in ids {
+        if log.get(id).is_none() {
+            // Nobody will ever get it.
+            changes += u64::from(group.acknowledge(id));
+        } else if claim.claim(group, id, consumer, now) {
+            changes += 1;
+            claimed.push(id);
+        }
+    }
+    claim.reply(log, &claimed, out);
+    if is_new {
+        cx.changed("xgroup-createconsumer", &key);
+    }
+    cx.effects.changes += changes;
+    Ok(())
+}
+
+fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let (key, now) = (cx.key(), cx.now);
+    let mut claim = Claim::new(&args[4], now, "XAUTOCLAIM")?;
+    let start = Edge::parse(&args[5], 0)?.start()?;
+    let mut count = 100;
+    let mut at = 6;
+    while let Some(word) = args.get(at) {
+        if word.eq_ignore_ascii_case(b"count")
+            && let Some(number) = args.get(at + 1)
+        {
+            // As much as a list of ids may have.
+            let range = 1..=i64::MAX / size_of::<StreamId>() as i64;
+            let number = parse_i64(number).filter(|number| range.contains(number));
+            count = number.ok_or("ERR COUNT must be > 0")? as usize;
+            at += 2;
+        } else if word.eq_ignore_ascii_case(b"justid") {
+            claim.just_ids = true;
+            at += 1;
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+    }
+    let mut entry = cx.write(&key);
+    let entry = entry.as_mut().map(|entry| entry.entry_mut());
+    let (log, group) = group_of(entry, key.bytes, &args[2])?;
+    let (consumer, is_new) = group.introduce(&args[3], now);
+
+    let mut next = Some(start);
+    let mut attempts = count.saturating_mul(ATTEMPTS);
+    let (mut claimed, mut deleted) = (Ids::new(), Ids::new());
+    let following = loop {
+        let Some((&id, _)) = next.and_then(|next| group.pending().range(next..).next()) else {
+            break StreamId::MIN;
+        };
+        if attempts == 0 || claimed.len() + deleted.len() == count {
+            break id;
+        }
+        attempts -= 1;
+        next = id.next();
+        if log.get(id).is_none() {
+            group.acknowledge(id);
+            deleted.push(id);
+        } else if claim.claim(group, id, consumer, now) {
+            claimed.push(id);
+        }
+    };
+    out.array(3);
+    reply_id(following, out);
+    claim.reply(log, &claimed, out);
+    out.array(deleted.len());
+    deleted.iter().for_each(|id| reply_id(*id, out));
+    if is_new {
+        cx.changed("xgroup-createconsumer", &key);
+    }
+    cx.effects.changes += (claimed.len() + deleted.len()) as u64;
+    Ok(())
+}

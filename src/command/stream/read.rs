@@ -1,0 +1,368 @@
+//! XREAD, XREADGROUP.
+
+use std::ops::Bound;
+
+use smallvec::SmallVec;
+
+use super::range::reply_entries;
+use super::{STREAM, group_of, no_group, parse_id, reply_entry, reply_id, stream_of};
+use crate::command::{
+    BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
+};
+use crate::keyspace::Key;
+use crate::resp::{Args, Protocol, Reply};
+use crate::value::number::parse_i64;
+use crate::value::stream::{ConsumerId, Group, Log, Pending, StreamId};
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "xread",
+        arity: -4,
+        flags: Flags::READONLY.union(READS),
+        keys: &[keys_after(1)],
+        run: |cx, args, out| read(cx, args, out, "xread"),
+        ..STREAM
+    },
+    Command {
+        name: "xreadgroup",
+        arity: -7,
+        flags: Flags::WRITE.union(READS),
+        keys: &[keys_after(4)],
+        run: |cx, args, out| read(cx, args, out, "xreadgroup"),
+        ..STREAM
+    },
+];
+
+const READS: Flags = Flags::BLOCKING.union(Flags::MOVABLE_KEYS);
+
+/// The first half of what follows the word STREAMS.
+const fn keys_after(start: i32) -> KeySpec {
+    KeySpec {
+        flags: KeyFlags::RO.union(KeyFlags::ACCESS),
+        begin: BeginSearch::Keyword("STREAMS", start),
+        find: FindKeys::Range { last: -1, step: 1, limit: 2 },
+        notes: None,
+    }
+}
+
+/// Who reads for a group.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    group: &'a [u8],
+    consumer: &'a [u8],
+    /// What is delivered does not become pending.
+    no_ack: bool,
+}
+
+/// From where a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    This(StreamId),
+    /// `>`: what the group has not got yet.
+    Delivered,
+}
+
+/// A call's words before the streams.
+struct Options<'a> {
+    reader: Option<Reader<'a>>,
+    /// Entries of each stream at most.
+    count: usize,
+    /// When to give up waiting, in milliseconds of Unix time; 0 is never.
+    deadline: Option<i64>,
+    /// Where the streams begin, and how many they are.
+    streams_at: usize,
+    streams: usize,
+}
+
+impl<'a> Options<'a> {
+    fn parse(cx: &Cx<'_>, args: Args<'a>, command: &str) -> Result<Options<'a>> {
+        let is_group = command == "xreadgroup";
+        let mut group = None;
+        let mut options =
+            Options { reader: None, count: 0, deadline: None, streams_at: 0, streams: 0 };
+        let mut no_ack = false;
+        let mut at = 1;
+        while let Some(word) = args.get(at) {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            let following = args.len() - at - 1;
+            if is("block") && following >= 1 {
+                options.deadline = Some(deadline(args.at(at + 1), cx.now)?);
+                at += 1;
+            } else if is("count") && following >= 1 {
+                let count = parse_i64(args.at(at + 1)).ok_or(CommandError::NOT_INTEGER)?;
+                options.count = usize::try_from(count).unwrap_or(0);
+                at += 1;
+            } else if is("streams") && following >= 1 {
+                if !following.is_multiple_of(2) {
+                    return Err(unbalanced(command));
+                }
+                options.streams_at = at + 1;
+                options.streams = following / 2;
+                break;
+            } else if is("group") && following >= 2 {
+                if !is_group {
+                    return Err(only_for_groups("GROUP"));
+                }
+                group = Some((args.at(at + 1), args.at(at + 2)));
+                at += 2;
+            } else if is("noack") {
+                if !is_group {
+                    return Err(only_for_groups("NOACK"));
+                }
+                no_ack = true;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+            at += 1;
+        }
+        if options.streams == 0 {
+            return Err(CommandError::SYNTAX);
+        }
+        options.reader = group.map(|(group, consumer)| Reader { group, consumer, no_ack });
+        if is_group && options.reader.is_none() {
+            return Err(CommandError::of("ERR Missing GROUP option for XREADGROUP"));
+        }
+        if options.count == 0 {
+            options.count = usize::MAX;
+        }
+        Ok(options)
+    }
+}
+
+fn unbalanced(command: &str) -> CommandError {
+    let id = if command == "xread" { '$' } else { '>' };
+    format!(
+        "ERR Unbalanced '{command}' list of streams: for each stream key an ID or '{id}' must be \
+         specified."
+    )
+    .into()
+}
+
+fn only_for_groups(option: &str) -> CommandError {
+    format!("ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.")
+        .into()
+}
+
+fn meaningless(id: &str) -> CommandError {
+    format!(
+        "ERR The {id} ID is meaningless in the context of XREADGROUP: you want to read the history \
+         of this consumer by specifying a proper ID, or use the > ID to get new messages. The {id} ID \
+         would just return an empty result set."
+    )
+    .into()
+}
+
+/// The time that BLOCK asks for.
+fn deadline(word: &[u8], now: i64) -> Result<i64> {
+    let timeout =
+        parse_i64(word).ok_or(CommandError::of("ERR timeout is not an integer or out of range"))?;
+    match timeout {
+        ..0 => Err(CommandError::of("ERR timeout is negative")),
+        0 => Ok(0),
+        timeout => now.checked_add(timeout).ok_or(CommandError::of("ERR timeout is out of range")),
+    }
+}
+
+fn read(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, command: &str) -> Result {
+    let options = Options::parse(cx, args, command)?;
+    let names = args.from(options.streams_at);
+    let ids = names.from(options.streams);
+    let keys = cx.keys;
+    // A group that is called STREAMS has been taken for the word that begins the keys.
+    let are_keys = keys.len() == options.streams
+        && keys.iter().zip(names.iter()).all(|(key, name)| key.bytes == name);
+    if !are_keys {
+        return Err(CommandError::SYNTAX);
+    }
+    let mut after = SmallVec::<[After; 4]>::new();
+    for (key, word) in keys.iter().zip(ids.iter()) {
+        after.push(parse_after(cx, key, word, options.reader)?);
+    }
+    let found = match keys {
+        [key] => {
+            let start = out.mark();
+            reply_header(1, out);
+            let found = read_available(cx, key, after[0], &options, out)?;
+            if !found {
+                out.truncate(start);
+            }
+            found
+        }
+        // How many have something, which comes first, is known only after all were read: one may be
+        // named twice.
+        keys => {
+            let mut all = Reply::new(&mut [], out.protocol);
+            let mut found = 0;
+            for (key, after) in keys.iter().zip(after) {
+                found += usize::from(read_available(cx, key, after, &options, &mut all)?);
+            }
+            if found > 0 {
+                reply_header(found, out);
+                all.into_chunks().iter().for_each(|chunk| out.raw(chunk));
+            }
+            found > 0
+        }
+    };
+    if !found {
+        out.null_array();
+    }
+    Ok(())
+}
+
+/// The id that a stream is read from, as it stands for one now.
+fn parse_after(
+    cx: &mut Cx<'_>,
+    key: &Key<'_>,
+    word: &[u8],
+    reader: Option<Reader<'_>>,
+) -> Result<After> {
+    let stream = cx.read(key).map(stream_of).transpose()?;
+    if let Some(Reader { group, .. }) = reader
+        && !stream.is_some_and(|stream| stream.groups.contains_key(group))
+    {
+        return Err(no_group(key.bytes, group, " in XREADGROUP with GROUP option"));
+    }
+    let last = stream.map_or(StreamId::MIN, |stream| stream.log.last_id);
+    match word {
+        b"$" if reader.is_some() => Err(meaningless("$")),
+        b"$" => Ok(After::This(last)),
+        b"+" if reader.is_some() => Err(meaningless("+")),
+        b"+" => Ok(After::This(last.previous().unwrap_or(StreamId::MIN))),
+        b">" if reader.is_some() => Ok(After::Delivered),
+        b">" => Err(CommandError::of(
+            "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
+             <consumer> option.",
+        )),
+        id => parse_id(id, 0).map(After::This),
+    }
+}
+
+/// The header of the reply with so many streams.
+fn reply_header(streams: usize, out: &mut Reply<'_>) {
+    match out.protocol {
+        Protocol::Resp2 => out.array(streams),
+        Protocol::Resp3 => out.map(streams),
+    }
+}
+
+/// One stream's name in the reply; its entries follow.
+fn reply_name(key: &Key<'_>, out: &mut Reply<'_>) {
+    if out.protocol == Protocol::Resp2 {
+        out.array(2);
+    }
+    out.bulk(key.bytes);
+}
+
+/// Replies with what a stream has for the client. Says whether that is anything; if not, there is no
+/// reply.
+fn read_available(
+    cx: &mut Cx<'_>,
+    key: &Key<'_>,
+    after: After,
+    options: &Options<'_>,
+    out: &mut Reply<'_>,
+) -> Result<bool> {
+    match (options.reader, after) {
+        (Some(reader), after) => read_for_group(cx, key, after, reader, options.count, out),
+        (None, After::This(id)) => {
+            let Some(entry) = cx.peek(key) else { return Ok(false) };
+            let log = &stream_of(entry)?.log;
+            let Some(start) = id.next().filter(|start| *start <= log.last_id) else {
+                return Ok(false);
+            };
+            let entries = || log.range(start, StreamId::MAX).take(options.count);
+            let is_any = entries().next().is_some();
+            if is_any {
+                reply_name(key, out);
+                reply_entries(entries, out);
+            }
+            Ok(is_any)
+        }
+        (None, After::Delivered) => Ok(false),
+    }
+}
+
+fn read_for_group(
+    cx: &mut Cx<'_>,
+    key: &Key<'_>,
+    after: After,
+    reader: Reader<'_>,
+    count: usize,
+    out: &mut Reply<'_>,
+) -> Result<bool> {
+    let now = cx.now;
+    let mut entry = cx.write(key);
+    let entry = entry.as_mut().map(|entry| entry.entry_mut());
+    let (log, group) = group_of(entry, key.bytes, reader.group)?;
+    let (consumer, is_new) = group.introduce(reader.consumer, now);
+    let found = match after {
+        After::This(id) => {
+            reply_name(key, out);
+            reply_history(log, group, consumer, id, count, now, out);
+            true
+        }
+        After::Delivered => {
+            let start = group.last_delivered.next().unwrap_or(StreamId::MAX);
+            let entries = || log.range(start, StreamId::MAX).take(count);
+            let is_any = entries().next().is_some();
+            if is_any {
+                reply_name(key, out);
+                reply_entries(entries, out);
+                entries().for_each(|entry| deliver(log, group, entry.id, consumer, reader, now));
+            }
+            is_any
+        }
+    };
+    if is_new {
+        cx.changed("xgroup-createconsumer", key);
+    }
+    if found {
+        cx.effects.changes += 1;
+    }
+    Ok(found)
+}
+
+fn deliver(
+    log: &Log,
+    group: &mut Group,
+    id: StreamId,
+    consumer: ConsumerId,
+    reader: Reader<'_>,
+    now: i64,
+) {
+    group.entries_read = log.entries_read_with(group, id);
+    group.last_delivered = id;
+    if !reader.no_ack {
+        group.assign(id, Pending { consumer, delivered: now, deliveries: 1 });
+        group.consumer_mut(consumer).active = Some(now);
+    }
+}
+
+/// Replies with a consumer's pending entries after `id`, which are delivered once more by that.
+fn reply_history(
+    log: &Log,
+    group: &mut Group,
+    consumer: ConsumerId,
+    id: StreamId,
+    count: usize,
+    now: i64,
+    out: &mut Reply<'_>,
+) {
+    let after = (Bound::Excluded(id), Bound::Unbounded);
+    let pending = group.consumer(consumer).pending().range(after).take(count);
+    let ids = pending.copied().collect::<SmallVec<[StreamId; 16]>>();
+    out.array(ids.len());
+    for id in ids {
+        match log.get(id) {
+            Some(entry) => {
+                reply_entry(&entry, out);
+                group.deliver_again(id, now);
+            }
+            None => {
+                out.array(2);
+                reply_id(id, out);
+                out.null_array();
+            }
+        }
+    }
+}
