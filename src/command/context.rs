@@ -252,10 +252,6 @@ impl<'a> Cx<'a> {
     #[inline]
     pub fn event(&mut self, _db: usize, _event: &'static str, _key: &Key<'_>) {}
 
-    /// Tells those who wait for `key` that they may find something there, or that it is gone.
-    #[inline]
-    pub fn ready(&mut self, _key: &Key<'_>) {}
-
     /// Works on one shard; the command's scope must be [`Shards`](super::Scope::Shards) or
     /// [`Exclusive`](super::Scope::Exclusive).
     pub fn visit<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {

@@ -1,7 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, hash, hyperloglog, list};
+use crate::families::{bitmap, hash, hyperloglog, list, stream};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -180,6 +180,7 @@ pub const FAMILIES: &[&[Entry]] = &[
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     list::COMMANDS,
+    stream::COMMANDS,
 ];
 
 /// Commands that exist and are not called at random, and where else they are tested.

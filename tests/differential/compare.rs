@@ -19,6 +19,8 @@ pub enum Rule {
     Near(i64),
     /// An array of integers, each as under `Near`.
     NearEach(i64),
+    /// Times and idle times of consumers and pending entries at most some seconds apart.
+    Times,
     /// The same type of reply.
     Kind,
     /// The same types of replies, down to the elements.
@@ -79,6 +81,7 @@ impl Rule {
                     && oracle.elements.len() == subject.elements.len()
                     && pairs.all(|(a, b)| a == b || is_near(a, b, distance))
             }
+            Rule::Times => same_but_for_times(oracle, subject),
             Rule::Hello => same_kind && greeting(oracle) == greeting(subject),
             Rule::ClientLine => same_kind && client_fields(oracle) == client_fields(subject),
         };
@@ -97,6 +100,38 @@ fn is_near(oracle: &Reply, subject: &Reply, distance: i64) -> bool {
 fn shape(reply: &Reply) -> Reply {
     let elements = reply.elements.iter().map(shape).collect();
     Reply { text: Vec::new(), elements, ..*reply }
+}
+
+/// Milliseconds that the two servers may be apart.
+const LATE: u64 = 5000;
+
+/// Times are what fields of these names have, and the element before the last of a pending entry, whose
+/// last one is the number of deliveries.
+fn same_but_for_times(oracle: &Reply, subject: &Reply) -> bool {
+    const NAMES: &[&[u8]] = &[b"idle", b"inactive", b"seen-time", b"active-time"];
+    if oracle.kind != subject.kind || oracle.elements.len() != subject.elements.len() {
+        return false;
+    }
+    if oracle.elements.is_empty() {
+        return oracle == subject;
+    }
+    let is_integer = |reply: &Reply| reply.kind == b':';
+    let pending_time = match &oracle.elements[..] {
+        [id, .., time, deliveries]
+            if id.kind == b'$' && is_integer(time) && is_integer(deliveries) =>
+        {
+            Some(oracle.elements.len() - 2)
+        }
+        _ => None,
+    };
+    oracle.elements.iter().zip(&subject.elements).enumerate().all(|(at, (a, b))| {
+        let is_named = at > 0 && NAMES.contains(&oracle.elements[at - 1].text.as_slice());
+        let is_time = is_named || pending_time == Some(at);
+        match (a.integer(), b.integer()) {
+            (Some(a), Some(b)) if is_time && a >= 0 && b >= 0 => a.abs_diff(b) <= LATE,
+            _ => same_but_for_times(a, b),
+        }
+    })
 }
 
 /// The elements, taken in groups of `width`, in order.

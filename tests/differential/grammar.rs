@@ -218,6 +218,10 @@ fn defuse(words: &mut Words) {
         // Valkey takes a name with a zero byte in it, and looks only at what comes before that.
         words[2..].iter_mut().flatten().filter(|byte| **byte == 0).for_each(|byte| *byte = b'0');
     }
+    if name == b"xadd" {
+        // The id would be the time.
+        words.iter_mut().filter(|word| *word == b"*").for_each(|word| *word = b"5-*".to_vec());
+    }
     for at in 1..words.len() {
         let unit = if at == 2 && !direct.is_empty() {
             direct.to_vec()

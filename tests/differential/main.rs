@@ -43,6 +43,8 @@ const OPTIONS: &[&str] = &[
     "--enable-debug-command", "yes",
     "--hash-max-listpack-entries", "8",
     "--list-max-listpack-size", "7",
+    "--stream-node-max-bytes", "300",
+    "--stream-node-max-entries", "5",
 ];
 
 fn servers() -> Pair {

@@ -59,13 +59,6 @@ pub const MISSING: &[(&str, &str)] = &[
          zremrangebyscore zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore \
          zunion zunionstore",
     ),
-    (
-        "stream",
-        "xack xadd xautoclaim xclaim xdel xgroup xgroup|create xgroup|createconsumer \
-         xgroup|delconsumer xgroup|destroy xgroup|help xgroup|setid xinfo xinfo|consumers \
-         xinfo|groups xinfo|help xinfo|stream xlen xpending xrange xread xreadgroup xrevrange \
-         xsetid xtrim",
-    ),
     ("tracking and pausing clients", "client|tracking"),
     ("transactions", "discard exec multi unwatch watch"),
 ];

@@ -49,6 +49,18 @@ pub fn pool(name: &str) -> Pool {
         "field-offset" => field_offset,
         "element" => element,
         "sketch" => sketch,
+        "stream" => stream,
+        "group" => group,
+        "consumer" => consumer,
+        "entry-id" => entry_id,
+        "new-id" => new_id,
+        "read-id" => read_id,
+        "bound" => bound,
+        "field-name" => field_name,
+        "length" => length,
+        "idle" => idle,
+        "min-idle" => min_idle,
+        "bad-timeout" => bad_timeout,
         other => panic!("no pool is called {other:?}"),
     }
 }
@@ -660,6 +672,125 @@ fn sketch(rng: &mut StdRng) -> Vec<u8> {
             with_header(encoding, registers.choose(rng).unwrap())
         }
     }
+}
+
+/// A key that is a stream more often than any other.
+fn stream(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.9) {
+        pick(rng, &[b"stream:1", b"stream:2", b"stream:3"])
+    } else {
+        key(rng)
+    }
+}
+
+fn group(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.95) { pick(rng, &[b"group:1", b"group:2"]) } else { key(rng) }
+}
+
+fn consumer(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.95) { pick(rng, &[b"ann", b"bob", b"cyd"]) } else { key(rng) }
+}
+
+/// Ids that entries have, and what looks like one.
+fn entry_id(rng: &mut StdRng) -> Vec<u8> {
+    const ODD: &[&[u8]] = &[
+        b"0",
+        b"0-0",
+        b"0-1",
+        b"18446744073709551615-18446744073709551615",
+        b"18446744073709551615",
+        b"18446744073709551615-0",
+        b"18446744073709551616",
+        b"1-18446744073709551616",
+        b"9223372036854775808-1",
+        b"-1",
+        b"1-",
+        b"1--1",
+        b"1-1-1",
+        b"01-01",
+        b"+1-+1",
+        b" 1-1",
+        b"1-1 ",
+        b"1-1\0",
+        b"1\0-1",
+        b"-",
+        b"+",
+        b"$",
+        b">",
+        b"(1-1",
+        b"",
+        b"x",
+        b"1-x",
+        b"x-1",
+    ];
+    match rng.random_range(0..20) {
+        0 => pick(rng, ODD),
+        1..=3 => rng.random_range(0..21u32).to_string().into_bytes(),
+        4..=6 => format!("20-{}", rng.random_range(0..60u32)).into_bytes(),
+        _ => format!("{}-{}", rng.random_range(0..21u32), rng.random_range(0..8u32)).into_bytes(),
+    }
+}
+
+/// An id to add an entry under: most often one that is greater than all before it.
+fn new_id(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..40) {
+        0 => pick(rng, &[b"0-*", b"-*", b"*-1", b"5-**", b"18446744073709551615-*", b"1000000-*"]),
+        1 => entry_id(rng),
+        2..=9 => format!("{}-*", rng.random_range(0..20u32)).into_bytes(),
+        10..=15 => {
+            format!("{}-{}", rng.random_range(0..20u32), rng.random_range(0..8u32)).into_bytes()
+        }
+        16..=20 => format!("20-{}", rng.random_range(0..60u32)).into_bytes(),
+        _ => b"20-*".to_vec(),
+    }
+}
+
+/// One end of a range of ids.
+fn bound(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=2 => b"-".to_vec(),
+        3..=5 => b"+".to_vec(),
+        6 => [b"(", entry_id(rng).as_slice()].concat(),
+        7 => b"0".to_vec(),
+        _ => entry_id(rng),
+    }
+}
+
+fn read_id(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=4 => b">".to_vec(),
+        5 => pick(rng, &[b"$", b"+", b"-"]),
+        6 => b"0".to_vec(),
+        _ => entry_id(rng),
+    }
+}
+
+fn field_name(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.8) { pick(rng, &[b"a", b"a", b"b", b"7"]) } else { value(rng) }
+}
+
+/// How many: of all entries, or fewer.
+fn length(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0 => integer(rng),
+        1 => pick(rng, &[b"0", b"-1"]),
+        2..=5 => rng.random_range(0..4u32).to_string().into_bytes(),
+        _ => rng.random_range(0..60u32).to_string().into_bytes(),
+    }
+}
+
+/// Milliseconds that an entry has been with a consumer: none, or more than `min_idle` asks for.
+fn idle(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"0", b"500000000", b"700000000", b"-1", b"9223372036854775807", b"x", b""])
+}
+
+/// Milliseconds that no test takes.
+fn min_idle(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"0", b"0", b"0", b"100000000", b"-1", b"9223372036854775807", b"x", b"1.5"])
+}
+
+fn bad_timeout(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"-1", b"x", b"", b"1.5", b"9223372036854775807", b"9223372036854775808"])
 }
 
 /// Any argument at all.

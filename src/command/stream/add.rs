@@ -243,7 +243,11 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     };
     let (key, now, limits) = (cx.key(), cx.now, node_limits(cx));
     let (id, trimmed) = match cx.write(&key) {
-        Some(mut entry) => add(stream_mut(entry.entry_mut())?, now, limits)?,
+        Some(mut entry) => {
+            let added = add(stream_mut(entry.entry_mut())?, now, limits)?;
+            cx.ready(&key);
+            added
+        }
         None if options.no_create => {
             out.null();
             return Ok(());
@@ -260,7 +264,6 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if trimmed > 0 {
         cx.event(cx.client.db, "xtrim", &key);
     }
-    cx.ready(&key);
     Ok(())
 }
 

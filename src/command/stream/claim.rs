@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Edge, STREAM, UNSTEADY, group_of, key, parse_id, reply_entry, reply_id};
+use super::{Edge, STREAM, UNSTEADY, find_group, key, no_group, parse_id, reply_entry, reply_id};
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
@@ -132,7 +132,8 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let (key, now) = (cx.key(), cx.now);
     let mut entry = cx.write(&key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
-    let (log, group) = group_of(entry, key.bytes, &args[2])?;
+    let (log, group) =
+        find_group(entry, &args[2])?.ok_or_else(|| no_group(key.bytes, &args[2], ""))?;
     let mut claim = Claim::new(&args[4], now, "XCLAIM")?;
     let words = args.from(5);
     let ids = words.iter().map_while(|word| parse_id(word, 0).ok()).collect::<Ids>();
@@ -183,7 +184,8 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     let mut entry = cx.write(&key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
-    let (log, group) = group_of(entry, key.bytes, &args[2])?;
+    let (log, group) =
+        find_group(entry, &args[2])?.ok_or_else(|| no_group(key.bytes, &args[2], ""))?;
     let (consumer, is_new) = group.introduce(&args[3], now);
 
     let mut next = Some(start);

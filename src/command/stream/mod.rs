@@ -55,15 +55,13 @@ fn value(stream: Stream) -> Value<'static> {
     Value::Object(Box::new(Object::Stream(Box::new(stream))))
 }
 
-/// The entries and the group of a key's stream; an error if there is no such key or group.
-fn group_of<'a>(
+/// The entries and the group of a key's stream, if there is such a key and group.
+fn find_group<'a>(
     entry: Option<&'a mut Entry>,
-    key: &[u8],
     group: &[u8],
-) -> Result<(&'a Log, &'a mut Group)> {
+) -> Result<Option<(&'a Log, &'a mut Group)>> {
     let stream = entry.map(stream_mut).transpose()?;
-    let found = stream.and_then(|Stream { log, groups }| Some((&*log, groups.get_mut(group)?)));
-    found.ok_or_else(|| no_group(key, group, ""))
+    Ok(stream.and_then(|Stream { log, groups }| Some((&*log, groups.get_mut(group)?))))
 }
 
 /// `NOGROUP`, where the key may be missing as well.

@@ -5,7 +5,8 @@ use std::ops::Bound;
 use smallvec::SmallVec;
 
 use super::range::reply_entries;
-use super::{STREAM, group_of, no_group, parse_id, reply_entry, reply_id, stream_of};
+use super::{STREAM, find_group, no_group, parse_id, reply_entry, reply_id, stream_of};
+use crate::blocking::Blocked;
 use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
 };
@@ -62,35 +63,47 @@ enum After {
     Delivered,
 }
 
-/// A call's words before the streams.
-struct Options<'a> {
+/// How streams are read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
     reader: Option<Reader<'a>>,
     /// Entries of each stream at most.
     count: usize,
-    /// When to give up waiting, in milliseconds of Unix time; 0 is never.
-    deadline: Option<i64>,
+}
+
+/// A call's words before the streams.
+struct Options<'a> {
+    reading: Reading<'a>,
+    /// Until when to wait for something to read, if at all, in milliseconds of Unix time.
+    wait: Option<Deadline>,
     /// Where the streams begin, and how many they are.
     streams_at: usize,
     streams: usize,
 }
 
+/// `None` is never.
+type Deadline = Option<i64>;
+
 impl<'a> Options<'a> {
     fn parse(cx: &Cx<'_>, args: Args<'a>, command: &str) -> Result<Options<'a>> {
         let is_group = command == "xreadgroup";
         let mut group = None;
-        let mut options =
-            Options { reader: None, count: 0, deadline: None, streams_at: 0, streams: 0 };
+        let reading = Reading { reader: None, count: usize::MAX };
+        let mut options = Options { reading, wait: None, streams_at: 0, streams: 0 };
         let mut no_ack = false;
         let mut at = 1;
         while let Some(word) = args.get(at) {
             let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
             let following = args.len() - at - 1;
             if is("block") && following >= 1 {
-                options.deadline = Some(deadline(args.at(at + 1), cx.now)?);
+                options.wait = Some(deadline(args.at(at + 1), cx.now)?);
                 at += 1;
             } else if is("count") && following >= 1 {
                 let count = parse_i64(args.at(at + 1)).ok_or(CommandError::NOT_INTEGER)?;
-                options.count = usize::try_from(count).unwrap_or(0);
+                options.reading.count = match count {
+                    ..=0 => usize::MAX,
+                    count => count as usize,
+                };
                 at += 1;
             } else if is("streams") && following >= 1 {
                 if !following.is_multiple_of(2) {
@@ -118,12 +131,10 @@ impl<'a> Options<'a> {
         if options.streams == 0 {
             return Err(CommandError::SYNTAX);
         }
-        options.reader = group.map(|(group, consumer)| Reader { group, consumer, no_ack });
-        if is_group && options.reader.is_none() {
+        let reader = group.map(|(group, consumer)| Reader { group, consumer, no_ack });
+        options.reading.reader = reader;
+        if is_group && reader.is_none() {
             return Err(CommandError::of("ERR Missing GROUP option for XREADGROUP"));
-        }
-        if options.count == 0 {
-            options.count = usize::MAX;
         }
         Ok(options)
     }
@@ -153,13 +164,16 @@ fn meaningless(id: &str) -> CommandError {
 }
 
 /// The time that BLOCK asks for.
-fn deadline(word: &[u8], now: i64) -> Result<i64> {
+fn deadline(word: &[u8], now: i64) -> Result<Deadline> {
     let timeout =
         parse_i64(word).ok_or(CommandError::of("ERR timeout is not an integer or out of range"))?;
     match timeout {
         ..0 => Err(CommandError::of("ERR timeout is negative")),
-        0 => Ok(0),
-        timeout => now.checked_add(timeout).ok_or(CommandError::of("ERR timeout is out of range")),
+        0 => Ok(None),
+        timeout => match now.checked_add(timeout) {
+            Some(deadline) => Ok(Some(deadline)),
+            None => Err(CommandError::of("ERR timeout is out of range")),
+        },
     }
 }
 
@@ -174,39 +188,61 @@ fn read(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, command: &str) -> 
     if !are_keys {
         return Err(CommandError::SYNTAX);
     }
-    let mut after = SmallVec::<[After; 4]>::new();
+    let mut streams = SmallVec::<[(Key<'_>, After); 4]>::new();
     for (key, word) in keys.iter().zip(ids.iter()) {
-        after.push(parse_after(cx, key, word, options.reader)?);
+        streams.push((*key, parse_after(cx, key, word, options.reading.reader)?));
     }
-    let found = match keys {
-        [key] => {
-            let start = out.mark();
-            reply_header(1, out);
-            let found = read_available(cx, key, after[0], &options, out)?;
-            if !found {
-                out.truncate(start);
-            }
-            found
+    if reply_available(cx, &streams, options.reading, out)? {
+        return Ok(());
+    }
+    match options.wait {
+        Some(deadline) => {
+            let waiting = Waiting::new(&streams, options.reading);
+            cx.block(keys, deadline, Box::new(waiting));
         }
-        // How many have something, which comes first, is known only after all were read: one may be
-        // named twice.
-        keys => {
-            let mut all = Reply::new(&mut [], out.protocol);
-            let mut found = 0;
-            for (key, after) in keys.iter().zip(after) {
-                found += usize::from(read_available(cx, key, after, &options, &mut all)?);
-            }
-            if found > 0 {
-                reply_header(found, out);
-                all.into_chunks().iter().for_each(|chunk| out.raw(chunk));
-            }
-            found > 0
-        }
-    };
-    if !found {
-        out.null_array();
+        None => out.null_array(),
     }
     Ok(())
+}
+
+/// A call that has found nothing.
+struct Waiting {
+    streams: Vec<(Box<[u8]>, After)>,
+    /// Group and consumer.
+    reader: Option<(Box<[u8]>, Box<[u8]>)>,
+    no_ack: bool,
+    count: usize,
+}
+
+impl Waiting {
+    fn new(streams: &[(Key<'_>, After)], Reading { reader, count }: Reading<'_>) -> Waiting {
+        Waiting {
+            streams: streams.iter().map(|(key, after)| (key.bytes.into(), *after)).collect(),
+            reader: reader.map(|reader| (reader.group.into(), reader.consumer.into())),
+            no_ack: reader.is_some_and(|reader| reader.no_ack),
+            count,
+        }
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        let (no_ack, count) = (self.no_ack, self.count);
+        let reader = self.reader.as_ref();
+        let reader = reader.map(|(group, consumer)| Reader { group, consumer, no_ack });
+        Reading { reader, count }
+    }
+}
+
+impl Blocked for Waiting {
+    fn attempt(&self, cx: &mut Cx<'_>, key: &Key<'_>, out: &mut Reply<'_>) -> Result<bool> {
+        // A stream may come back, and a group will not.
+        let is_stream = cx.peek(key).is_some_and(|entry| stream_of(entry).is_ok());
+        if self.reader.is_none() && !is_stream {
+            return Ok(false);
+        }
+        let named = self.streams.iter().filter(|(name, _)| **name == *key.bytes);
+        let streams = named.map(|(_, after)| (*key, *after)).collect::<SmallVec<[_; 4]>>();
+        reply_available(cx, &streams, self.reading(), out)
+    }
 }
 
 /// The id that a stream is read from, as it stands for one now.
@@ -220,7 +256,7 @@ fn parse_after(
     if let Some(Reader { group, .. }) = reader
         && !stream.is_some_and(|stream| stream.groups.contains_key(group))
     {
-        return Err(no_group(key.bytes, group, " in XREADGROUP with GROUP option"));
+        return Err(no_group_to_read(key, group));
     }
     let last = stream.map_or(StreamId::MIN, |stream| stream.log.last_id);
     match word {
@@ -235,6 +271,10 @@ fn parse_after(
         )),
         id => parse_id(id, 0).map(After::This),
     }
+}
+
+fn no_group_to_read(key: &Key<'_>, group: &[u8]) -> CommandError {
+    no_group(key.bytes, group, " in XREADGROUP with GROUP option")
 }
 
 /// The header of the reply with so many streams.
@@ -253,24 +293,55 @@ fn reply_name(key: &Key<'_>, out: &mut Reply<'_>) {
     out.bulk(key.bytes);
 }
 
-/// Replies with what a stream has for the client. Says whether that is anything; if not, there is no
+/// Replies with what streams have for the client. Says whether that is anything; if not, there is no
 /// reply.
+fn reply_available(
+    cx: &mut Cx<'_>,
+    streams: &[(Key<'_>, After)],
+    reading: Reading<'_>,
+    out: &mut Reply<'_>,
+) -> Result<bool> {
+    if let [(key, after)] = streams {
+        let start = out.mark();
+        reply_header(1, out);
+        let found = read_available(cx, key, *after, reading, out);
+        if !matches!(found, Ok(true)) {
+            out.truncate(start);
+        }
+        return found;
+    }
+    // How many have something, which comes first, is known only after all were read: one may be named
+    // twice.
+    let mut all = Reply::new(&mut [], out.protocol);
+    let mut found = 0;
+    for (key, after) in streams {
+        found += usize::from(read_available(cx, key, *after, reading, &mut all)?);
+    }
+    if found > 0 {
+        reply_header(found, out);
+        all.into_chunks().iter().for_each(|chunk| out.raw(chunk));
+    }
+    Ok(found > 0)
+}
+
+/// Replies with what one stream has for the client, as a part of the whole reply. Says whether that is
+/// anything; if not, there is no reply.
 fn read_available(
     cx: &mut Cx<'_>,
     key: &Key<'_>,
     after: After,
-    options: &Options<'_>,
+    Reading { reader, count }: Reading<'_>,
     out: &mut Reply<'_>,
 ) -> Result<bool> {
-    match (options.reader, after) {
-        (Some(reader), after) => read_for_group(cx, key, after, reader, options.count, out),
+    match (reader, after) {
+        (Some(reader), after) => read_for_group(cx, key, after, reader, count, out),
         (None, After::This(id)) => {
             let Some(entry) = cx.peek(key) else { return Ok(false) };
             let log = &stream_of(entry)?.log;
             let Some(start) = id.next().filter(|start| *start <= log.last_id) else {
                 return Ok(false);
             };
-            let entries = || log.range(start, StreamId::MAX).take(options.count);
+            let entries = || log.range(start, StreamId::MAX).take(count);
             let is_any = entries().next().is_some();
             if is_any {
                 reply_name(key, out);
@@ -293,7 +364,8 @@ fn read_for_group(
     let now = cx.now;
     let mut entry = cx.write(key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
-    let (log, group) = group_of(entry, key.bytes, reader.group)?;
+    let (log, group) =
+        find_group(entry, reader.group)?.ok_or_else(|| no_group_to_read(key, reader.group))?;
     let (consumer, is_new) = group.introduce(reader.consumer, now);
     let found = match after {
         After::This(id) => {
