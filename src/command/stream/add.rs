@@ -3,7 +3,8 @@
 use smallvec::SmallVec;
 
 use super::{
-    INVALID_ID, STREAM, UNSTEADY, key, parse_id, parts, reply_id, stream_mut, stream_of, value,
+    INVALID_ID, STREAM, UNSTEADY, key, noted, parse_id, parts, reply_id, stream_mut, stream_of,
+    value,
 };
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result};
 use crate::resp::{Args, Reply};
@@ -276,6 +277,7 @@ fn xtrim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     };
     if trimmed > 0 {
         cx.changed("xtrim", &key);
+        cx.effects.changes += trimmed - 1;
     }
     out.integer(trimmed as i64);
     Ok(())
@@ -292,6 +294,7 @@ fn xdel(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     if deleted > 0 {
         cx.changed("xdel", &key);
+        cx.effects.changes += deleted as u64 - 1;
     }
     out.integer(deleted as i64);
     Ok(())
@@ -350,7 +353,7 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some(max) = max_deleted.filter(|max| !max.is_zero()) {
         log.max_deleted_id = max;
     }
-    cx.changed("xsetid", &key);
+    noted(cx, "xsetid", &key);
     out.ok();
     Ok(())
 }

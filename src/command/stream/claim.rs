@@ -2,7 +2,9 @@
 
 use smallvec::SmallVec;
 
-use super::{Edge, STREAM, UNSTEADY, find_group, key, no_group, parse_id, reply_entry, reply_id};
+use super::{
+    Edge, STREAM, UNSTEADY, find_group, key, no_group, noted, parse_id, reply_entry, reply_id,
+};
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
@@ -139,9 +141,9 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let ids = words.iter().map_while(|word| parse_id(word, 0).ok()).collect::<Ids>();
     claim.take_options(words.from(ids.len()), now)?;
 
+    let mut changes = u64::from(claim.last_id > group.last_delivered);
     group.last_delivered = group.last_delivered.max(claim.last_id);
     let (consumer, is_new) = group.introduce(&args[3], now);
-    let mut changes = 0;
     let mut claimed = Ids::new();
     for id in ids {
         if log.get(id).is_none() {
@@ -154,7 +156,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     claim.reply(log, &claimed, out);
     if is_new {
-        cx.changed("xgroup-createconsumer", &key);
+        noted(cx, "xgroup-createconsumer", &key);
     }
     cx.effects.changes += changes;
     Ok(())
@@ -213,7 +215,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     out.array(deleted.len());
     deleted.iter().for_each(|id| reply_id(*id, out));
     if is_new {
-        cx.changed("xgroup-createconsumer", &key);
+        noted(cx, "xgroup-createconsumer", &key);
     }
     cx.effects.changes += (claimed.len() + deleted.len()) as u64;
     Ok(())

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{HELP, STREAM, key, no_group_in, parse_id, stream_mut, value};
+use super::{HELP, STREAM, key, no_group_in, noted, parse_id, stream_mut, value};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
 };
@@ -174,7 +174,7 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
         None => return Err(NO_KEY),
     }
-    cx.changed("xgroup-create", &key);
+    noted(cx, "xgroup-create", &key);
     out.ok();
     Ok(())
 }
@@ -197,7 +197,7 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let group = existing_group(stream, args)?;
     group.last_delivered = parse_start(&args[4], last)?;
     group.entries_read = options.entries_read;
-    cx.changed("xgroup-setid", &key);
+    noted(cx, "xgroup-setid", &key);
     out.ok();
     Ok(())
 }
@@ -208,7 +208,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let stream = existing(entry.as_mut().map(|entry| entry.entry_mut()))?;
     let existed = stream.groups.remove(&args[3]).is_some();
     if existed {
-        cx.changed("xgroup-destroy", &key);
+        noted(cx, "xgroup-destroy", &key);
         cx.ready(&key);
     }
     out.integer(i64::from(existed));
@@ -223,7 +223,7 @@ fn create_consumer(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resu
     let is_new = group.find_consumer(&args[4]).is_none();
     if is_new {
         group.add_consumer(&args[4], now);
-        cx.changed("xgroup-createconsumer", &key);
+        noted(cx, "xgroup-createconsumer", &key);
     }
     out.integer(i64::from(is_new));
     Ok(())
@@ -235,7 +235,7 @@ fn delete_consumer(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resu
     let stream = existing(entry.as_mut().map(|entry| entry.entry_mut()))?;
     let pending = existing_group(stream, args)?.remove_consumer(&args[4]);
     if pending.is_some() {
-        cx.changed("xgroup-delconsumer", &key);
+        noted(cx, "xgroup-delconsumer", &key);
     }
     out.integer(pending.unwrap_or(0) as i64);
     Ok(())

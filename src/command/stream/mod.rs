@@ -8,7 +8,10 @@ pub mod pending;
 pub mod range;
 pub mod read;
 
-use super::{Categories, Command, CommandError, Flags, Group as Family, KeyFlags, KeySpec, Result};
+use super::{
+    Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
+};
+use crate::keyspace::Key;
 use crate::resp::Reply;
 use crate::value::entry::Value;
 use crate::value::number::parse_u64_loosely;
@@ -62,6 +65,12 @@ fn find_group<'a>(
 ) -> Result<Option<(&'a Log, &'a mut Group)>> {
     let stream = entry.map(stream_mut).transpose()?;
     Ok(stream.and_then(|Stream { log, groups }| Some((&*log, groups.get_mut(group)?))))
+}
+
+/// Records an event that counts as a change, but not for those who watch the key.
+fn noted(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>) {
+    cx.event(cx.client.db, event, key);
+    cx.effects.changes += 1;
 }
 
 /// `NOGROUP`, where the key may be missing as well.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use smallvec::SmallVec;
 
 use super::range::reply_entries;
-use super::{STREAM, find_group, no_group, parse_id, reply_entry, reply_id, stream_of};
+use super::{STREAM, find_group, no_group, noted, parse_id, reply_entry, reply_id, stream_of};
 use crate::blocking::Blocked;
 use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
@@ -386,7 +386,7 @@ fn read_for_group(
         }
     };
     if is_new {
-        cx.changed("xgroup-createconsumer", key);
+        noted(cx, "xgroup-createconsumer", key);
     }
     if found {
         cx.effects.changes += 1;
