@@ -103,7 +103,6 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
-            Object::Stream(_) => None,
         }
     }
 
@@ -112,7 +111,6 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
-            Object::Stream(_) => None,
         }
     }
 }

@@ -71,7 +71,7 @@ impl<'a> Element<'a> {
     }
 
     /// Bytes that the element takes in all.
-    fn encoded_len(self) -> usize {
+    pub fn encoded_len(self) -> usize {
         let (head, data) = self.head_and_data();
         let body = head.len + data.len();
         body + tail_len(body)

@@ -3,41 +3,7 @@
 //! A string that is the canonical text of an integer is kept as that integer, unless it is so large
 //! that its digits are as short.
 
-use crate::value::number::parse_i64;
-
-/// A field's name or value as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element<'a> {
-    Int(i64),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Element<'a> {
-    fn of(bytes: &'a [u8]) -> Element<'a> {
-        match parse_i64(bytes) {
-            Some(number) => Element::Int(number),
-            None => Element::Bytes(bytes),
-        }
-    }
-
-    /// The string; an integer is written into `digits`.
-    pub fn bytes<'b>(&self, digits: &'b mut itoa::Buffer) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        match *self {
-            Element::Int(number) => digits.format(number).as_bytes(),
-            Element::Bytes(bytes) => bytes,
-        }
-    }
-
-    pub fn equals(&self, bytes: &[u8]) -> bool {
-        match *self {
-            Element::Int(number) => itoa::Buffer::new().format(number).as_bytes() == bytes,
-            Element::Bytes(own) => own == bytes,
-        }
-    }
-}
+use crate::value::packed::Element;
 
 /// Appends a number: seven bits in each byte, the lowest first, the highest bit set in all but the
 /// last.
@@ -57,27 +23,17 @@ pub(super) fn number_len(number: u64) -> usize {
     bits.div_ceil(7) as usize
 }
 
-/// Appends a string, and returns how long the element would be in a listpack.
+/// Appends a string, and returns how long the element is in a listpack.
 #[inline]
 pub(super) fn push_element(out: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    // Most strings are none, and the first byte says so.
-    if !matches!(bytes.first(), Some(b'0'..=b'9' | b'-')) {
-        push_bytes(out, bytes);
-        return listpack::bytes_len(bytes.len());
-    }
-    match Element::of(bytes) {
-        Element::Int(number) => {
-            match zigzag(number) {
-                folded if folded < 1 << 63 => push_number(out, folded << 1 | 1),
-                _ => push_bytes(out, bytes),
-            }
-            listpack::int_len(number)
+    let element = Element::of(bytes);
+    match element {
+        Element::Int(number) if zigzag(number) < 1 << 63 => {
+            push_number(out, zigzag(number) << 1 | 1);
         }
-        Element::Bytes(bytes) => {
-            push_bytes(out, bytes);
-            listpack::bytes_len(bytes.len())
-        }
+        _ => push_bytes(out, bytes),
     }
+    element.encoded_len()
 }
 
 #[inline]
@@ -129,41 +85,6 @@ impl<'a> Reader<'a> {
         } else {
             Element::Bytes(self.take((head >> 1) as usize))
         }
-    }
-}
-
-/// How long elements are in a listpack: where a node ends depends on it.
-pub(super) mod listpack {
-    /// The header in front of the elements, and the byte after them.
-    pub const FRAME: usize = 7;
-
-    pub fn int_len(number: i64) -> usize {
-        let data = match number {
-            0..=127 => 1,
-            -4096..=4095 => 2,
-            -32_768..=32_767 => 3,
-            -8_388_608..=8_388_607 => 4,
-            -2_147_483_648..=2_147_483_647 => 5,
-            _ => 9,
-        };
-        data + 1
-    }
-
-    pub fn bytes_len(len: usize) -> usize {
-        let data = match len {
-            0..64 => 1 + len,
-            64..4096 => 2 + len,
-            _ => 5 + len,
-        };
-        // The length again, seven bits in a byte, to walk backwards.
-        let back = match data {
-            0..128 => 1,
-            128..16_384 => 2,
-            16_384..2_097_152 => 3,
-            2_097_152..268_435_456 => 4,
-            _ => 5,
-        };
-        data + back
     }
 }
 

@@ -86,6 +86,23 @@ impl Log {
         self.nodes.len()
     }
 
+    pub(super) fn node_map(&self) -> &BTreeMap<StreamId, Node> {
+        &self.nodes
+    }
+
+    /// Adds a node after all others; `None` if it is not in order.
+    pub(super) fn push_node(&mut self, first: StreamId, node: Node) -> Option<()> {
+        if self.nodes.last_key_value().is_some_and(|(last, _)| *last >= first) {
+            return None;
+        }
+        self.len += u64::from(node.live);
+        self.nodes.insert(first, node);
+        if self.first_id.is_zero() {
+            self.find_first_id();
+        }
+        Some(())
+    }
+
     /// How many nodes a radix tree has whose keys are the first ids of this stream's nodes: Valkey's
     /// index, of which it tells.
     pub fn radix_nodes(&self) -> usize {

@@ -8,12 +8,12 @@ mod group;
 mod id;
 mod log;
 mod node;
+mod packed;
 mod radix;
 mod range;
 
 use std::collections::BTreeMap;
 
-pub use element::Element;
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdText, StreamId};
 pub use log::{Bound, Log, MAX_NODE, NodeLimits, Trim};

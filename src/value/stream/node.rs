@@ -15,11 +15,20 @@
 //! stays in its place.
 
 use super::StreamId;
-use super::element::{Element, Reader, listpack, number_len, push_element, push_number};
+use super::element::{Reader, number_len, push_element, push_number};
+use crate::value::packed::Element;
 
 const SHARED: u64 = 1;
 const DELETED: u64 = 2;
 const FLAG_BITS: u32 = 2;
+
+/// A listpack's header in front of its elements, and the byte after them.
+const LISTPACK_FRAME: usize = 7;
+
+/// Bytes of an integer in a listpack.
+fn int_len(number: i64) -> usize {
+    Element::Int(number).encoded_len()
+}
 
 /// An entry's fields and their values, as a client gives them.
 pub trait Fields<'a>: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {}
@@ -42,8 +51,7 @@ impl Node {
     pub fn new<'a>(fields: impl Fields<'a>, capacity: usize) -> Node {
         let mut bytes = Vec::with_capacity(capacity);
         push_number(&mut bytes, fields.len() as u64);
-        let mut listpack_len =
-            listpack::FRAME + listpack::int_len(fields.len() as i64) + listpack::int_len(0);
+        let mut listpack_len = LISTPACK_FRAME + int_len(fields.len() as i64) + int_len(0);
         for (name, _) in fields {
             listpack_len += push_element(&mut bytes, name);
         }
@@ -53,9 +61,7 @@ impl Node {
 
     /// Bytes of the node as a listpack, which is how Valkey keeps it.
     pub fn listpack_len(&self) -> usize {
-        self.listpack_len
-            + listpack::int_len(self.live.into())
-            + listpack::int_len(self.deleted.into())
+        self.listpack_len + int_len(self.live.into()) + int_len(self.deleted.into())
     }
 
     /// Entries, the deleted among them.
@@ -132,6 +138,13 @@ impl Node {
         Reader(&self.bytes[..self.entries_at as usize])
     }
 
+    /// The names of the node's fields.
+    pub fn field_names(&self) -> impl ExactSizeIterator<Item = Element<'_>> {
+        let mut names = self.names();
+        let count = names.number() as usize;
+        (0..count).map(move |_| names.element())
+    }
+
     /// All entries, from the first; `first` is the node's first id.
     pub fn slots_from(&self, first: StreamId) -> Slots<'_> {
         let mut names = self.names();
@@ -158,14 +171,13 @@ impl Node {
 /// Bytes of an entry as a part of a listpack, apart from its names and values.
 fn entry_frame(first: StreamId, id: StreamId, fields: usize, shared: bool) -> usize {
     let elements = if shared { fields + 3 } else { 2 * fields + 4 };
-    let int = listpack::int_len;
     // Flags, the id's distance from the first one, the number of fields where it is said, and the
     // number of elements.
-    int(1)
-        + int(id.ms.wrapping_sub(first.ms) as i64)
-        + int(id.seq.wrapping_sub(first.seq) as i64)
-        + if shared { 0 } else { int(fields as i64) }
-        + int(elements as i64)
+    int_len(1)
+        + int_len(id.ms.wrapping_sub(first.ms) as i64)
+        + int_len(id.seq.wrapping_sub(first.seq) as i64)
+        + if shared { 0 } else { int_len(fields as i64) }
+        + int_len(elements as i64)
 }
 
 /// A place in a node, and the entry in it.
