@@ -169,7 +169,15 @@ impl<'a> Cx<'a> {
     /// Sets a key to a value and clears its expiry, or sets it if one is given.
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: Value<'_>, expiry: Option<i64>) {
+        let reclaimer = &self.server.reclaimer;
         match self.write(key) {
+            Some(entry) if reclaimer.takes_collection(entry.entry()) => {
+                let old = entry.remove();
+                let mut new = Entry::new(key.bytes, value, expiry);
+                new.set_access(old.access());
+                self.insert_moved(self.client.db, key, new);
+                reclaimer.entry(old);
+            }
             Some(mut entry) => {
                 entry.set_value(value);
                 entry.set_expiry(expiry);
@@ -185,6 +193,15 @@ impl<'a> Cx<'a> {
         let entry = self.table(key).remove(position);
         self.ready(key);
         Some(entry)
+    }
+
+    /// Removes a key and frees its value, in the background if that takes time. Says whether it was
+    /// there.
+    pub fn remove_and_reclaim(&mut self, key: &Key<'_>) -> bool {
+        let removed = self.remove(key);
+        let is_there = removed.is_some();
+        removed.into_iter().for_each(|entry| self.server.reclaimer.entry(entry));
+        is_there
     }
 
     /// Removes a key of database `db` and returns its entry.

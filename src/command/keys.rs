@@ -118,8 +118,7 @@ pub const COMMANDS: &[Command] = &[
 fn delete(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut count = 0;
     for key in cx.keys {
-        if let Some(entry) = cx.remove(key) {
-            cx.server.reclaimer.entry(entry);
+        if cx.remove_and_reclaim(key) {
             cx.changed("del", key);
             count += 1;
         }

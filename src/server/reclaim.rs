@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use crate::keyspace::Table;
-use crate::value::Entry;
+use crate::value::{Entry, ValueRef};
 
 /// Allocations from which an entry is freed in the background.
 const HEAVY: usize = 64;
@@ -44,6 +44,18 @@ impl Reclaimer {
     pub fn entry(&self, entry: Entry) {
         if entry.allocations() >= HEAVY {
             self.send(Garbage::Entry(entry));
+        }
+    }
+
+    /// Whether an entry's value is a collection that is freed in the background. (A long string is
+    /// rather overwritten in its place.)
+    #[inline]
+    pub fn takes_collection(&self, entry: &Entry) -> bool {
+        match entry.value() {
+            ValueRef::Object(object) => {
+                object.as_string().is_none() && entry.allocations() >= HEAVY
+            }
+            _ => false,
         }
     }
 
