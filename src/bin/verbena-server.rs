@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use verbena::allocator::Counted;
 use verbena::config::{self, LoadError, Request};
 use verbena::{log, server};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Counted = Counted;
 
 fn main() -> ExitCode {
     let mut startup = match config::parse(std::env::args_os().skip(1)) {

@@ -154,7 +154,11 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let named = assignments.iter().find(|(_, assigned, _)| assigned.name == parameter);
         failed(named.map_or(parameter.as_bytes(), |(name, ..)| name), &refusal)
     })?;
+    let limit = new.maxmemory;
     change.store(new);
+    if limit != old.maxmemory {
+        cx.server.limit_memory(limit);
+    }
     out.ok();
     Ok(())
 }

@@ -16,6 +16,8 @@ impl CommandError {
         CommandError::of("ERR value is not an integer or out of range");
     pub const NOT_FLOAT: CommandError = CommandError::of("ERR value is not a valid float");
     pub const NO_AUTH: CommandError = CommandError::of("NOAUTH Authentication required.");
+    pub const OUT_OF_MEMORY: CommandError =
+        CommandError::of("OOM command not allowed when used memory > 'maxmemory'.");
     pub const NO_SUCH_KEY: CommandError = CommandError::of("ERR no such key");
     pub const OUT_OF_RANGE: CommandError =
         CommandError::of("ERR value is out of range, must be positive");

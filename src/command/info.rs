@@ -209,7 +209,7 @@ fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("used_memory_dataset", dataset);
     // What was in use at the start is no part of what could be data.
     lines.add("used_memory_dataset_perc", percent(dataset, dataset));
-    lines.add("allocator_allocated", memory.used);
+    lines.add("allocator_allocated", memory.allocated);
     lines.add("allocator_active", memory.active);
     lines.add("allocator_resident", memory.resident);
     lines.add("allocator_muzzy", 0);
@@ -225,8 +225,8 @@ fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.bytes("used_memory_scripts", 0);
     lines.bytes("maxmemory", cx.settings.maxmemory);
     lines.add("maxmemory_policy", cx.settings.maxmemory_policy.name());
-    lines.add("allocator_frag_ratio", ratio(memory.active, memory.used));
-    lines.add("allocator_frag_bytes", difference(memory.active, memory.used));
+    lines.add("allocator_frag_ratio", ratio(memory.active, memory.allocated));
+    lines.add("allocator_frag_bytes", difference(memory.active, memory.allocated));
     lines.add("allocator_rss_ratio", ratio(memory.resident, memory.active));
     lines.add("allocator_rss_bytes", difference(memory.resident, memory.active));
     lines.add("rss_overhead_ratio", ratio(memory.rss, memory.resident));
@@ -301,10 +301,12 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("expired_keys_with_volatile_items_stale_perc", "0.00");
     let cut = server.total(|stats| stats.expire_cycles_cut.get());
     lines.add("expired_time_cap_reached_count", cut);
-    lines.zeros(
-        "expire_cycle_cpu_milliseconds evicted_keys evicted_clients evicted_scripts \
-         total_eviction_exceeded_time current_eviction_exceeded_time",
-    );
+    lines.add("expire_cycle_cpu_milliseconds", 0);
+    lines.add("evicted_keys", server.total(|stats| stats.evicted_keys.get()));
+    lines.zeros("evicted_clients evicted_scripts");
+    let (exceeded, current) = server.eviction.exceeded();
+    lines.add("total_eviction_exceeded_time", exceeded);
+    lines.add("current_eviction_exceeded_time", current);
     lines.add("keyspace_hits", server.total(|stats| stats.keyspace_hits.get()));
     lines.add("keyspace_misses", server.total(|stats| stats.keyspace_misses.get()));
     lines.zeros(

@@ -33,6 +33,12 @@ macro_rules! choices {
 }
 
 impl MaxmemoryPolicy {
+    /// True if only entries that have an expiry are evicted.
+    pub fn is_volatile(self) -> bool {
+        use MaxmemoryPolicy::{VolatileLfu, VolatileLru, VolatileRandom, VolatileTtl};
+        matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
+    }
+
     /// True if entries remember how often they are used, and not when they were last.
     #[inline]
     pub fn is_lfu(self) -> bool {

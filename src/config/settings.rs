@@ -297,7 +297,6 @@ impl Settings {
         let unmet = [
             (self.appendonly, "appendonly is set, but this version writes no append-only file."),
             (self.cluster_enabled, "cluster-enabled is set, but this version has no cluster mode."),
-            (self.maxmemory > 0, "maxmemory is set, but this version does not limit the memory."),
             (self.replicaof.0.is_some(), "replicaof is set, but this version does not replicate."),
             (self.syslog_enabled, "syslog-enabled is set, but this version does not use syslog."),
             (self.tls_port != 0, "tls-port is set, but this version does not listen for TLS."),

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tikv_jemalloc_ctl::{epoch, stats};
 
+use crate::allocator;
+
 /// What the server remembers of its memory.
 #[derive(Default)]
 pub struct Memory {
@@ -17,6 +19,9 @@ pub struct Memory {
 pub struct MemoryUse {
     /// What the program has allocated.
     pub used: u64,
+    /// The same, as far as the allocator knows: libraries of other languages and its own caches may
+    /// make a difference.
+    pub allocated: u64,
     /// The pages that hold it, and those that the allocator keeps besides.
     pub active: u64,
     pub resident: u64,
@@ -35,10 +40,11 @@ impl Memory {
         // names are the ones that it has.
         let _ = epoch::advance();
         let bytes = |read: Result<usize, _>| read.map_or(0, |bytes| bytes as u64);
-        let used = bytes(stats::allocated::read());
+        let used = allocator::allocated() as u64;
         let peak = self.peak.fetch_max(used, Ordering::Relaxed).max(used);
         MemoryUse {
             used,
+            allocated: bytes(stats::allocated::read()),
             active: bytes(stats::active::read()),
             resident: bytes(stats::resident::read()),
             rss: resident_pages() * page_size(),

@@ -4,6 +4,7 @@ mod apply;
 mod clients;
 mod control;
 mod deadlines;
+mod eviction;
 mod expiry;
 mod listening;
 mod memory;
@@ -29,6 +30,7 @@ use crate::log;
 
 pub use clients::{Attributes, ClientRecord, Clients, Labels};
 pub use control::ControlRequest;
+pub use eviction::{Eviction, Room};
 use listening::Listeners;
 pub use memory::{Memory, MemoryUse, machine_memory};
 pub use pause::{Pause, Paused};
@@ -46,6 +48,7 @@ pub struct Server {
     pub clients: Clients,
     pub pause: Pause,
     pub reclaimer: Reclaimer,
+    pub eviction: Eviction,
     /// One for each worker.
     pub stats: Box<[CachePadded<WorkerStats>]>,
     /// Connections of each worker.
@@ -159,6 +162,7 @@ impl Server {
             clients: Clients::default(),
             pause: Pause::default(),
             reclaimer: Reclaimer::default(),
+            eviction: Eviction::default(),
             stats: (0..workers).map(|_| WorkerStats::new(commands.ids()).into()).collect(),
             loads: (0..workers).map(|_| CachePadded::default()).collect(),
             accepted_connections: AtomicU64::new(0),

@@ -1,26 +1,39 @@
 //! Frees what is large on a thread of its own, so that no client waits for it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
+use crate::allocator::ThreadCount;
 use crate::keyspace::Table;
+use crate::random;
 use crate::value::{Entry, ValueRef};
 
 /// Allocations from which an entry is freed in the background.
 const HEAVY: usize = 64;
 
+/// Elements of a collection, and tables of a database, by which the size of the whole is estimated.
+const SAMPLES: usize = 16;
+
 /// The queue to the thread, which starts with the first thing that it gets.
 #[derive(Default)]
 pub struct Reclaimer {
-    queue: OnceLock<Option<mpsc::Sender<Garbage>>>,
-    objects: Arc<Objects>,
+    queue: OnceLock<Option<mpsc::Sender<(Garbage, u64)>>>,
+    progress: Arc<Progress>,
 }
 
+/// How far the thread has come.
 #[derive(Default)]
-struct Objects {
+struct Progress {
+    /// Objects that wait, and those that were freed.
     pending: AtomicU64,
     freed: AtomicU64,
+    /// Bytes of all that waits, about, and of what is being freed.
+    bytes: AtomicU64,
+    current: AtomicU64,
+    /// What the thread had allocated (less than nothing: it frees) when it began with that.
+    began_at: AtomicI64,
+    thread: OnceLock<ThreadCount>,
 }
 
 enum Garbage {
@@ -35,6 +48,23 @@ impl Garbage {
             Garbage::Tables(tables) => tables.iter().map(|table| table.len() as u64).sum(),
             Garbage::Entry(_) => 1,
         }
+    }
+
+    /// About how many bytes it has.
+    fn bytes(&self) -> u64 {
+        let tables = match self {
+            Garbage::Tables(tables) => tables,
+            Garbage::Entry(entry) => return entry.memory(SAMPLES) as u64,
+        };
+        let (mut bytes, mut entries) = (0, 0);
+        for table in tables.iter().step_by(tables.len().div_ceil(SAMPLES)) {
+            table.sample(random::next(), false, |entry| {
+                bytes += entry.memory(SAMPLES) as u64;
+                entries += 1;
+            });
+        }
+        let own: usize = tables.iter().map(Table::memory).sum();
+        own as u64 + (bytes * self.objects()).checked_div(entries).unwrap_or(0)
     }
 }
 
@@ -68,55 +98,81 @@ impl Reclaimer {
 
     /// `lazyfree_pending_objects` of INFO.
     pub fn pending(&self) -> u64 {
-        self.objects.pending.load(Ordering::Relaxed)
+        self.progress.pending.load(Ordering::Relaxed)
     }
 
     /// `lazyfreed_objects` of INFO.
     pub fn freed(&self) -> u64 {
-        self.objects.freed.load(Ordering::Relaxed)
+        self.progress.freed.load(Ordering::Relaxed)
     }
 
     /// For CONFIG RESETSTAT.
     pub fn reset_freed(&self) {
-        self.objects.freed.store(0, Ordering::Relaxed);
+        self.progress.freed.store(0, Ordering::Relaxed);
+    }
+
+    /// About how many bytes wait to be freed.
+    pub fn pending_bytes(&self) -> u64 {
+        let Progress { bytes, current, began_at, thread, .. } = &*self.progress;
+        let all = bytes.load(Ordering::Relaxed);
+        if all == 0 {
+            return 0;
+        }
+        let freed = thread.get().map_or(0, |thread| {
+            began_at.load(Ordering::Relaxed).saturating_sub(thread.get()).max(0) as u64
+        });
+        // What is being freed may have been underestimated.
+        all.saturating_sub(freed.min(current.load(Ordering::Relaxed)))
     }
 
     #[cold]
     fn send(&self, garbage: Garbage) {
-        self.objects.pending.fetch_add(garbage.objects(), Ordering::Relaxed);
+        let bytes = garbage.bytes();
+        self.progress.pending.fetch_add(garbage.objects(), Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         let queue = self.queue.get_or_init(|| {
-            let (sender, receiver) = mpsc::channel();
-            let objects = self.objects.clone();
+            let (sender, receiver) = mpsc::channel::<(Garbage, u64)>();
+            let progress = self.progress.clone();
             let thread = std::thread::Builder::new().name("bio_lazy_free".into());
-            thread.spawn(move || receiver.into_iter().for_each(|g| free(&objects, g))).ok()?;
+            let work = move || {
+                let _ = progress.thread.set(ThreadCount::own());
+                receiver.into_iter().for_each(|(garbage, bytes)| progress.free(garbage, bytes));
+            };
+            thread.spawn(work).ok()?;
             Some(sender)
         });
         // Without a thread it is freed here.
         let unsent = match queue {
-            Some(queue) => queue.send(garbage).err().map(|mpsc::SendError(garbage)| garbage),
-            None => Some(garbage),
+            Some(queue) => queue.send((garbage, bytes)).err().map(|mpsc::SendError(unsent)| unsent),
+            None => Some((garbage, bytes)),
         };
-        unsent.into_iter().for_each(|garbage| free(&self.objects, garbage));
+        unsent.into_iter().for_each(|(garbage, bytes)| self.progress.free(garbage, bytes));
     }
 }
 
-fn free(objects: &Objects, garbage: Garbage) {
-    let done = |count: u64| {
-        objects.pending.fetch_sub(count, Ordering::Relaxed);
-        objects.freed.fetch_add(count, Ordering::Relaxed);
-    };
-    match garbage {
-        Garbage::Tables(tables) => {
-            for table in tables {
-                let count = table.len() as u64;
-                drop(table);
-                done(count);
+impl Progress {
+    fn free(&self, garbage: Garbage, bytes: u64) {
+        self.began_at.store(ThreadCount::own().get(), Ordering::Relaxed);
+        self.current.store(bytes, Ordering::Relaxed);
+        let done = |count: u64| {
+            self.pending.fetch_sub(count, Ordering::Relaxed);
+            self.freed.fetch_add(count, Ordering::Relaxed);
+        };
+        match garbage {
+            Garbage::Tables(tables) => {
+                for table in tables {
+                    let count = table.len() as u64;
+                    drop(table);
+                    done(count);
+                }
+            }
+            Garbage::Entry(entry) => {
+                drop(entry);
+                done(1);
             }
         }
-        Garbage::Entry(entry) => {
-            drop(entry);
-            done(1);
-        }
+        self.current.store(0, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -142,7 +198,7 @@ mod tests {
             table.insert(Key::new(key.as_bytes()).hash, entry);
         }
         reclaimer.tables(vec![table]);
-        while reclaimer.pending() > 0 {
+        while reclaimer.pending_bytes() > 0 {
             std::thread::yield_now();
         }
         assert_eq!((reclaimer.freed(), Arc::strong_count(&text)), (101, 1));

@@ -112,6 +112,7 @@ impl Server {
         self.rejected_connections.store(0, Ordering::Relaxed);
         self.query_limit_disconnections.store(0, Ordering::Relaxed);
         self.output_limit_disconnections.store(0, Ordering::Relaxed);
+        self.eviction.reset_exceeded();
         self.rates.lock().clear();
     }
 }
@@ -162,6 +163,7 @@ pub struct WorkerStats {
     pub expired_fields: Counter,
     /// Expiry cycles that ended because their time was up.
     pub expire_cycles_cut: Counter,
+    pub evicted_keys: Counter,
     pub changes: Counter,
     /// Errors by code. Errors are rare, and INFO reads this from another thread.
     errors: Mutex<HashMap<String, u64>>,
@@ -180,6 +182,7 @@ impl WorkerStats {
             expired_keys: Counter::default(),
             expired_fields: Counter::default(),
             expire_cycles_cut: Counter::default(),
+            evicted_keys: Counter::default(),
             changes: Counter::default(),
             errors: Mutex::default(),
         }
@@ -193,10 +196,10 @@ impl WorkerStats {
         }
         let Self { net_input, net_output, reads, writes, keyspace_hits, keyspace_misses, .. } =
             self;
-        let Self { expired_keys, expired_fields, expire_cycles_cut, .. } = self;
+        let Self { expired_keys, expired_fields, expire_cycles_cut, evicted_keys, .. } = self;
         let counters = [net_input, net_output, reads, writes, keyspace_hits, keyspace_misses];
-        let expiry = [expired_keys, expired_fields, expire_cycles_cut];
-        counters.into_iter().chain(expiry).for_each(Counter::reset);
+        let more = [expired_keys, expired_fields, expire_cycles_cut, evicted_keys];
+        counters.into_iter().chain(more).for_each(Counter::reset);
         self.errors.lock().clear();
     }
 

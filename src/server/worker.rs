@@ -16,7 +16,9 @@ use verbena_transport::event_loop::{self, spawn_local};
 use verbena_transport::{Alarm, Incoming};
 
 use super::deadlines::Deadlines;
+use super::eviction::{self, Evictor, Room};
 use super::{Server, WorkerStats, expiry, unix_milliseconds};
+use crate::allocator::ThreadCount;
 use crate::config::Settings;
 use crate::log;
 use crate::session;
@@ -33,6 +35,9 @@ pub struct Worker {
     clock: quanta::Clock,
     /// When its blocked clients stop waiting.
     pub deadlines: Rc<Deadlines>,
+    evictor: RefCell<Evictor>,
+    /// What the thread may have allocated before the memory in use is looked at again.
+    granted: Cell<i64>,
     /// A client of this worker waits for the end of a pause.
     paused: Notify,
 }
@@ -103,6 +108,9 @@ async fn serve(worker: Rc<Worker>, mut handoffs: mpsc::UnboundedReceiver<Handoff
     spawn_local(expiry::run(worker.clone()));
     spawn_local(end_pauses(worker.clone()));
     spawn_local(worker.deadlines.clone().run());
+    if worker.index == 0 {
+        spawn_local(eviction::run(worker.clone()));
+    }
     while let Some(Handoff { incoming, refusal, seat }) = handoffs.recv().await {
         let info = incoming.info().clone();
         let mut connection = match incoming.attach() {
@@ -172,6 +180,8 @@ impl Worker {
             now: Cell::new(0),
             clock: quanta::Clock::new(),
             deadlines: Rc::default(),
+            evictor: RefCell::default(),
+            granted: Cell::new(i64::MIN),
             paused: Notify::new(),
         }
     }
@@ -188,6 +198,25 @@ impl Worker {
             *own = Rc::new(Settings::clone(loaded));
         }
         own.clone()
+    }
+
+    /// Evicts keys if the memory in use is above the limit, which must be set. The thread must have
+    /// passed its gate, and must hold no shard.
+    #[inline]
+    pub fn make_room(&self, settings: &Settings, now: i64) -> Room {
+        if ThreadCount::own().get() < self.granted.get() {
+            return Room::Made;
+        }
+        let mut granted = 0;
+        let room = self.evictor.borrow_mut().make_room(self, settings, now, &mut granted);
+        self.granted.set(granted);
+        room
+    }
+
+    /// Has the memory in use be looked at before the next command.
+    #[inline]
+    pub fn look_at_memory(&self) {
+        self.granted.set(i64::MIN);
     }
 
     /// Whether there is a pause now. Its end wakes the clients that are marked as blocked.

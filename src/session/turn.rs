@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::keyspace::{Entered, Exclusive, Key, Locked};
 use crate::log;
 use crate::resp::{Args, Limits, Reply, Request};
-use crate::server::{Paused, Worker};
+use crate::server::{Paused, Room, Worker};
 
 /// A request that was parsed and not yet executed.
 pub(super) struct Pending {
@@ -51,6 +51,8 @@ pub(super) struct Turn<'w> {
     now: i64,
     entered: Entered<'w>,
     paused: Option<Paused>,
+    /// There is a limit to the memory.
+    limited: bool,
 }
 
 impl<'w> Turn<'w> {
@@ -61,7 +63,12 @@ impl<'w> Turn<'w> {
         if client.record.is_killed() {
             client.ending = Ending::Now;
         }
-        Turn { worker, settings: worker.settings(), now, entered, paused }
+        let settings = worker.settings();
+        let limited = settings.maxmemory > 0;
+        if limited {
+            worker.look_at_memory();
+        }
+        Turn { worker, settings, now, entered, paused, limited }
     }
 
     /// Whether the turn must end before this request.
@@ -147,6 +154,9 @@ impl<'w> Turn<'w> {
         if let Err(error) = client.may_run(found, &self.settings) {
             return self.refuse(found, &error, out);
         }
+        if self.limited && !self.has_room(found) {
+            return self.refuse(found, &CommandError::OUT_OF_MEMORY, out);
+        }
         let started = self.worker.ticks();
         let result = self.call(client, found, pending.key, args, out);
         let stats = &self.worker.stats().commands[found.id];
@@ -162,12 +172,23 @@ impl<'w> Turn<'w> {
         }
     }
 
+    /// Makes room for a command. False if there is none and the command may need some.
+    #[inline(never)]
+    fn has_room(&self, found: &Registered) -> bool {
+        // Nothing may change while writes wait.
+        self.paused.is_some()
+            || self.worker.make_room(&self.settings, self.now) != Room::None
+            || !found.command.flags.contains(Flags::DENYOOM)
+    }
+
     /// Takes notice of what the command, or another thread while it ran, may have changed: the next
     /// request already feels it.
     #[cold]
     fn refresh(&mut self, client: &mut Client) {
         self.settings = self.worker.settings();
         self.paused = self.worker.server.pause.current(self.now);
+        self.limited = self.settings.maxmemory > 0;
+        self.worker.look_at_memory();
         if client.record.is_killed() {
             client.ending = Ending::Now;
         }

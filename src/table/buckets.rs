@@ -4,6 +4,7 @@ use std::ops::{Index, IndexMut};
 
 use super::Slot;
 use super::bucket::Bucket;
+use crate::allocator::size_class;
 
 /// Buckets are allocated so many at a time: growing never moves them, and leaves no holes of odd
 /// sizes behind.
@@ -56,6 +57,15 @@ impl<E: Slot> Buckets<E> {
     #[inline]
     pub fn get(&self, index: usize) -> Option<&Bucket<E>> {
         self.segments.get(index / SEGMENT).map(|segment| &segment[index % SEGMENT])
+    }
+
+    /// Bytes that they take, but for chains.
+    pub fn memory(&self) -> usize {
+        let segments = self.segments.len() * size_of::<[Bucket<E>; SEGMENT]>();
+        match self.segments.capacity() {
+            0 => 0,
+            capacity => segments + size_class(capacity * size_of::<usize>()),
+        }
     }
 
     /// Allocations that they take.

@@ -174,6 +174,11 @@ impl<E: Slot> Table<E> {
         self.len == 0
     }
 
+    /// Bytes that the table takes, without those of its entries.
+    pub fn memory(&self) -> usize {
+        self.buckets.memory()
+    }
+
     /// Allocations that the table takes, without those of its entries.
     pub fn allocations(&self) -> usize {
         self.buckets.allocations()
@@ -401,6 +406,39 @@ impl<E: Slot> Table<E> {
             let pick = (random() % count.max(SLOTS) as u64) as usize;
             if let Some(place) = self.buckets[bucket].places().nth(pick) {
                 return Some(Position { bucket: bucket as u32, place });
+            }
+        }
+    }
+
+    /// Visits the entries of a bucket that `random` draws: all, or those with an expiry. Where it has
+    /// none, the next bucket that has some takes its place.
+    pub fn sample(&self, random: u64, volatile: bool, mut each: impl FnMut(&E)) {
+        let count = self.buckets.len();
+        if (if volatile { self.volatile() } else { self.len() }) == 0 {
+            return;
+        }
+        let start = (random % count as u64) as usize;
+        for index in (start..count).chain(0..start) {
+            let bucket = &self.buckets[index];
+            let mut is_empty = true;
+            if volatile {
+                bucket.volatile_places().for_each(|place| bucket.get(place).prefetch());
+                for place in bucket.volatile_places() {
+                    let entry = bucket.get(place);
+                    if entry.expiry().is_some() {
+                        each(entry);
+                        is_empty = false;
+                    }
+                }
+            } else {
+                bucket.places().for_each(|place| bucket.get(place).prefetch());
+                for place in bucket.places() {
+                    each(bucket.get(place));
+                    is_empty = false;
+                }
+            }
+            if !is_empty {
+                return;
             }
         }
     }
@@ -736,6 +774,23 @@ mod tests {
             assert_eq!(clone.remove(position).expiry(), (n % 2 == 0).then_some(n));
         }
         assert!(clone.is_empty());
+    }
+
+    #[test]
+    fn a_sample_has_what_it_is_asked_for_if_there_is_any() {
+        let mut table = Table::default();
+        let sample = |table: &Table, random, volatile| {
+            let mut numbers = HashSet::new();
+            table.sample(random, volatile, |entry| assert!(numbers.insert(number(entry))));
+            numbers
+        };
+        assert!(sample(&table, 7, false).is_empty() && sample(&table, 7, true).is_empty());
+        (0..500).for_each(|n| insert(&mut table, n, None));
+        assert!(sample(&table, 7, true).is_empty());
+        let all: HashSet<_> = (0..200).flat_map(|random| sample(&table, random, false)).collect();
+        assert_eq!(all.len(), 500);
+        insert(&mut table, 777, Some(1));
+        assert!((0..200).all(|random| sample(&table, random, true) == HashSet::from([777])));
     }
 
     #[test]

@@ -605,6 +605,16 @@ impl Entry {
         }
     }
 
+    /// Bytes that the entry takes with all that it has; of a collection, as many elements are looked
+    /// at as `samples` says.
+    pub fn memory(&self, samples: usize) -> usize {
+        let object = match self.value() {
+            ValueRef::Object(object) => object.memory(samples),
+            _ => 0,
+        };
+        size_class(self.size()) + object
+    }
+
     /// Bytes that the entry's own allocation takes.
     pub fn allocated(&self) -> usize {
         self.size()

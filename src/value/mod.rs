@@ -15,6 +15,8 @@ mod string;
 
 use std::sync::Arc;
 
+use crate::allocator::size_class;
+
 pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
 use hash::Hash;
@@ -95,6 +97,19 @@ impl Object {
             Object::List(list) => list.allocations(),
             Object::Hash(hash) => hash.allocations(),
             Object::Stream(stream) => 2 + stream.allocations(),
+        }
+    }
+
+    /// About how many bytes the value takes; of a collection, as many elements are looked at as
+    /// `samples` says.
+    pub fn memory(&self, _samples: usize) -> usize {
+        let object = size_class(size_of::<Object>());
+        match self {
+            Object::Str(bytes) => {
+                // The vector stands behind two counts of references.
+                let shared = size_class(size_of::<Vec<u8>>() + 2 * size_of::<usize>());
+                object + shared + size_class(bytes.capacity())
+            }
         }
     }
 

@@ -1,7 +1,8 @@
-//! The allocator's sizes.
+//! The sizes that the allocator sets aside.
 
 /// The bytes that the allocator sets aside for an allocation of `size` bytes: jemalloc's size classes,
 /// which are 8, the multiples of 16 up to 128, and then four for each doubling.
+#[inline]
 pub const fn size_class(size: usize) -> usize {
     if size <= 8 {
         return 8;

@@ -1,0 +1,134 @@
+//! The program's allocator: jemalloc, and an exact count of the bytes that are allocated.
+//!
+//! The count decides whether there is room for a command, so it must be true at any moment and cost
+//! next to nothing: every thread adds to a counter of its own, and who wants to know adds them up.
+
+mod size_class;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+use tikv_jemallocator::Jemalloc;
+
+pub use size_class::size_class;
+
+/// jemalloc, counted. To be used as the global allocator.
+pub struct Counted;
+
+/// Threads that have a counter of their own; further ones share one.
+const THREADS: usize = 128;
+
+/// What each thread has allocated less what it has freed, in bytes. What one thread allocates another
+/// may free, so a single counter may well be negative.
+static COUNTERS: [CachePadded<AtomicI64>; THREADS] =
+    [const { CachePadded::new(AtomicI64::new(0)) }; THREADS];
+
+static SHARED: CachePadded<AtomicI64> = CachePadded::new(AtomicI64::new(0));
+
+/// Threads that have a counter.
+static CLAIMED: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The thread's counter. Neither it nor its destruction allocates.
+    static OWN: Cell<Option<&'static AtomicI64>> = const { Cell::new(None) };
+}
+
+/// Bytes that the program has allocated, in the sizes that the allocator sets aside for them. 0 if
+/// [`Counted`] is not the program's allocator.
+pub fn allocated() -> usize {
+    let threads = CLAIMED.load(Ordering::Relaxed).min(THREADS);
+    let own: i64 = COUNTERS[..threads].iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+    usize::try_from(own + SHARED.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// One thread's part of [`allocated`]: how it changes tells how much the thread has allocated or
+/// freed.
+#[derive(Clone, Copy)]
+pub struct ThreadCount(&'static AtomicI64);
+
+impl ThreadCount {
+    /// The count of the calling thread.
+    #[inline]
+    pub fn own() -> Self {
+        ThreadCount(own())
+    }
+
+    #[inline]
+    pub fn get(self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[inline]
+fn own() -> &'static AtomicI64 {
+    OWN.get().unwrap_or_else(claim)
+}
+
+#[cold]
+fn claim() -> &'static AtomicI64 {
+    // A thread's counter stays when the thread ends: what it has allocated may live on.
+    let index = CLAIMED.fetch_add(1, Ordering::Relaxed);
+    let counter = COUNTERS.get(index).unwrap_or(&SHARED);
+    OWN.set(Some(counter));
+    counter
+}
+
+#[inline]
+fn count(change: i64) {
+    let counter = own();
+    if std::ptr::eq(counter, &*SHARED) {
+        counter.fetch_add(change, Ordering::Relaxed);
+    } else {
+        counter.store(counter.load(Ordering::Relaxed) + change, Ordering::Relaxed);
+    }
+}
+
+/// The bytes set aside for an allocation. jemalloc makes small ones of a greater alignment by making
+/// them a multiple of it.
+#[inline]
+fn set_aside(size: usize, align: usize) -> i64 {
+    size_class(size.next_multiple_of(align)) as i64
+}
+
+// SAFETY: all calls are passed on as they are.
+unsafe impl GlobalAlloc for Counted {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are passed on.
+        let pointer = unsafe { Jemalloc.alloc(layout) };
+        if !pointer.is_null() {
+            count(set_aside(layout.size(), layout.align()));
+        }
+        pointer
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        let pointer = unsafe { Jemalloc.alloc_zeroed(layout) };
+        if !pointer.is_null() {
+            count(set_aside(layout.size(), layout.align()));
+        }
+        pointer
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { Jemalloc.dealloc(pointer, layout) };
+        count(-set_aside(layout.size(), layout.align()));
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        let moved = unsafe { Jemalloc.realloc(pointer, layout, size) };
+        if !moved.is_null() {
+            let (from, align) = (layout.size(), layout.align());
+            count(set_aside(size, align) - set_aside(from, align));
+        }
+        moved
+    }
+}

@@ -1,0 +1,347 @@
+//! Eviction: keys go when the memory in use passes `maxmemory`, those first that `maxmemory-policy`
+//! can do best without.
+//!
+//! The worker that is to execute a command makes room before it locks anything, so any number of
+//! workers evict at the same time, each with its own samples. It looks at the memory once per turn,
+//! and then again when it has used up what it may allocate unseen.
+
+mod census;
+mod pool;
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use super::{Server, Worker, unix_milliseconds};
+use crate::allocator::{self, ThreadCount};
+use crate::config::{MaxmemoryPolicy, Settings};
+use crate::log;
+use crate::table::hash;
+use crate::value::{Entry, access};
+use census::Census;
+use pool::{Candidate, Pool};
+
+/// The most that a worker allocates between two looks at the memory in use, in bytes.
+const UNSEEN: i64 = 64 << 10;
+
+/// How long to wait for the thread that frees in the background, between two looks.
+const FREEING: Duration = Duration::from_micros(100);
+
+/// What came of an attempt to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// The memory in use is below the limit.
+    Made,
+    /// There is more to evict than one command may be held up for. It goes on in the background.
+    Later,
+    /// There is nothing to evict.
+    None,
+}
+
+/// Eviction as far as all workers share it.
+#[derive(Default)]
+pub struct Eviction {
+    more: Notify,
+    /// Since when the memory in use has been above the limit, in milliseconds of Unix time; 0 if it
+    /// is not.
+    exceeded_since: AtomicI64,
+    /// Milliseconds for which it was, before that.
+    exceeded: AtomicU64,
+}
+
+impl Eviction {
+    /// Has a worker evict what there is to evict, without a command that needs the room.
+    pub fn start(&self) {
+        self.more.notify_one();
+    }
+
+    fn note(&self, exceeds: bool) {
+        if exceeds {
+            let now = unix_milliseconds();
+            let since = &self.exceeded_since;
+            let _ = since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        } else if self.exceeded_since.load(Ordering::Relaxed) != 0 {
+            let since = self.exceeded_since.swap(0, Ordering::Relaxed);
+            if since != 0 {
+                let elapsed = (unix_milliseconds() - since).max(0);
+                self.exceeded.fetch_add(elapsed as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Milliseconds that the memory in use was above the limit: all in all, and this time.
+    pub fn exceeded(&self) -> (u64, u64) {
+        let current = match self.exceeded_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => (unix_milliseconds() - since).max(0) as u64,
+        };
+        (self.exceeded.load(Ordering::Relaxed) + current, current)
+    }
+
+    /// For CONFIG RESETSTAT.
+    pub(super) fn reset_exceeded(&self) {
+        self.exceeded.store(0, Ordering::Relaxed);
+        self.exceeded_since.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// Bytes that will be in use when what is being freed in the background is freed.
+    fn memory_in_use(&self) -> i64 {
+        allocator::allocated() as i64 - self.reclaimer.pending_bytes() as i64
+    }
+
+    /// Notes a new limit: if the memory in use is above it, eviction starts without waiting for a
+    /// command.
+    pub fn limit_memory(&self, limit: u64) {
+        let used = self.memory_in_use().max(0) as u64;
+        if limit > 0 && used > limit {
+            log::warning(format_args!(
+                "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the \
+                 current memory usage ({used}). This will result in key eviction and/or the \
+                 inability to accept new write commands depending on the maxmemory-policy."
+            ));
+        }
+        self.eviction.start();
+    }
+}
+
+/// One worker's eviction.
+#[derive(Default)]
+pub struct Evictor {
+    policy: Option<MaxmemoryPolicy>,
+    pool: Pool,
+    census: Census,
+}
+
+impl Evictor {
+    /// Makes room for what a command may allocate. `granted` is how much the thread may have
+    /// allocated (by its own count) before it must look again.
+    pub(super) fn make_room(
+        &mut self,
+        worker: &Worker,
+        settings: &Settings,
+        now: i64,
+        granted: &mut i64,
+    ) -> Room {
+        let server = worker.server;
+        let limit = i64::try_from(settings.maxmemory).unwrap_or(i64::MAX);
+        let room = limit - server.memory_in_use();
+        if room >= 0 {
+            server.eviction.note(false);
+            // However many workers do so, they stay below a two hundredth of the limit.
+            let workers = server.stats.len() as i64;
+            let share = (room / 2).min(limit / 200) / workers;
+            *granted = ThreadCount::own().get() + share.min(UNSEEN);
+            return Room::Made;
+        }
+        *granted = i64::MIN;
+        server.eviction.note(true);
+        let room = self.evict(worker, settings, now, limit);
+        match room {
+            Room::Made => server.eviction.note(false),
+            Room::Later => server.eviction.start(),
+            Room::None => {}
+        }
+        room
+    }
+
+    /// Evicts until the memory in use is below the limit, or the time for it is over.
+    fn evict(&mut self, worker: &Worker, settings: &Settings, now: i64, limit: i64) -> Room {
+        let server = worker.server;
+        let started = Instant::now();
+        let patience = patience(settings.maxmemory_eviction_tenacity);
+        let is_over = || patience.is_some_and(|patience| started.elapsed() >= patience);
+        while settings.maxmemory_policy != MaxmemoryPolicy::NoEviction
+            && self.evict_one(worker, settings, now)
+        {
+            if server.memory_in_use() <= limit {
+                return Room::Made;
+            }
+            if is_over() {
+                return Room::Later;
+            }
+        }
+        // What was estimated of it may be too little.
+        while server.reclaimer.pending() > 0 && !is_over() {
+            std::thread::sleep(FREEING);
+            if server.memory_in_use() <= limit {
+                return Room::Made;
+            }
+        }
+        Room::None
+    }
+
+    /// Evicts the best candidate; false if there is no key that may go.
+    fn evict_one(&mut self, worker: &Worker, settings: &Settings, now: i64) -> bool {
+        let keyspace = &worker.server.keyspace;
+        let policy = settings.maxmemory_policy;
+        if self.policy.replace(policy) != Some(policy) {
+            self.pool.clear();
+        }
+        loop {
+            let mut seen = 0;
+            while seen < settings.maxmemory_samples {
+                let drawn = self.census.draw(keyspace, policy.is_volatile());
+                let Some((shard, db)) = drawn else { return false };
+                let found = self.sample(worker, settings, now, shard, db);
+                if found == 0 {
+                    self.census.outdate();
+                }
+                seen += found;
+            }
+            while let Some(candidate) = self.pool.take() {
+                if let Some(entry) = take(worker, settings, now, &candidate) {
+                    worker.stats().evicted_keys.add(1);
+                    worker.server.reclaimer.entry(entry);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Offers some entries of a table to the pool, and says how many.
+    fn sample(
+        &mut self,
+        worker: &Worker,
+        settings: &Settings,
+        now: i64,
+        shard: usize,
+        db: usize,
+    ) -> u32 {
+        let policy = settings.maxmemory_policy;
+        let guard = worker.server.keyspace.lock(shard);
+        let mut seen = 0;
+        guard.table(db).sample(crate::random::next(), policy.is_volatile(), |entry| {
+            seen += 1;
+            let Some(score) = score(settings, now, entry) else { return };
+            if self.pool.admits(score) {
+                let (hash, key) = (hash(entry.key()), SmallVec::from_slice(entry.key()));
+                self.pool.offer(Candidate { score, shard, db, hash, key });
+            }
+        });
+        seen
+    }
+}
+
+/// Takes a candidate's entry out of the keyspace, unless it is gone or has been used since.
+fn take(worker: &Worker, settings: &Settings, now: i64, candidate: &Candidate) -> Option<Entry> {
+    let mut shard = worker.server.keyspace.lock(candidate.shard);
+    if candidate.db >= shard.databases() {
+        return None;
+    }
+    let table = shard.table_mut(candidate.db);
+    let position = table.find(candidate.hash, &candidate.key)?;
+    let is_random = matches!(
+        settings.maxmemory_policy,
+        MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom
+    );
+    let current = score(settings, now, table.get(position))?;
+    (is_random || current >= candidate.score).then(|| table.remove(position))
+}
+
+/// How well the policy can do without an entry; `None` if it must stay.
+fn score(settings: &Settings, now: i64, entry: &Entry) -> Option<u64> {
+    let policy = settings.maxmemory_policy;
+    if policy.is_volatile() && entry.expiry().is_none() {
+        return None;
+    }
+    Some(match policy {
+        MaxmemoryPolicy::NoEviction => return None,
+        MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => {
+            access::idle(now, entry.access()).into()
+        }
+        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+            (u8::MAX - access::frequency(settings, now, entry.access())).into()
+        }
+        MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom => crate::random::next(),
+        MaxmemoryPolicy::VolatileTtl => i64::MAX.abs_diff(entry.expiry()?),
+    })
+}
+
+/// How long one command is held up, by `maxmemory-eviction-tenacity`; `None` is as long as it takes.
+/// Up to the default of 10 it grows evenly to half a millisecond, and then by 15 % with each step.
+fn patience(tenacity: u32) -> Option<Duration> {
+    let step = Duration::from_micros(50);
+    match tenacity {
+        0..=10 => Some(step * tenacity),
+        11..100 => Some((step * 10).mul_f64(1.15f64.powi(tenacity as i32 - 10))),
+        _ => None,
+    }
+}
+
+/// Evicts what is asked for by [`Eviction::start`], for ever: on one worker, between its clients'
+/// requests.
+pub async fn run(worker: Rc<Worker>) {
+    let server = worker.server;
+    loop {
+        server.eviction.more.notified().await;
+        loop {
+            let now = worker.refresh_clock();
+            let settings = worker.settings();
+            if settings.maxmemory == 0 || server.pause.current(now).is_some() {
+                break;
+            }
+            let room = {
+                let _entered = server.keyspace.enter(worker.index);
+                worker.make_room(&settings, now)
+            };
+            if room != Room::Later {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::entry::Value;
+
+    #[test]
+    fn a_command_waits_as_long_as_the_tenacity_says() {
+        let patience = |tenacity| patience(tenacity).map(|patience| patience.as_micros());
+        assert_eq!([0, 1, 5, 10].map(patience), [0, 50, 250, 500].map(Some));
+        assert_eq!([11, 20].map(patience), [575, 2022].map(Some));
+        assert!(patience(99) > Some(100_000_000));
+        assert_eq!(patience(100), None);
+    }
+
+    #[test]
+    fn each_policy_has_its_order() {
+        let now = 1_700_000_000_000;
+        let score = |policy, expiry, access: fn(&Settings, i64) -> u32| {
+            let settings = Settings { maxmemory_policy: policy, ..Settings::default() };
+            let mut entry = Entry::new(b"key", Value::Int(1), expiry);
+            entry.set_access(access(&settings, now));
+            super::score(&settings, now, &entry)
+        };
+        let old = |settings: &Settings, now| access::first(settings, now - 3_600_000);
+        for (policy, volatile) in
+            [(MaxmemoryPolicy::AllkeysLru, false), (MaxmemoryPolicy::VolatileLru, true)]
+        {
+            assert!(score(policy, Some(1), old) > score(policy, Some(1), access::first));
+            assert_eq!(score(policy, None, old).is_none(), volatile);
+        }
+        let used = |settings: &Settings, now| {
+            (0..1000)
+                .fold(access::first(settings, now), |used, _| access::again(settings, now, used))
+        };
+        for (policy, volatile) in
+            [(MaxmemoryPolicy::AllkeysLfu, false), (MaxmemoryPolicy::VolatileLfu, true)]
+        {
+            assert!(score(policy, Some(1), access::first) > score(policy, Some(1), used));
+            assert_eq!(score(policy, None, used).is_none(), volatile);
+        }
+        let ttl = |at| score(MaxmemoryPolicy::VolatileTtl, at, access::first);
+        assert!(ttl(Some(now)) > ttl(Some(now + 1)) && ttl(Some(0)) > ttl(Some(i64::MAX)));
+        assert_eq!(ttl(None), None);
+        assert!(score(MaxmemoryPolicy::AllkeysRandom, None, access::first).is_some());
+        assert_eq!(score(MaxmemoryPolicy::VolatileRandom, None, access::first), None);
+        assert_eq!(score(MaxmemoryPolicy::NoEviction, Some(1), access::first), None);
+    }
+}
