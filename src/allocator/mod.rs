@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use tikv_jemallocator::Jemalloc;
 
-pub use size_class::size_class;
+pub use size_class::{SMALL_MAX, size_class};
 
 /// jemalloc, counted. To be used as the global allocator.
 pub struct Counted;

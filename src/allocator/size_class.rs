@@ -1,11 +1,19 @@
 //! The sizes that the allocator sets aside.
 
+/// jemalloc's greatest small size class. What is larger takes whole pages.
+pub const SMALL_MAX: usize = 14 << 10;
+
+const PAGE: usize = 4 << 10;
+
 /// The bytes that the allocator sets aside for an allocation of `size` bytes: jemalloc's size classes,
-/// which are 8, the multiples of 16 up to 128, and then four for each doubling.
+/// which are 8, the multiples of 16 up to 128, then four for each doubling, and whole pages.
 #[inline]
 pub const fn size_class(size: usize) -> usize {
     if size <= 8 {
         return 8;
+    }
+    if size > SMALL_MAX {
+        return size.next_multiple_of(PAGE);
     }
     let doubling = usize::BITS - (size - 1).leading_zeros();
     let spacing = if doubling <= 7 { 16 } else { 1 << (doubling - 3) };
@@ -31,9 +39,11 @@ mod tests {
             (257, 320),
             (4096, 4096),
             (4097, 5120),
+            (14_336, 14_336),
+            (14_337, 16_384),
             (16_385, 20_480),
-            (1 << 20, 1 << 20),
-            ((1 << 20) + 1, 1_310_720),
+            (100_000, 102_400),
+            ((1 << 20) + 1, (1 << 20) + 4096),
         ] {
             assert_eq!(size_class(size), class, "{size}");
         }

@@ -21,7 +21,7 @@ use std::slice;
 
 use super::hash::Hash;
 use super::{Object, PackedMut, string};
-use crate::allocator::size_class;
+use crate::allocator::{SMALL_MAX, size_class};
 use crate::table::{Slot, Swept, prefetch};
 
 /// Bytes from which a string is boxed.
@@ -630,9 +630,11 @@ impl Drop for Entry {
 }
 
 /// A size for an allocation that grows and shrinks: all the memory that the allocator takes for
-/// `used` bytes, as far as the slack field can say how much of it is unused.
+/// `used` bytes, where its sizes are close to each other an eighth more, as far as the slack field can
+/// say how much of it is unused.
 fn roomy(used: usize) -> usize {
-    size_class(used).min(used + usize::from(u16::MAX))
+    let room = if used > SMALL_MAX { used / 8 } else { 0 };
+    size_class(used + room).min(used + usize::from(u16::MAX))
 }
 
 fn expiry_len(flags: u8) -> usize {

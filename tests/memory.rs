@@ -1,0 +1,254 @@
+//! The limit of the memory: that it holds, what goes to make room, and what is refused.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use common::{Client, Server, Value};
+
+const MIB: u64 = 1 << 20;
+
+/// A field of INFO.
+fn info(client: &mut Client, name: &str) -> u64 {
+    let text = client.run("INFO").text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number {name}"))
+}
+
+/// A server with a limit of so many MiB above what it has already.
+fn limited(mib: u64, policy: &str, options: &[&str]) -> (Server, Client) {
+    let server = Server::start(options);
+    let mut client = server.connect();
+    let limit = info(&mut client, "used_memory") + mib * MIB;
+    client.run(&format!("CONFIG SET maxmemory-policy {policy} maxmemory {limit}"));
+    (server, client)
+}
+
+/// Runs commands as one pipeline.
+fn pipeline(client: &mut Client, commands: impl Iterator<Item = String>) -> Vec<Value> {
+    let commands: Vec<String> = commands.collect();
+    let mut replies = Vec::new();
+    for commands in commands.chunks(1000) {
+        let text: String = commands.iter().map(|command| format!("{command}\r\n")).collect();
+        client.write(text.as_bytes());
+        replies.extend(commands.iter().map(|_| client.read()));
+    }
+    replies
+}
+
+/// Writes keys until so many were evicted.
+fn evict(client: &mut Client, count: u64, filler: impl Fn(usize) -> String) {
+    let start = info(client, "evicted_keys");
+    let mut written = 0;
+    while info(client, "evicted_keys") < start + count {
+        pipeline(client, (written..written + 100).map(&filler));
+        written += 100;
+    }
+}
+
+/// Which of these keys are there.
+fn present(client: &mut Client, keys: impl Iterator<Item = String>) -> Vec<bool> {
+    let exists = pipeline(client, keys.map(|key| format!("EXISTS {key}")));
+    exists.iter().map(|reply| reply.integer() == 1).collect()
+}
+
+fn count(present: &[bool]) -> usize {
+    present.iter().filter(|present| **present).count()
+}
+
+#[test]
+fn the_limit_holds_while_many_clients_write() {
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-ttl"] {
+        let (server, mut watcher) = limited(16, policy, &["--io-threads", "3"]);
+        let limit = info(&mut watcher, "maxmemory");
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let mut client = server.connect();
+                    scope.spawn(move || {
+                        for round in 0..60 {
+                            let set = |n: usize| {
+                                let value = "x".repeat(1 + n * 37 % 1500);
+                                format!("SET {writer}:{round}:{n} {value} EX {}", 1000 + n)
+                            };
+                            let replies = pipeline(&mut client, (0..500).map(set));
+                            assert!(replies.iter().all(|reply| reply.is("OK")));
+                        }
+                    })
+                })
+                .collect();
+            let watch = scope.spawn(|| {
+                let mut greatest = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    greatest = greatest.max(info(&mut watcher, "used_memory"));
+                }
+                (watcher, greatest)
+            });
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            is_done.store(true, Ordering::Relaxed);
+            let (mut watcher, greatest) = watch.join().unwrap();
+            assert!(greatest <= limit + limit / 50, "{policy}: {greatest} of {limit}");
+            // Nothing goes without need.
+            let used = info(&mut watcher, "used_memory");
+            assert!(used >= limit - limit / 20, "{policy}: {used} of {limit}");
+            assert!(info(&mut watcher, "evicted_keys") > 50_000);
+        });
+    }
+}
+
+#[test]
+fn keys_without_an_expiry_stay_under_the_volatile_policies() {
+    for policy in ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] {
+        let (_server, mut client) = limited(2, policy, &[]);
+        pipeline(&mut client, (0..1000).map(|n| format!("SET stay:{n} {n}")));
+        let filler = |n| format!("SET go:{n} {} EX 1000", "x".repeat(500));
+        evict(&mut client, 5000, filler);
+        let stay = present(&mut client, (0..1000).map(|n| format!("stay:{n}")));
+        assert_eq!(count(&stay), 1000, "{policy}");
+        // When nothing is left that may go, the command is refused.
+        let value = "x".repeat(1000);
+        let last = pipeline(&mut client, (0..4000).map(|n| format!("SET more:{n} {value}")));
+        let refused = "OOM command not allowed when used memory > 'maxmemory'.";
+        assert_eq!(last.last().map(|reply| reply.error()), Some(refused), "{policy}");
+        assert_eq!(count(&present(&mut client, (0..1000).map(|n| format!("stay:{n}")))), 1000);
+    }
+}
+
+#[test]
+fn the_keys_that_expire_soonest_go_first() {
+    let (_server, mut client) = limited(2, "volatile-ttl", &["--maxmemory-samples", "10"]);
+    pipeline(
+        &mut client,
+        (0..4000).map(|n| format!("SET {n} {} EX {}", "x".repeat(100), 9000 + n)),
+    );
+    evict(&mut client, 1500, |n| format!("SET filler:{n} {} EX 90000", "x".repeat(100)));
+    let present = present(&mut client, (0..4000).map(|n| n.to_string()));
+    let (soon, late) = (count(&present[..500]), count(&present[2500..]));
+    assert!(soon < 50 && late > 1490, "{soon} of 500 and {late} of 1500 are there");
+}
+
+#[test]
+fn keys_that_are_used_less_go_first() {
+    for policy in ["allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu"] {
+        let (_server, mut client) = limited(2, policy, &["--maxmemory-samples", "10"]);
+        let value = "x".repeat(100);
+        pipeline(&mut client, (0..4000).map(|n| format!("SET {n} {value} EX 1000")));
+        // A time of use is in seconds.
+        let is_lru = policy.ends_with("lru");
+        while is_lru && client.run("OBJECT IDLETIME 0").integer() < 2 {}
+        for _ in 0..if is_lru { 1 } else { 20 } {
+            pipeline(&mut client, (0..4000).step_by(2).map(|n| format!("GET {n}")));
+        }
+        evict(&mut client, 1000, |n| format!("SET filler:{n} {value} EX 1000"));
+        let present = present(&mut client, (0..4000).map(|n| n.to_string()));
+        let used = present.iter().step_by(2).filter(|present| **present).count();
+        let unused = count(&present) - used;
+        assert!(used > 1980 && unused < 1600, "{policy}: {used} and {unused} of 2000 are there");
+    }
+}
+
+#[test]
+fn any_key_goes_at_random() {
+    let (_server, mut client) = limited(2, "allkeys-random", &[]);
+    // Hash tags put half of the keys into one shard.
+    let name = |n: usize| if n % 2 == 0 { format!("{{tag}}{n}") } else { n.to_string() };
+    pipeline(&mut client, (0..4000).map(|n| format!("SET {} {}", name(n), "x".repeat(100))));
+    evict(&mut client, 3000, |n| format!("SET filler:{n} {}", "x".repeat(100)));
+    let present = present(&mut client, (0..4000).map(name));
+    let tagged = present.iter().step_by(2).filter(|present| **present).count();
+    let other = count(&present) - tagged;
+    assert!(tagged > 0 && other > 0 && tagged.abs_diff(other) < 400, "{tagged} and {other}");
+}
+
+#[test]
+fn a_lower_limit_evicts_at_once() {
+    for (policy, tenacity) in [("allkeys-lru", 10), ("allkeys-random", 100)] {
+        let (_server, mut client) = limited(64, policy, &["--io-threads", "2"]);
+        pipeline(&mut client, (0..40_000).map(|n| format!("SET {n} {}", "x".repeat(500))));
+        let limit = info(&mut client, "used_memory") / 4;
+        client.run(&format!("CONFIG SET maxmemory-eviction-tenacity {tenacity}"));
+        client.run(&format!("CONFIG SET maxmemory {limit}"));
+        // INFO itself takes some memory while it is being written.
+        while info(&mut client, "used_memory") > limit + limit / 50 {}
+        let left = client.run("DBSIZE").integer();
+        assert!((5_000..15_000).contains(&left), "{left} keys are left");
+        assert_eq!(info(&mut client, "current_eviction_exceeded_time"), 0);
+    }
+}
+
+#[test]
+fn a_full_server_refuses_what_valkey_refuses() {
+    let (ours, oracle) = (Server::start(&[]), Server::oracle(&[]));
+    let (mut ours, mut oracle) = (ours.connect(), oracle.connect());
+    for command in [
+        "SET a 1",
+        "SET b 2 EX 1000",
+        "CONFIG SET maxmemory 1",
+        "SET a 2",
+        "SET a 2 NX",
+        "GET a",
+        "GETSET a 1",
+        "GETEX a EX 100",
+        "APPEND a 1",
+        "INCR a",
+        "SETRANGE a 0 x",
+        "MSET c 1",
+        "SETEX c 1 1",
+        "EXPIRE a 1000",
+        "PERSIST a",
+        "RENAME a c",
+        "COPY c d",
+        "MOVE c 1",
+        "SELECT 1",
+        "TYPE c",
+        "DEL c",
+        "GETDEL c",
+        "SWAPDB 0 1",
+        "UNLINK b",
+        "SET",
+        "PING",
+        "CONFIG SET maxmemory 0",
+        "SET a 3",
+        // A policy that has nothing to evict is as good as none.
+        "CONFIG SET maxmemory-policy volatile-lru maxmemory 1",
+        "SET a 4",
+        "CONFIG SET maxmemory-policy allkeys-lru",
+        "EXISTS a",
+        "SET a 5",
+        "DBSIZE",
+        "CLIENT NO-EVICT on",
+        "SET a 6",
+        "FLUSHALL",
+        "CLIENT PAUSE 100000 WRITE",
+        "GET a",
+    ] {
+        assert_eq!(ours.run(command), oracle.run(command), "{command}");
+    }
+    let stats = |client: &mut Client| {
+        let text = client.run("INFO commandstats").text();
+        let line = text.lines().find(|line| line.starts_with("cmdstat_set:")).map(str::to_owned);
+        let line = line.expect("SET was called");
+        line[line.find("rejected").expect("a field")..].to_owned()
+    };
+    assert_eq!(stats(&mut ours), stats(&mut oracle));
+    for field in ["evicted_keys", "errorstat_OOM:count=6", "maxmemory_policy:allkeys-lru"] {
+        let has = |client: &mut Client| client.run("INFO everything").text().contains(field);
+        assert_eq!(has(&mut ours), has(&mut oracle), "{field}");
+    }
+}
+
+#[test]
+fn what_is_being_freed_is_no_reason_to_evict() {
+    let (_server, mut client) = limited(64, "allkeys-lru", &[]);
+    pipeline(&mut client, (0..80_000).map(|n| format!("SET {n} {}", "x".repeat(500))));
+    assert_eq!(info(&mut client, "evicted_keys"), 0);
+    // While the thread frees what there was, there is room already.
+    client.run("FLUSHALL");
+    let replies =
+        pipeline(&mut client, (0..80_000).map(|n| format!("SET {n} {}", "x".repeat(500))));
+    assert!(replies.iter().all(|reply| reply.is("OK")));
+    let left = client.run("DBSIZE").integer();
+    assert!(left > 76_000, "{left} keys are left");
+}
