@@ -102,15 +102,19 @@ impl Object {
 
     /// About how many bytes the value takes; of a collection, as many elements are looked at as
     /// `samples` says.
-    pub fn memory(&self, _samples: usize) -> usize {
+    pub fn memory(&self, samples: usize) -> usize {
         let object = size_class(size_of::<Object>());
-        match self {
-            Object::Str(bytes) => {
-                // The vector stands behind two counts of references.
-                let shared = size_class(size_of::<Vec<u8>>() + 2 * size_of::<usize>());
-                object + shared + size_class(bytes.capacity())
+        object
+            + match self {
+                Object::Str(bytes) => {
+                    // The vector stands behind two counts of references.
+                    let shared = size_class(size_of::<Vec<u8>>() + 2 * size_of::<usize>());
+                    shared + size_class(bytes.capacity())
+                }
+                Object::List(list) => list.memory(samples),
+                Object::Hash(hash) => hash.memory(samples),
+                Object::Stream(stream) => stream.memory(samples),
             }
-        }
     }
 
     /// The string, if it is one.

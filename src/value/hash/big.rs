@@ -36,6 +36,15 @@ impl Hash {
         "hashtable"
     }
 
+    /// About how many bytes it takes, judging by so many records; by all of them if 0.
+    pub fn memory(&self, samples: usize) -> usize {
+        let most = if samples == 0 { usize::MAX } else { samples };
+        let sizes = self.records().take(most).map(Record::allocated);
+        let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
+        // A bucket of 64 bytes has six records, about.
+        (bytes / usize::max(count, 1) + 11) * self.len()
+    }
+
     /// About how many allocations the hash has.
     pub fn allocations(&self) -> usize {
         // A record each, and the table's segments of eight buckets with six records or less.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::iter;
 
 use super::{End, LISTPACK_OVERHEAD, Limit, equal, listpack_len, remove_all};
+use crate::allocator::size_class;
 use crate::value::packed::{self, Element, HEADER, Packed, Splice};
 
 /// What Valkey adds to an element's length when it estimates whether it fits in a node.
@@ -152,6 +153,15 @@ impl List {
     /// About how many allocations are freed with it.
     pub fn allocations(&self) -> usize {
         1 + self.nodes.len()
+    }
+
+    /// About how many bytes it takes, judging by so many nodes; by all of them if 0.
+    pub fn memory(&self, samples: usize) -> usize {
+        let most = if samples == 0 { usize::MAX } else { samples };
+        let sizes = self.nodes.iter().take(most).map(|node| size_class(node.bytes.capacity()));
+        let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
+        let nodes = self.nodes.len();
+        self.nodes.capacity() * size_of::<Node>() + bytes * nodes / usize::max(count, 1)
     }
 
     /// The elements, where they are all in one node.

@@ -82,6 +82,13 @@ impl Log {
         self.first_id
     }
 
+    pub fn memory(&self, samples: usize) -> usize {
+        let most = if samples == 0 { usize::MAX } else { samples };
+        let sizes = self.nodes.values().take(most).map(|node| 64 + node.capacity());
+        let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
+        bytes * self.nodes.len() / usize::max(count, 1)
+    }
+
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }

@@ -31,6 +31,13 @@ impl Stream {
     /// What OBJECT ENCODING says.
     pub const ENCODING: &str = "stream";
 
+    /// About how many bytes it takes, judging by so many nodes; by all of them if 0.
+    pub fn memory(&self, samples: usize) -> usize {
+        // A pending entry stands in its group and in its consumer.
+        let group = |group: &Group| 256 + 96 * group.pending().len();
+        self.log.memory(samples) + self.groups.values().map(group).sum::<usize>()
+    }
+
     /// About how many allocations are freed with the stream.
     pub fn allocations(&self) -> usize {
         self.log.allocations() + self.groups.values().map(Group::allocations).sum::<usize>()
