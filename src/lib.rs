@@ -12,6 +12,7 @@ pub mod glob;
 pub mod keyspace;
 pub mod log;
 pub mod random;
+pub mod rdb;
 pub mod resp;
 pub mod server;
 pub mod session;

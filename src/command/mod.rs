@@ -13,6 +13,7 @@ mod context;
 mod database;
 mod debug;
 mod docs;
+mod dump;
 mod error;
 mod expire;
 mod hash;
@@ -49,6 +50,7 @@ const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     database::COMMANDS,
     debug::COMMANDS,
+    dump::COMMANDS,
     expire::COMMANDS,
     hyperloglog::COMMANDS,
     hash::expiry::COMMANDS,

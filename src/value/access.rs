@@ -34,6 +34,16 @@ pub fn again(settings: &Settings, now: i64, access: u32) -> u32 {
     if settings.maxmemory_policy.is_lfu() { count(settings, now, access) } else { clock(now) }
 }
 
+/// What is remembered of an entry that was last used so many seconds ago.
+pub fn unused(now: i64, idle: i64) -> u32 {
+    clock(now).wrapping_sub(idle as u32) & BITS
+}
+
+/// What is remembered of an entry that is used so often.
+pub fn used(now: i64, frequency: u8) -> u32 {
+    pack(minutes(now), frequency)
+}
+
 /// Seconds since the last use.
 pub fn idle(now: i64, access: u32) -> u32 {
     clock(now).wrapping_sub(access) & BITS

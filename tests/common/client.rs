@@ -256,6 +256,17 @@ impl Value {
         }
     }
 
+    /// The bytes of a bulk string.
+    ///
+    /// # Panics
+    /// If the reply is none.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Value::Bulk(bytes) => bytes,
+            other => panic!("{other} where a bulk string was expected"),
+        }
+    }
+
     /// The text of an error.
     ///
     /// # Panics

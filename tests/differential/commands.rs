@@ -2,6 +2,8 @@
 
 use crate::compare::Rule;
 use crate::families::{bitmap, hash, hyperloglog, list, stream};
+use crate::families::{bitmap, hash, hyperloglog};
+use crate::families::{bitmap, dump, hyperloglog};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -182,6 +184,8 @@ pub const FAMILIES: &[&[Entry]] = &[
     list::COMMANDS,
     stream::COMMANDS,
 ];
+pub const FAMILIES: &[&[Entry]] =
+    &[STRINGS, KEYS, CONNECTION, SERVER, bitmap::COMMANDS, dump::COMMANDS, hyperloglog::COMMANDS];
 
 /// Commands that exist and are not called at random, and where else they are tested.
 pub const NOT_RANDOM: &[(&str, &str)] = &[

@@ -15,7 +15,7 @@ pub const MISSING: &[(&str, &str)] = &[
          cluster|setslot cluster|shards cluster|slaves cluster|slot-stats cluster|slots \
          cluster|syncslots readonly readwrite",
     ),
-    ("dump, sort and wait", "dump migrate restore sort sort_ro wait waitaof"),
+    ("migrate, sort and wait", "migrate sort sort_ro wait waitaof"),
     (
         "geo",
         "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember \
@@ -30,7 +30,7 @@ pub const MISSING: &[(&str, &str)] = &[
          latency|latest latency|reset lolwut memory memory|doctor memory|help \
          memory|malloc-stats memory|purge memory|stats memory|usage module module|help \
          module|list module|load module|loadex module|unload monitor psync replconf replicaof \
-         restore-asking save slaveof slowlog slowlog|get slowlog|help slowlog|len \
+         save slaveof slowlog slowlog|get slowlog|help slowlog|len \
          slowlog|reset sync",
     ),
     (

@@ -1,9 +1,13 @@
 //! Where random arguments come from: small pools, so that commands meet each other's keys and values,
 //! with every kind of value that has ever been hard to read.
 
+use std::sync::LazyLock;
+
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+
+use crate::common::payloads;
 
 /// A kind of argument: the word that stands for it in a syntax (see `commands.rs`), and a generator.
 pub type Pool = fn(&mut StdRng) -> Vec<u8>;
@@ -61,6 +65,7 @@ pub fn pool(name: &str) -> Pool {
         "idle" => idle,
         "min-idle" => min_idle,
         "bad-timeout" => bad_timeout,
+        "payload" => payload,
         other => panic!("no pool is called {other:?}"),
     }
 }
@@ -797,4 +802,18 @@ fn bad_timeout(rng: &mut StdRng) -> Vec<u8> {
 pub fn anything(rng: &mut StdRng) -> Vec<u8> {
     const POOLS: &[Pool] = &[key, value, integer, float, index, pattern, seconds, db, type_name];
     POOLS.choose(rng).unwrap()(rng)
+}
+
+/// What DUMP might have answered: values of all versions, some of them damaged (`tests/dump`).
+fn payload(rng: &mut StdRng) -> Vec<u8> {
+    static PAYLOADS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let all = payloads::all().filter(|payload| !payload.is_refused());
+        all.map(|payload| payload.sealed()).collect()
+    });
+    let mut payload = PAYLOADS.choose(rng).unwrap().clone();
+    if rng.random_bool(0.02) {
+        let at = rng.random_range(0..payload.len());
+        payload[at] ^= 1 << rng.random_range(0..8);
+    }
+    payload
 }

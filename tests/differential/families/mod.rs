@@ -2,6 +2,7 @@
 
 pub mod bitmap;
 pub mod hash;
+pub mod dump;
 pub mod hyperloglog;
 pub mod list;
 pub mod stream;

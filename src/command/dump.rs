@@ -1,0 +1,138 @@
+//! DUMP and RESTORE: one value, as bytes that any server of the kind understands.
+
+use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result};
+use crate::config::RdbVersionCheck;
+use crate::rdb::{self, Reader, Writer};
+use crate::resp::{Args, Reply};
+use crate::value::access;
+use crate::value::number::parse_i64;
+
+const RESTORE: Command = Command {
+    name: "restore",
+    arity: -4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    acl: Categories::KEYSPACE.union(Categories::DANGEROUS),
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    run: restore,
+    ..Command::DEFAULT
+};
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "dump",
+        arity: 2,
+        flags: Flags::READONLY,
+        acl: Categories::KEYSPACE,
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        tips: &["nondeterministic_output"],
+        run: dump,
+        ..Command::DEFAULT
+    },
+    RESTORE,
+    // What nodes of a cluster send each other for a slot that is on its way.
+    Command { name: "restore-asking", flags: RESTORE.flags.union(Flags::ASKING), ..RESTORE },
+];
+
+fn dump(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let mut writer = Writer::new(cx.settings.rdbcompression);
+    match cx.read(&cx.key()) {
+        None => out.null(),
+        Some(entry) => {
+            rdb::save(entry, &mut writer);
+            out.bulk_shared(rdb::seal(writer.into_bytes()).into());
+        }
+    }
+    Ok(())
+}
+
+/// The words after key, expiry and payload in RESTORE.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    /// The expiry is a time, not how long it is until then.
+    absolute: bool,
+    /// Seconds since the last use.
+    idle: Option<i64>,
+    frequency: Option<u8>,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Options> {
+        let mut options = Options::default();
+        let mut words = args.iter();
+        while let Some(word) = words.next() {
+            let mut number = |is_allowed: bool| match words.next() {
+                Some(number) if is_allowed => parse_i64(number).ok_or(CommandError::NOT_INTEGER),
+                _ => Err(CommandError::SYNTAX),
+            };
+            match word.to_ascii_lowercase().as_slice() {
+                b"replace" => options.replace = true,
+                b"absttl" => options.absolute = true,
+                b"idletime" => match number(options.frequency.is_none())? {
+                    ..0 => return Err("ERR Invalid IDLETIME value, must be >= 0".into()),
+                    idle => options.idle = Some(idle),
+                },
+                b"freq" => match number(options.idle.is_none())?.try_into() {
+                    Ok(frequency) => options.frequency = Some(frequency),
+                    Err(_) => {
+                        return Err("ERR Invalid FREQ value, must be >= 0 and <= 255".into());
+                    }
+                },
+                _ => return Err(CommandError::SYNTAX),
+            }
+        }
+        Ok(options)
+    }
+
+    /// When the key expires, of what the client says about it.
+    fn expiry(&self, word: &[u8], now: i64) -> Result<Option<i64>> {
+        match parse_i64(word).ok_or(CommandError::NOT_INTEGER)? {
+            ..0 => Err("ERR Invalid TTL value, must be >= 0".into()),
+            0 => Ok(None),
+            at if self.absolute => Ok(Some(at)),
+            // Valkey too takes what is too far away for what is over.
+            time => Ok(Some(now.wrapping_add(time))),
+        }
+    }
+
+    /// What the entry remembers of its use: what the policy in force looks at is taken from here.
+    fn access(&self, cx: &Cx<'_>) -> u32 {
+        match (cx.settings.maxmemory_policy.is_lfu(), self) {
+            (true, Options { frequency: Some(frequency), .. }) => access::used(cx.now, *frequency),
+            (false, Options { idle: Some(idle), .. }) => access::unused(cx.now, *idle),
+            _ => access::first(cx.settings, cx.now),
+        }
+    }
+}
+
+fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let key = cx.key();
+    let options = Options::parse(args.from(4))?;
+    let exists = cx.peek(&key).is_some();
+    if exists && !options.replace {
+        return Err("BUSYKEY Target key name already exists.".into());
+    }
+    let expiry = options.expiry(args.at(2), cx.now)?;
+    let strict = cx.settings.rdb_version_check == RdbVersionCheck::Strict;
+    let payload =
+        rdb::open(args.at(3), strict).ok_or("ERR DUMP payload version or checksum are wrong")?;
+    let mut entry = rdb::typed(&mut Reader::new(payload))
+        .and_then(|value| rdb::load(key.bytes, value, expiry))
+        .map_err(|_| "ERR Bad data format")?;
+    if let Some(old) = cx.remove(&key) {
+        cx.server.reclaimer.entry(old);
+    }
+    if expiry.is_some_and(|at| at <= cx.now) {
+        cx.server.reclaimer.entry(entry);
+        if exists {
+            cx.changed("del", &key);
+        }
+    } else {
+        entry.set_access(options.access(cx));
+        let db = cx.client.db;
+        cx.insert_moved(db, &key, entry);
+        cx.changed("restore", &key);
+    }
+    out.ok();
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Writes the elements that RDB payloads are made of.
+
+use super::length::{self, LONG_LENGTH, SHORT_LENGTH};
+use super::lzf;
+use crate::value::number::parse_i64;
+
+/// Strings up to here are not worth compressing.
+const MIN_COMPRESSED: usize = 21;
+
+/// Bytes that compression must save.
+const MIN_SAVED: usize = 4;
+
+/// Appends to a payload.
+pub struct Writer {
+    out: Vec<u8>,
+    /// There if strings are compressed.
+    compressor: Option<lzf::Compressor>,
+}
+
+impl Writer {
+    /// An empty payload. `compress` is what `rdbcompression` says.
+    pub fn new(compress: bool) -> Writer {
+        Writer { out: Vec::new(), compressor: compress.then(Default::default) }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    pub fn byte(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
+
+    /// Bytes as they are, without a length.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// A length, a count, or another number that is small most of the time.
+    pub fn length(&mut self, length: u64) {
+        if length <= SHORT_LENGTH {
+            self.byte(length as u8);
+        } else if length <= LONG_LENGTH {
+            self.raw(&(length as u16 | u16::from(length::LONG) << 8).to_be_bytes());
+        } else if let Ok(length) = u32::try_from(length) {
+            self.byte(length::LENGTH_32);
+            self.raw(&length.to_be_bytes());
+        } else {
+            self.byte(length::LENGTH_64);
+            self.raw(&length.to_be_bytes());
+        }
+    }
+
+    /// A string, in the shortest of its forms.
+    pub fn string(&mut self, bytes: &[u8]) {
+        if !self.integer(bytes) && !self.compressed(bytes) {
+            self.length(bytes.len() as u64);
+            self.raw(bytes);
+        }
+    }
+
+    /// A string that is the text of a small integer. Says whether it is.
+    fn integer(&mut self, bytes: &[u8]) -> bool {
+        // No longer one fits.
+        let number = if bytes.len() <= "-2147483648".len() { parse_i64(bytes) } else { None };
+        let Some(number) = number.and_then(|number| i32::try_from(number).ok()) else {
+            return false;
+        };
+        if let Ok(number) = i8::try_from(number) {
+            self.byte(length::INT_8);
+            self.raw(&number.to_le_bytes());
+        } else if let Ok(number) = i16::try_from(number) {
+            self.byte(length::INT_16);
+            self.raw(&number.to_le_bytes());
+        } else {
+            self.byte(length::INT_32);
+            self.raw(&number.to_le_bytes());
+        }
+        true
+    }
+
+    /// A string that compression makes shorter. Says whether it does.
+    fn compressed(&mut self, bytes: &[u8]) -> bool {
+        let Some(compressor) = &mut self.compressor else { return false };
+        if bytes.len() < MIN_COMPRESSED {
+            return false;
+        }
+        // The lengths stand before what they are known by.
+        let mut compressed = Vec::new();
+        if !compressor.compress(bytes, bytes.len() - MIN_SAVED, &mut compressed) {
+            return false;
+        }
+        self.byte(length::LZF);
+        self.length(compressed.len() as u64);
+        self.length(bytes.len() as u64);
+        self.raw(&compressed);
+        true
+    }
+}

@@ -1,0 +1,51 @@
+//! Payloads of RESTORE, of all versions, sound and damaged.
+
+use crc::{CRC_64_REDIS, Crc};
+
+/// One a line: its name, the version of the format, and the value in hexadecimal digits. Those that
+/// begin with `redis-` are of the servers that they name; the others show one detail of the format, or
+/// one damage.
+const LINES: &str = include_str!("payloads.txt");
+
+/// What Valkey takes and this server does not: a value that makes no sense. Valkey finds bytes of the
+/// checksum in it, and the like.
+const REFUSED: &[&str] = &["str-too-long", "int8-cut", "lzf-len0"];
+
+pub struct Payload {
+    pub name: &'static str,
+    pub version: u16,
+    /// Without version and checksum.
+    pub value: Vec<u8>,
+}
+
+pub fn all() -> impl Iterator<Item = Payload> {
+    LINES.lines().map(|line| {
+        let mut words = line.split(' ');
+        let mut word = || words.next().expect("a line has three words");
+        let (name, version, digits) = (word(), word(), word());
+        let digit = |byte: u8| char::from(byte).to_digit(16).expect("a hexadecimal digit") as u8;
+        // An empty value is a dash.
+        let digits = digits.trim_matches('-').as_bytes().chunks(2);
+        let value = digits.map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+        Payload { name, version: version.parse().expect("a version"), value }
+    })
+}
+
+impl Payload {
+    pub fn is_refused(&self) -> bool {
+        REFUSED.contains(&self.name)
+    }
+
+    /// With version and checksum.
+    pub fn sealed(&self) -> Vec<u8> {
+        sealed(self.version, &self.value)
+    }
+}
+
+/// A value with a version and the checksum.
+pub fn sealed(version: u16, value: &[u8]) -> Vec<u8> {
+    let mut payload = [value, &version.to_le_bytes()].concat();
+    let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload);
+    payload.extend_from_slice(&checksum.to_le_bytes());
+    payload
+}

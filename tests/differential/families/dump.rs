@@ -1,0 +1,11 @@
+//! DUMP and RESTORE. What is dumped is compared in `tests/dump`.
+
+use crate::commands::{Entry, command};
+use crate::compare::Rule;
+
+pub const COMMANDS: &[Entry] = &[
+    command("dump", "key").rule(Rule::Kind),
+    command("restore", "key milliseconds payload [REPLACE] [ABSTTL] [IDLETIME seconds|FREQ count]")
+        .weight(20),
+    command("restore-asking", "key milliseconds payload [REPLACE]").weight(2),
+];

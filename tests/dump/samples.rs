@@ -1,0 +1,78 @@
+//! Values of every type and encoding, each as the commands that make it.
+
+use crate::common::Client;
+
+/// The key under which a sample is made.
+pub const KEY: &[u8] = b"key";
+
+pub struct Sample {
+    pub name: String,
+    commands: Vec<Vec<Vec<u8>>>,
+}
+
+impl Sample {
+    fn new(name: impl Into<String>) -> Sample {
+        Sample { name: name.into(), commands: Vec::new() }
+    }
+
+    /// One more command: its name, then the key, then these words.
+    fn then<W: AsRef<[u8]>>(mut self, command: &str, words: impl IntoIterator<Item = W>) -> Sample {
+        let start = [command.as_bytes().to_vec(), KEY.to_vec()];
+        let words = words.into_iter().map(|word| word.as_ref().to_vec());
+        self.commands.push(start.into_iter().chain(words).collect());
+        self
+    }
+
+    /// Makes the value on a server.
+    pub fn make(&self, client: &mut Client) {
+        client.command(&[&b"DEL"[..], KEY]);
+        for command in &self.commands {
+            let reply = client.command(command);
+            assert!(!matches!(reply, crate::common::Value::Error(_)), "{}: {reply}", self.name);
+        }
+    }
+}
+
+/// Every kind of value.
+pub fn all() -> Vec<Sample> {
+    strings()
+}
+
+fn strings() -> Vec<Sample> {
+    let numbers = [
+        0,
+        1,
+        -1,
+        127,
+        128,
+        -128,
+        -129,
+        32767,
+        32768,
+        -32768,
+        -32769,
+        2147483647,
+        2147483648,
+        -2147483648,
+        -2147483649,
+        i64::MAX,
+        i64::MIN,
+    ];
+    let numbers = numbers.map(|number| number.to_string().into_bytes());
+    let texts = ["", "a", "01", "-0", "+1", "1.0", " 1", "99999999999999999999", "hello"];
+    let long = [20, 21, 63, 64, 100, 16383, 16384, 100_000];
+    let long = long.iter().flat_map(|&len| {
+        let mixed = (0..len).map(|n| (n * n / 7) as u8).collect::<Vec<_>>();
+        [vec![b'x'; len], mixed]
+    });
+    numbers
+        .into_iter()
+        .chain(texts.map(|text| text.as_bytes().to_vec()))
+        .chain(long)
+        .map(|value| {
+            let start = String::from_utf8_lossy(&value[..value.len().min(20)]).into_owned();
+            Sample::new(format!("string {start:?} of {}", value.len())).then("SET", [value])
+        })
+        .chain([Sample::new("string of digits").then("SET", ["1"]).then("APPEND", ["2"])])
+        .collect()
+}
