@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/src/rdb.rs"]
+mod rdb;
 #[cfg(feature = "rdma")]
 #[path = "../fuzz/src/rdma_control.rs"]
 mod rdma_control;
@@ -26,6 +28,11 @@ fn replay(name: &str, check: fn(&[u8])) {
 #[test]
 fn the_request_parser_survives_its_corpus() {
     replay("resp", resp::check);
+}
+
+#[test]
+fn the_rdb_format_survives_its_corpus() {
+    replay("rdb", rdb::check);
 }
 
 #[cfg(feature = "rdma")]

@@ -117,7 +117,7 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let payload =
         rdb::open(args.at(3), strict).ok_or("ERR DUMP payload version or checksum are wrong")?;
     let mut entry = rdb::typed(&mut Reader::new(payload))
-        .and_then(|value| rdb::load(key.bytes, value, expiry))
+        .and_then(|value| rdb::load(key.bytes, value, expiry, cx.settings))
         .map_err(|_| "ERR Bad data format")?;
     if let Some(old) = cx.remove(&key) {
         cx.server.reclaimer.entry(old);

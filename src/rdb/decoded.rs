@@ -1,9 +1,60 @@
 //! Values as they are read, before they are this server's own.
 //!
-//! What can be borrowed from the payload is.
+//! What can be borrowed from the payload is. "Packed" is what
+//! [`value::packed`](crate::value::packed) describes: every element of it has been checked.
 
 use std::borrow::Cow;
 
+use super::stream::Stream;
+
 pub enum Decoded<'a> {
     String(Cow<'a, [u8]>),
+    List(List<'a>),
+    Set(Set<'a>),
+    Hash(Hash<'a>),
+    SortedSet(SortedSet<'a>),
+    Stream(Stream<'a>),
+}
+
+pub enum List<'a> {
+    Elements(Vec<Cow<'a, [u8]>>),
+    /// None of them is empty.
+    Nodes(Vec<ListNode<'a>>),
+}
+
+pub enum ListNode<'a> {
+    Packed(Cow<'a, [u8]>),
+    /// An element by itself.
+    Plain(Cow<'a, [u8]>),
+}
+
+/// There may be members twice.
+pub enum Set<'a> {
+    Members(Vec<Cow<'a, [u8]>>),
+    Packed(Cow<'a, [u8]>),
+    /// In ascending order.
+    Integers(Vec<i64>),
+}
+
+/// There may be fields twice.
+pub enum Hash<'a> {
+    Fields(Vec<Field<'a>>),
+    /// Its fields may have an expiry, even if none has.
+    Expiring(Vec<Field<'a>>),
+    /// Names and values in turn.
+    Packed(Cow<'a, [u8]>),
+}
+
+pub struct Field<'a> {
+    pub name: Cow<'a, [u8]>,
+    pub value: Cow<'a, [u8]>,
+    /// In milliseconds of Unix time.
+    pub expiry: Option<i64>,
+}
+
+/// There may be members twice, and they may be in any order.
+pub enum SortedSet<'a> {
+    Members(Vec<(Cow<'a, [u8]>, f64)>),
+    /// Members and scores in turn; a score may be anything.
+    Packed(Cow<'a, [u8]>),
 }

@@ -1,9 +1,13 @@
 //! Listpacks as they lie in payloads: the length of it all, the number of elements, the elements, and
 //! an end.
 //!
-//! Entries hold the same without the length and the end, which is called packed here.
+//! Entries hold the same without the length and the end, which is called packed here
+//! ([`packed`](crate::value::packed)).
 
-use super::Writer;
+use std::borrow::Cow;
+
+use super::{BadFormat, Result, Writer};
+use crate::value::packed::{self, Packed};
 
 /// Bytes of the length of it all.
 const TOTAL: usize = size_of::<u32>();
@@ -18,4 +22,53 @@ pub fn write(packed: &[u8], out: &mut Writer) {
     listpack.extend_from_slice(packed);
     listpack.push(END);
     out.string(&listpack);
+}
+
+/// Finds what is packed in a listpack. Every element is looked at; if one has another form than this
+/// server gives it, all are written anew.
+pub fn read(listpack: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>> {
+    let total = listpack.first_chunk().map(|total| u32::from_le_bytes(*total));
+    let is_framed = total.is_some_and(|total| total as usize == listpack.len())
+        && listpack.len() > TOTAL
+        && listpack.last() == Some(&END);
+    if !is_framed {
+        return Err(BadFormat);
+    }
+    let content = TOTAL..listpack.len() - 1;
+    let packed = &listpack[content.clone()];
+    if !packed::validate(packed) {
+        return Err(BadFormat);
+    }
+    if let Some(packed) = normalized(Packed::new(packed)) {
+        return Ok(Cow::Owned(packed));
+    }
+    Ok(match listpack {
+        Cow::Borrowed(listpack) => Cow::Borrowed(&listpack[content]),
+        Cow::Owned(mut listpack) => {
+            listpack.truncate(content.end);
+            listpack.drain(..content.start);
+            Cow::Owned(listpack)
+        }
+    })
+}
+
+/// Writes all elements anew unless they are as this server writes them.
+fn normalized(packed: Packed<'_>) -> Option<Vec<u8>> {
+    let mut digits = itoa::Buffer::new();
+    let mut count = 0;
+    // Where elements of the usual forms would end.
+    let mut end = packed::HEADER;
+    let is_normal = packed.iter().with_offsets().all(|(offset, element)| {
+        let is_in_place = offset == end;
+        end += packed::encoded_len(element.bytes(&mut digits));
+        count += 1;
+        is_in_place
+    });
+    let is_counted = packed.as_bytes().first_chunk() != Some(&packed::UNCOUNTED.to_le_bytes());
+    if is_normal && end == packed.end() && (is_counted || count >= packed::UNCOUNTED.into()) {
+        return None;
+    }
+    let mut anew = packed::EMPTY.to_vec();
+    packed.iter().for_each(|element| packed::push(&mut anew, element.bytes(&mut digits)));
+    Some(anew)
 }

@@ -18,8 +18,11 @@ mod load;
 mod lzf;
 mod reader;
 mod save;
+mod stream;
 mod types;
 mod writer;
+mod ziplist;
+mod zipmap;
 
 pub use decode::typed;
 pub use decoded::Decoded;

@@ -15,6 +15,19 @@ impl<'a> Reader<'a> {
         Reader(payload)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All that is left.
+    pub fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// The next `len` bytes.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         self.0.split_off(..len).ok_or(BadFormat)
@@ -28,6 +41,15 @@ impl<'a> Reader<'a> {
 
     pub fn byte(&mut self) -> Result<u8> {
         self.array().map(|[byte]| byte)
+    }
+
+    /// A time in milliseconds, or another number of fixed width.
+    pub fn i64(&mut self) -> Result<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub fn double(&mut self) -> Result<f64> {
+        self.array().map(f64::from_le_bytes)
     }
 
     /// A length, a count, or another number of that form.
@@ -51,6 +73,18 @@ impl<'a> Reader<'a> {
     pub fn count(&mut self, width: usize) -> Result<usize> {
         let count = usize::try_from(self.length()?).map_err(|_| BadFormat)?;
         if count > self.0.len() / width { Err(BadFormat) } else { Ok(count) }
+    }
+
+    /// Reads as many elements as a count says that there are, but at least one.
+    pub fn several<T>(
+        &mut self,
+        width: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        match self.count(width)? {
+            0 => Err(BadFormat),
+            count => (0..count).map(|_| read(self)).collect(),
+        }
     }
 
     pub fn string(&mut self) -> Result<Cow<'a, [u8]>> {

@@ -36,6 +36,15 @@ impl Writer {
         self.out.extend_from_slice(bytes);
     }
 
+    /// A time in milliseconds, or another number of fixed width.
+    pub fn i64(&mut self, number: i64) {
+        self.raw(&number.to_le_bytes());
+    }
+
+    pub fn double(&mut self, number: f64) {
+        self.raw(&number.to_le_bytes());
+    }
+
     /// A length, a count, or another number that is small most of the time.
     pub fn length(&mut self, length: u64) {
         if length <= SHORT_LENGTH {

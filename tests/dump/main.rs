@@ -3,8 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../../fuzz/src/rdb.rs"]
+mod rdb;
+
 mod content;
 mod exchange;
+mod mutations;
 mod payloads;
 mod replies;
 mod samples;

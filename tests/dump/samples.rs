@@ -5,14 +5,17 @@ use crate::common::Client;
 /// The key under which a sample is made.
 pub const KEY: &[u8] = b"key";
 
+#[derive(Clone)]
 pub struct Sample {
     pub name: String,
     commands: Vec<Vec<Vec<u8>>>,
+    /// Its dump has always the same bytes, whoever makes it.
+    pub is_fixed: bool,
 }
 
 impl Sample {
     fn new(name: impl Into<String>) -> Sample {
-        Sample { name: name.into(), commands: Vec::new() }
+        Sample { name: name.into(), commands: Vec::new(), is_fixed: true }
     }
 
     /// One more command: its name, then the key, then these words.
