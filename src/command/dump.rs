@@ -34,11 +34,12 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn dump(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let mut writer = Writer::new(cx.settings.rdbcompression);
+    let settings = cx.settings;
     match cx.read(&cx.key()) {
         None => out.null(),
         Some(entry) => {
-            rdb::save(entry, &mut writer);
+            let mut writer = Writer::new(settings.rdbcompression);
+            rdb::save(entry, settings, &mut writer);
             out.bulk_shared(rdb::seal(writer.into_bytes()).into());
         }
     }

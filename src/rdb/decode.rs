@@ -25,7 +25,7 @@ pub fn value<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Decoded<'a>> {
         types::LIST => Decoded::List(List::Elements(reader.several(STRING, Reader::string)?)),
         types::LIST_ZIPLIST => {
             let packed = ziplist::read(&reader.string()?)?;
-            Decoded::List(List::Nodes(vec![ListNode::Packed(not_empty(packed.into())?)]))
+            Decoded::List(List::Ziplist(not_empty(packed.into())?.into_owned()))
         }
         types::LIST_QUICKLIST => {
             nodes(reader, |reader| Ok(ListNode::Packed(ziplist::read(&reader.string()?)?.into())))?

@@ -18,6 +18,8 @@ pub enum Decoded<'a> {
 
 pub enum List<'a> {
     Elements(Vec<Cow<'a, [u8]>>),
+    /// All in one ziplist. Valkey keeps them in a chain of nodes, however few they are.
+    Ziplist(Vec<u8>),
     /// None of them is empty.
     Nodes(Vec<ListNode<'a>>),
 }

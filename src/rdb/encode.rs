@@ -1,7 +1,7 @@
 //! Writes values: each function a type, and a value of which the caller hands over the elements.
 
+use super::decoded::ListNode;
 use super::{Writer, listpack, types};
-use crate::value::packed::Packed;
 
 pub use super::types::{HASH_LISTPACK, SET_LISTPACK, SORTED_SET_LISTPACK};
 
@@ -16,13 +16,21 @@ pub fn packed(out: &mut Writer, kind: u8, packed: &[u8]) {
     listpack::write(packed, out);
 }
 
-/// A list of `count` nodes, each packed.
-pub fn list<'a>(out: &mut Writer, count: usize, nodes: impl IntoIterator<Item = Packed<'a>>) {
+/// A list of `count` nodes.
+pub fn list<'a>(out: &mut Writer, count: usize, nodes: impl IntoIterator<Item = ListNode<'a>>) {
     out.byte(types::LIST_QUICKLIST_2);
     out.length(count as u64);
     for node in nodes {
-        out.length(types::PACKED);
-        listpack::write(node.as_bytes(), out);
+        match node {
+            ListNode::Packed(packed) => {
+                out.length(types::PACKED);
+                listpack::write(&packed, out);
+            }
+            ListNode::Plain(element) => {
+                out.length(types::PLAIN);
+                out.string(&element);
+            }
+        }
     }
 }
 

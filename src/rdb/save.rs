@@ -1,28 +1,45 @@
 //! Writes what is stored under a key.
 
+use super::decoded::ListNode;
 use super::{Writer, encode};
-use crate::value::packed::Packed;
+use crate::config::Settings;
+use crate::value::list::{self, List};
+use crate::value::packed::{Element, Packed};
 use crate::value::{Entry, Object, PackedKind, ValueRef};
 
-/// Writes an entry's value, with its type before it.
-pub fn save(entry: &Entry, out: &mut Writer) {
+/// Writes an entry's value, with its type before it, in the form that Valkey has for it with these
+/// settings.
+pub fn save(entry: &Entry, settings: &Settings, out: &mut Writer) {
     match entry.value() {
         ValueRef::Int(number) => encode::string(out, itoa::Buffer::new().format(number).as_bytes()),
         ValueRef::Bytes(bytes) => encode::string(out, bytes),
-        ValueRef::Packed(PackedKind::IntSet, intset) => {
-            encode::intset(out, intset[0], &intset[1..])
-        }
-        ValueRef::Packed(PackedKind::List, list) => encode::list(out, 1, [Packed::new(list)]),
-        ValueRef::Packed(PackedKind::Set, set) => encode::packed(out, encode::SET_LISTPACK, set),
-        ValueRef::Packed(PackedKind::Hash, hash) => {
-            encode::packed(out, encode::HASH_LISTPACK, hash)
-        }
-        ValueRef::Packed(PackedKind::SortedSet, set) => {
-            encode::packed(out, encode::SORTED_SET_LISTPACK, set);
-        }
+        ValueRef::Packed(kind, bytes) => packed(kind, bytes, out),
         ValueRef::Object(Object::Str(bytes)) => encode::string(out, bytes),
-        ValueRef::Object(Object::List(list)) => {
-            encode::list(out, list.nodes().len(), list.nodes());
+        ValueRef::Object(Object::List(list)) => self::list(list, settings, out),
+    }
+}
+
+fn packed(kind: PackedKind, bytes: &[u8], out: &mut Writer) {
+    match kind {
+        PackedKind::List => encode::list(out, 1, [ListNode::Packed(bytes.into())]),
+        PackedKind::IntSet => encode::intset(out, bytes[0], &bytes[1..]),
+        PackedKind::Set => encode::packed(out, encode::SET_LISTPACK, bytes),
+        PackedKind::Hash => encode::packed(out, encode::HASH_LISTPACK, bytes),
+        PackedKind::SortedSet => encode::packed(out, encode::SORTED_SET_LISTPACK, bytes),
+    }
+}
+
+fn list(list: &List, settings: &Settings, out: &mut Writer) {
+    let limit = list::Limit::new(settings.list_max_listpack_size);
+    encode::list(out, list.nodes().len(), list.nodes().map(|node| list_node(node, limit)));
+}
+
+fn list_node(node: Packed<'_>, limit: list::Limit) -> ListNode<'_> {
+    let mut elements = node.iter();
+    match (elements.next(), elements.next()) {
+        (Some(Element::Bytes(element)), None) if limit.sets_apart(element.len()) => {
+            ListNode::Plain(element.into())
         }
+        _ => ListNode::Packed(node.as_bytes().into()),
     }
 }

@@ -29,12 +29,11 @@ pub fn content(client: &mut Client, key: &[u8]) -> Vec<Value> {
 fn hash(client: &mut Client, key: &[u8]) -> Vec<Value> {
     let len = client.command(&[&b"HLEN"[..], key]);
     let fields = sorted(&client.command(&[&b"HGETALL"[..], key]), 2);
-    let expiries = fields.iter().map(|pair| {
-        let name = pair.elements()[0].bytes();
-        client.command(&[&b"HPEXPIRETIME"[..], key, b"FIELDS", b"1", name])
-    });
-    let expiries = expiries.collect::<Vec<_>>();
-    [vec![len], fields, expiries].concat()
+    let count = fields.len().to_string();
+    let names = fields.iter().map(|pair| pair.elements()[0].bytes());
+    let start: [&[u8]; 4] = [b"HPEXPIRETIME", key, b"FIELDS", count.as_bytes()];
+    let expiries = client.command(&start.into_iter().chain(names).collect::<Vec<_>>());
+    [vec![len], fields, vec![expiries]].concat()
 }
 
 /// What XINFO says, but for how the server keeps the stream.

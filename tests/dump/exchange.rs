@@ -45,7 +45,7 @@ fn without_compression_the_dumps_of_both_are_the_same() {
     let options = ["--rdbcompression", "no"];
     let (server, oracle) = (Server::start(&options), Server::oracle(&options));
     let (mut ours, mut theirs) = (server.connect(), oracle.connect());
-    for sample in samples::all() {
+    for sample in samples::all().iter().filter(|sample| sample.is_fixed) {
         sample.make(&mut ours);
         sample.make(&mut theirs);
         assert_eq!(dump(&mut ours), dump(&mut theirs), "{}", sample.name);
@@ -58,7 +58,7 @@ fn a_restored_value_is_dumped_as_it_came() {
     let options = ["--rdbcompression", "no"];
     let (server, oracle) = (Server::start(&options), Server::oracle(&options));
     let (mut ours, mut theirs) = (server.connect(), oracle.connect());
-    for sample in samples::all() {
+    for sample in samples::all().iter().filter(|sample| sample.is_fixed) {
         sample.make(&mut theirs);
         let payload = dump(&mut theirs);
         restore(&mut ours, &payload, &sample.name);

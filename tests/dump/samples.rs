@@ -18,11 +18,31 @@ impl Sample {
         Sample { name: name.into(), commands: Vec::new(), is_fixed: true }
     }
 
+    /// A table has its own order.
+    fn unordered(self) -> Sample {
+        Sample { is_fixed: false, ..self }
+    }
+
+    /// When it is made stands in it.
+    fn timed(self) -> Sample {
+        Sample { is_fixed: false, ..self }
+    }
+
     /// One more command: its name, then the key, then these words.
     fn then<W: AsRef<[u8]>>(mut self, command: &str, words: impl IntoIterator<Item = W>) -> Sample {
         let start = [command.as_bytes().to_vec(), KEY.to_vec()];
         let words = words.into_iter().map(|word| word.as_ref().to_vec());
         self.commands.push(start.into_iter().chain(words).collect());
+        self
+    }
+
+    /// One more command: as it is typed, with KEY for the key.
+    fn typed(mut self, line: &str) -> Sample {
+        let words = line.split_ascii_whitespace().map(|word| match word {
+            "KEY" => KEY.to_vec(),
+            word => word.as_bytes().to_vec(),
+        });
+        self.commands.push(words.collect());
         self
     }
 
@@ -38,7 +58,25 @@ impl Sample {
 
 /// Every kind of value.
 pub fn all() -> Vec<Sample> {
-    strings()
+    [strings(), lists()].concat()
+}
+
+/// Elements in all the forms that a listpack has for them.
+fn elements() -> Vec<Vec<u8>> {
+    let mut numbers = vec![0, 1, -1, i64::MAX, i64::MIN];
+    for bits in [7, 12, 15, 23, 31] {
+        let limit = 1i64 << bits;
+        numbers.extend([limit - 1, limit, -limit, -limit - 1]);
+    }
+    let texts = [1, 20, 63, 64].map(|len| "x".repeat(len)).map(String::into_bytes);
+    let odd = ["", "01", "-0", "1.5", "\0\r\n", "99999999999999999999"];
+    let numbers = numbers.into_iter().map(|number| number.to_string().into_bytes());
+    numbers.chain(texts).chain(odd.map(|text| text.as_bytes().to_vec())).collect()
+}
+
+/// As many different texts.
+fn texts(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("element {index}")).collect()
 }
 
 fn strings() -> Vec<Sample> {
@@ -78,4 +116,18 @@ fn strings() -> Vec<Sample> {
         })
         .chain([Sample::new("string of digits").then("SET", ["1"]).then("APPEND", ["2"])])
         .collect()
+}
+
+fn lists() -> Vec<Sample> {
+    let new = |name: &str| Sample::new(format!("list of {name}"));
+    vec![
+        new("one").then("RPUSH", ["a"]),
+        new("all forms").then("RPUSH", elements()),
+        new("many").then("RPUSH", texts(5000)),
+        new("long ones").then("RPUSH", (1..40).map(|n| "y".repeat(100 * n))),
+        new("very long ones").then("RPUSH", ["a".repeat(9000), "b".into(), "c".repeat(70_000)]),
+        new("a very long one").then("RPUSH", ["5".repeat(9000)]),
+        new("those pushed to the left").then("LPUSH", texts(3000)),
+        new("what shrank").then("RPUSH", texts(3000)).then("LTRIM", ["10", "20"]),
+    ]
 }

@@ -39,6 +39,11 @@ impl Limit {
         }
     }
 
+    /// Whether an element of so many bytes gets a node of its own.
+    pub fn sets_apart(self, len: usize) -> bool {
+        len > self.bytes
+    }
+
     fn is_exceeded(self, bytes: usize, elements: usize) -> bool {
         bytes > self.bytes || elements > self.elements
     }
@@ -195,10 +200,18 @@ impl ListMut<'_> {
 
     /// After elements were removed: a big list that has become short becomes a packed one.
     pub fn shrink(&mut self) {
-        let half = self.limit.half();
+        self.pack_within(self.limit.half());
+    }
+
+    /// A big list that is not too long for it becomes a packed one.
+    pub fn pack(&mut self) {
+        self.pack_within(self.limit);
+    }
+
+    fn pack_within(&mut self, limit: Limit) {
         let Some(list) = self.big() else { return };
         let Some(packed) = list.only_node() else { return };
-        if !half.is_exceeded(listpack_len(packed), packed.len()) {
+        if !limit.is_exceeded(listpack_len(packed), packed.len()) {
             let bytes = packed.as_bytes().to_vec();
             self.entry.set_value(Value::Packed(PackedKind::List, &bytes));
         }
