@@ -42,3 +42,32 @@ pub fn intset(out: &mut Writer, width: u8, members: &[u8]) {
     let header = [u32::from(width), count as u32].map(u32::to_le_bytes);
     out.string(&[header.as_flattened(), members].concat());
 }
+
+/// A hash of `count` fields and their values.
+pub fn hash<'a>(
+    out: &mut Writer,
+    count: usize,
+    fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) {
+    out.byte(types::HASH);
+    out.length(count as u64);
+    for (name, value) in fields {
+        out.string(name);
+        out.string(value);
+    }
+}
+
+/// A hash of `count` fields, their values, and when they expire, in milliseconds of Unix time.
+pub fn expiring_hash<'a>(
+    out: &mut Writer,
+    count: usize,
+    fields: impl IntoIterator<Item = (&'a [u8], &'a [u8], Option<i64>)>,
+) {
+    out.byte(types::HASH_2);
+    out.length(count as u64);
+    for (name, value, expiry) in fields {
+        out.string(name);
+        out.string(value);
+        out.i64(expiry.unwrap_or(types::NEVER));
+    }
+}

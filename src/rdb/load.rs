@@ -1,14 +1,16 @@
 //! Makes entries of what was read.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-use super::decoded::{Decoded, List, ListNode};
+use super::decoded::{Decoded, Field, Hash, List, ListNode};
 use super::{BadFormat, Result};
 use crate::config::Settings;
 use crate::value::entry::Value;
+use crate::value::hash::{self, Before, FieldExpiry, HashMut};
 use crate::value::list::{self, End};
-use crate::value::packed::{self, Packed};
-use crate::value::{Entry, Object};
+use crate::value::packed::{self, Element, Packed};
+use crate::value::{Entry, Object, PackedKind};
 
 /// An entry with this value under this key. The settings say how it is stored; but what was packed
 /// stays so, however long its elements are.
@@ -24,6 +26,7 @@ pub fn load(
         Decoded::List(value) => {
             list(&mut entry, value, list::Limit::new(settings.list_max_listpack_size))?;
         }
+        Decoded::Hash(value) => hash(&mut entry, value, hash::Limits::of(settings))?,
         // There are no other types yet.
         _ => return Err(BadFormat),
     }
@@ -71,4 +74,59 @@ fn packed_node(node: ListNode<'_>) -> Cow<'_, [u8]> {
             packed.into()
         }
     }
+}
+
+fn hash(entry: &mut Entry, value: Hash<'_>, limits: hash::Limits) -> Result<()> {
+    let (fields, limits) = match &value {
+        Hash::Packed(pairs) => {
+            let pairs = Packed::new(pairs);
+            if pairs.len() / 2 <= limits.fields {
+                are_distinct(pairs.iter().step_by(2))?;
+                entry.set_value(Value::Packed(PackedKind::Hash, pairs.as_bytes()));
+                return Ok(());
+            }
+            (&unpacked(pairs), limits)
+        }
+        Hash::Fields(fields) => (fields, limits),
+        // Valkey keeps these in a table, however few they are.
+        Hash::Expiring(fields) => (fields, hash::Limits { fields: 0, ..limits }),
+    };
+    entry.set_value(Value::Packed(PackedKind::Hash, packed::EMPTY));
+    // Nothing has expired yet, so that whatever is there twice is noticed.
+    let mut hash = HashMut::of(entry, limits, i64::MIN).ok_or(BadFormat)?;
+    hash.expect(fields.len());
+    for Field { name, value, expiry } in fields {
+        let expiry = expiry.map_or(FieldExpiry::None, FieldExpiry::At);
+        if hash.set(name, value, expiry) != Before::Missing {
+            return Err(BadFormat);
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a packed hash.
+fn unpacked(pairs: Packed<'_>) -> Vec<Field<'_>> {
+    let mut elements = pairs.iter().map(string);
+    std::iter::from_fn(|| {
+        Some(Field { name: elements.next()?, value: elements.next()?, expiry: None })
+    })
+    .collect()
+}
+
+fn string(element: Element<'_>) -> Cow<'_, [u8]> {
+    match element {
+        Element::Int(number) => number.to_string().into_bytes().into(),
+        Element::Bytes(bytes) => bytes.into(),
+    }
+}
+
+/// Refuses elements that are there twice.
+fn are_distinct<'a>(elements: impl Iterator<Item = Element<'a>>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for element in elements {
+        if !seen.insert(element) {
+            return Err(BadFormat);
+        }
+    }
+    Ok(())
 }

@@ -3,9 +3,10 @@
 use super::decoded::ListNode;
 use super::{Writer, encode};
 use crate::config::Settings;
+use crate::value::hash::Hash;
 use crate::value::list::{self, List};
 use crate::value::packed::{Element, Packed};
-use crate::value::{Entry, Object, PackedKind, ValueRef};
+use crate::value::{Entry, Object, PackedKind, Record, ValueRef};
 
 /// Writes an entry's value, with its type before it, in the form that Valkey has for it with these
 /// settings.
@@ -16,6 +17,7 @@ pub fn save(entry: &Entry, settings: &Settings, out: &mut Writer) {
         ValueRef::Packed(kind, bytes) => packed(kind, bytes, out),
         ValueRef::Object(Object::Str(bytes)) => encode::string(out, bytes),
         ValueRef::Object(Object::List(list)) => self::list(list, settings, out),
+        ValueRef::Object(Object::Hash(hash)) => self::hash(hash, out),
     }
 }
 
@@ -42,4 +44,14 @@ fn list_node(node: Packed<'_>, limit: list::Limit) -> ListNode<'_> {
         }
         _ => ListNode::Packed(node.as_bytes().into()),
     }
+}
+
+fn hash(hash: &Hash, out: &mut Writer) {
+    let pairs = hash.records().map(|record| (record.key(), record.value().unwrap_or_default()));
+    if hash.volatile() == 0 {
+        return encode::hash(out, hash.len(), pairs);
+    }
+    let expiries = hash.records().map(Record::expiry);
+    let fields = pairs.zip(expiries).map(|((name, value), expiry)| (name, value, expiry));
+    encode::expiring_hash(out, hash.len(), fields);
 }

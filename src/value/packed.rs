@@ -21,7 +21,7 @@ pub const HEADER: usize = size_of::<u16>();
 pub const UNCOUNTED: u16 = u16::MAX;
 
 /// An element: a string that is an integer's decimal form is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     Int(i64),
     Bytes(&'a [u8]),

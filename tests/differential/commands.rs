@@ -4,6 +4,7 @@ use crate::compare::Rule;
 use crate::families::{bitmap, hash, hyperloglog, list, stream};
 use crate::families::{bitmap, hash, hyperloglog};
 use crate::families::{bitmap, dump, hyperloglog};
+use crate::families::{bitmap, dump, hash, hyperloglog};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -179,13 +180,12 @@ pub const FAMILIES: &[&[Entry]] = &[
     CONNECTION,
     SERVER,
     bitmap::COMMANDS,
+    dump::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     list::COMMANDS,
     stream::COMMANDS,
 ];
-pub const FAMILIES: &[&[Entry]] =
-    &[STRINGS, KEYS, CONNECTION, SERVER, bitmap::COMMANDS, dump::COMMANDS, hyperloglog::COMMANDS];
 
 /// Commands that exist and are not called at random, and where else they are tested.
 pub const NOT_RANDOM: &[(&str, &str)] = &[

@@ -58,7 +58,7 @@ impl Sample {
 
 /// Every kind of value.
 pub fn all() -> Vec<Sample> {
-    [strings(), lists()].concat()
+    [strings(), lists(), hashes()].concat()
 }
 
 /// Elements in all the forms that a listpack has for them.
@@ -129,5 +129,33 @@ fn lists() -> Vec<Sample> {
         new("a very long one").then("RPUSH", ["5".repeat(9000)]),
         new("those pushed to the left").then("LPUSH", texts(3000)),
         new("what shrank").then("RPUSH", texts(3000)).then("LTRIM", ["10", "20"]),
+    ]
+}
+
+fn hashes() -> Vec<Sample> {
+    let new = |name: &str| Sample::new(format!("hash of {name}"));
+    let fields = |count: usize| texts(count).into_iter().flat_map(|name| [name.clone(), name]);
+    let far = ["33177117420000", "FIELDS", "2", "a", "b"];
+    vec![
+        new("one").then("HSET", ["field", "value"]),
+        new("all forms").then("HSET", elements().into_iter().flat_map(|e| [e.clone(), e])),
+        new("as many fields as fit").then("HSET", fields(512)),
+        new("many fields").then("HSET", fields(513)).unordered(),
+        new("very many fields").then("HSET", fields(20_000)).unordered(),
+        new("one long name").then("HSET", ["z".repeat(65), "1".into()]),
+        new("one long value").then("HSET", ["1".into(), "z".repeat(100_000)]),
+        new("a field that expires")
+            .then("HSET", ["a", "1"])
+            .typed("HPEXPIREAT KEY 33177117420000 FIELDS 1 a"),
+        new("fields that expire and others")
+            .then("HSET", ["a", "1", "b", "2", "c", "3"])
+            .then("HPEXPIREAT", far)
+            .unordered(),
+        new("a field that expires no more")
+            .then("HSET", ["a", "1"])
+            .typed("HPEXPIREAT KEY 33177117420000 FIELDS 1 a")
+            .typed("HPERSIST KEY FIELDS 1 a")
+            // A table until it is restored.
+            .unordered(),
     ]
 }

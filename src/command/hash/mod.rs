@@ -10,7 +10,6 @@ pub mod scan;
 pub mod set;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
-use crate::config::Settings;
 use crate::resp::Reply;
 use crate::value::entry::Value;
 use crate::value::hash::{HashMut, HashRef, Limits};
@@ -38,14 +37,6 @@ const ADDS: Command = Command {
 /// What commands have in common that change a hash and add nothing to it.
 const CHANGES: Command = Command { flags: Flags::WRITE.union(Flags::FAST), ..ADDS };
 
-fn limits(settings: &Settings) -> Limits {
-    let limit = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    Limits {
-        fields: limit(settings.hash_max_listpack_entries),
-        bytes: limit(settings.hash_max_listpack_value),
-    }
-}
-
 /// The hash in an entry.
 #[inline]
 fn hash(entry: &Entry) -> Result<HashRef<'_>> {
@@ -61,7 +52,7 @@ fn read<'a>(cx: &'a mut Cx<'_>) -> Result<Option<HashRef<'a>>> {
 
 /// Changes the hash under the command's key. `None` if there is none.
 fn change<R>(cx: &mut Cx<'_>, work: impl FnOnce(&mut HashMut<'_>) -> R) -> Result<Option<R>> {
-    let (limits, now) = (limits(cx.settings), cx.now);
+    let (limits, now) = (Limits::of(cx.settings), cx.now);
     let Some(mut entry) = cx.write(&cx.key()) else { return Ok(None) };
     entry.change_items(|entry| {
         let mut hash = HashMut::of(entry, limits, now).ok_or(CommandError::WRONG_TYPE)?;
@@ -74,7 +65,7 @@ fn change_or_create<R>(
     cx: &mut Cx<'_>,
     work: impl FnOnce(&mut HashMut<'_>) -> Result<R>,
 ) -> Result<R> {
-    let (limits, now) = (limits(cx.settings), cx.now);
+    let (limits, now) = (Limits::of(cx.settings), cx.now);
     let key = cx.key();
     if let Some(mut entry) = cx.write(&key) {
         return entry.change_items(|entry| {

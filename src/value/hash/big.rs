@@ -66,7 +66,8 @@ impl Hash {
         self.records.expire_some(now, effort, |_| ())
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+    /// The fields, those among them that have expired.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.iter()
     }
 

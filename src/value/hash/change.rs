@@ -1,6 +1,7 @@
 //! Changing a hash, in either form.
 
 use super::{Hash, HashRef, find, is_live};
+use crate::config::Settings;
 use crate::value::entry::Value;
 use crate::value::packed::{self, Packed};
 use crate::value::record::Record;
@@ -17,6 +18,16 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of a field or a value (`hash-max-listpack-value`).
     pub bytes: usize,
+}
+
+impl Limits {
+    pub fn of(settings: &Settings) -> Limits {
+        let limit = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Limits {
+            fields: limit(settings.hash_max_listpack_entries),
+            bytes: limit(settings.hash_max_listpack_value),
+        }
+    }
 }
 
 /// What becomes of a field's expiry when it gets a value.

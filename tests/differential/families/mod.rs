@@ -1,8 +1,8 @@
 //! The commands of each type of value.
 
 pub mod bitmap;
-pub mod hash;
 pub mod dump;
+pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod stream;
