@@ -3,8 +3,8 @@
 use crc::{CRC_64_REDIS, Crc};
 
 /// One a line: its name, the version of the format, and the value in hexadecimal digits. Those that
-/// begin with `redis-` are of the servers that they name; the others show one detail of the format, or
-/// one damage.
+/// begin with `redis-` are of the servers that they name, and those that begin with `expired` have
+/// fields that have expired; the others show one detail of the format, or one damage.
 const LINES: &str = include_str!("payloads.txt");
 
 /// What Valkey takes and this server does not: a value that makes no sense. Valkey finds bytes of the

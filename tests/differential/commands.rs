@@ -1,10 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, hash, hyperloglog, list, stream};
-use crate::families::{bitmap, hash, hyperloglog};
-use crate::families::{bitmap, dump, hyperloglog};
-use crate::families::{bitmap, dump, hash, hyperloglog};
+use crate::families::{bitmap, dump, hash, hyperloglog, list, stream};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
