@@ -68,7 +68,7 @@ pub fn value<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Decoded<'a>> {
             Decoded::SortedSet(SortedSet::Packed(paired(packed(reader)?)?))
         }
         types::STREAM_1 | types::STREAM_2 | types::STREAM_3 => {
-            Decoded::Stream(stream::read(kind, reader)?)
+            Decoded::Stream(Box::new(stream::read(kind, reader)?))
         }
         _ => return Err(BadFormat),
     })

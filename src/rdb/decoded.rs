@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::stream::Stream;
+use crate::value::Stream;
 
 pub enum Decoded<'a> {
     String(Cow<'a, [u8]>),
@@ -13,7 +13,7 @@ pub enum Decoded<'a> {
     Set(Set<'a>),
     Hash(Hash<'a>),
     SortedSet(SortedSet<'a>),
-    Stream(Stream<'a>),
+    Stream(Box<Stream>),
 }
 
 pub enum List<'a> {

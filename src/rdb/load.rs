@@ -27,6 +27,7 @@ pub fn load(
             list(&mut entry, value, list::Limit::new(settings.list_max_listpack_size))?;
         }
         Decoded::Hash(value) => hash(&mut entry, value, hash::Limits::of(settings))?,
+        Decoded::Stream(stream) => entry.set_value(object(Object::Stream(stream))),
         // There are no other types yet.
         _ => return Err(BadFormat),
     }

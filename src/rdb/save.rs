@@ -1,7 +1,7 @@
 //! Writes what is stored under a key.
 
 use super::decoded::ListNode;
-use super::{Writer, encode};
+use super::{Writer, encode, stream};
 use crate::config::Settings;
 use crate::value::hash::Hash;
 use crate::value::list::{self, List};
@@ -18,6 +18,7 @@ pub fn save(entry: &Entry, settings: &Settings, out: &mut Writer) {
         ValueRef::Object(Object::Str(bytes)) => encode::string(out, bytes),
         ValueRef::Object(Object::List(list)) => self::list(list, settings, out),
         ValueRef::Object(Object::Hash(hash)) => self::hash(hash, out),
+        ValueRef::Object(Object::Stream(stream)) => stream::write(stream, out),
     }
 }
 

@@ -1,365 +1,165 @@
-//! Reads streams.
+//! Streams: entries in nodes, each of which is packed, and consumer groups.
 //!
-//! The entries lie in nodes, each packed: first how many there are, how many of them are deleted, and
-//! the names of the fields of the first, then the entries. An entry has flags, its ID as a difference
-//! to the node's, and its fields, or only their values if the names are the first's. At its end stands
-//! of how many elements it is, for those who come from behind.
+//! The second version of the type says more than the first of what has been in the stream, and the third
+//! more of when a consumer was last active.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use super::{BadFormat, Reader, Result, listpack, types};
-use crate::value::packed::{self, Element, Packed};
+use super::{BadFormat, Reader, Result, Writer, listpack, types};
+use crate::value::Stream;
+use crate::value::stream::{Consumer, Group, Log, Pending, StreamId};
 
-/// Milliseconds of Unix time, and a number among those of the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id {
-    pub time: u64,
-    pub sequence: u64,
-}
-
-pub struct Stream<'a> {
-    /// In the order of their IDs, which ascend through all of them.
-    pub nodes: Vec<Node<'a>>,
-    /// Entries that are not deleted.
-    pub length: u64,
-    pub last: Id,
-    /// The first entry that is not deleted.
-    pub first: Id,
-    pub max_deleted: Id,
-    /// Entries that have ever been added.
-    pub added: u64,
-    pub groups: Vec<Group<'a>>,
-}
-
-pub struct Node<'a> {
-    /// The ID to which those of the entries are differences.
-    pub base: Id,
-    pub packed: Cow<'a, [u8]>,
-}
-
-pub struct Group<'a> {
-    pub name: Cow<'a, [u8]>,
-    pub last_delivered: Id,
-    /// How many entries it has read, if that is known.
-    pub read: Option<u64>,
-    /// In the order of their IDs.
-    pub pending: Vec<Pending>,
-    pub consumers: Vec<Consumer<'a>>,
-}
-
-pub struct Consumer<'a> {
-    pub name: Cow<'a, [u8]>,
-    /// In milliseconds of Unix time.
-    pub seen: i64,
-    /// As above; -1 if it never was.
-    pub active: i64,
-}
-
-/// An entry that was delivered but not acknowledged.
-pub struct Pending {
-    pub id: Id,
-    /// Which of the group's consumers has it.
-    pub consumer: usize,
-    /// In milliseconds of Unix time.
-    pub delivered: i64,
-    pub deliveries: u64,
-}
-
-const DELETED: i64 = 1;
-/// The names of the entry's fields are those at the node's beginning.
-const SAME_FIELDS: i64 = 2;
-
-/// Bytes of an ID as a key or in a list of pending entries.
+/// Bytes of an ID that stands in a list of such.
 const RAW_ID: usize = 16;
+/// Bytes of the shortest length or string.
+const LENGTH: usize = 1;
+const TIME: usize = size_of::<i64>();
 
-/// In place of the number of entries read: it is not known.
-const UNKNOWN: i64 = -1;
+/// In place of the number of entries that a group has read: it is not known.
+const UNKNOWN: u64 = u64::MAX;
+/// In place of the time when a consumer was active: it never was.
+const NEVER: i64 = -1;
 
-impl Id {
-    /// As it is written: big-endian, so that bytes are in the order of the IDs.
-    pub fn to_bytes(self) -> [u8; RAW_ID] {
-        (u128::from(self.time) << 64 | u128::from(self.sequence)).to_be_bytes()
+pub fn write(stream: &Stream, out: &mut Writer) {
+    let log = &stream.log;
+    out.byte(types::STREAM_3);
+    out.length(log.nodes() as u64);
+    for (first, node) in log.packed_nodes() {
+        out.string(&first.to_bytes());
+        listpack::write(&node, out);
     }
-
-    fn from_bytes(bytes: [u8; RAW_ID]) -> Id {
-        let number = u128::from_be_bytes(bytes);
-        Id { time: (number >> 64) as u64, sequence: number as u64 }
+    out.length(log.len());
+    for id in [log.last_id, log.first_id(), log.max_deleted_id] {
+        write_id(id, out);
     }
-
-    /// The differences may be negative, and great.
-    fn plus(self, time: i64, sequence: i64) -> Id {
-        Id {
-            time: self.time.wrapping_add_signed(time),
-            sequence: self.sequence.wrapping_add_signed(sequence),
-        }
+    out.length(log.entries_added);
+    out.length(stream.groups.len() as u64);
+    for (name, group) in &stream.groups {
+        out.string(name);
+        write_group(group, out);
     }
+}
 
-    fn read(reader: &mut Reader<'_>) -> Result<Id> {
-        Ok(Id { time: reader.length()?, sequence: reader.length()? })
+fn write_id(id: StreamId, out: &mut Writer) {
+    out.length(id.ms);
+    out.length(id.seq);
+}
+
+fn write_group(group: &Group, out: &mut Writer) {
+    write_id(group.last_delivered, out);
+    out.length(group.entries_read.unwrap_or(UNKNOWN));
+    out.length(group.pending().len() as u64);
+    for (id, pending) in group.pending() {
+        out.raw(&id.to_bytes());
+        out.i64(pending.delivered);
+        out.length(pending.deliveries);
     }
+    out.length(group.consumers().len() as u64);
+    for consumer in group.consumers() {
+        write_consumer(consumer, out);
+    }
+}
+
+fn write_consumer(consumer: &Consumer, out: &mut Writer) {
+    out.string(&consumer.name);
+    out.i64(consumer.seen);
+    out.i64(consumer.active.unwrap_or(NEVER));
+    out.length(consumer.pending().len() as u64);
+    consumer.pending().iter().for_each(|id| out.raw(&id.to_bytes()));
 }
 
 /// Reads a stream of this [type](super::types).
-pub fn read<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Stream<'a>> {
-    let count = reader.count(1 + RAW_ID + 1)?;
-    let mut nodes = (0..count).map(|_| node(reader)).collect::<Result<Vec<_>>>()?;
-    nodes.sort_by_key(|node| node.base);
-    let mut length = 0;
-    let mut first = Id::default();
-    let mut previous = None;
-    for node in &nodes {
-        for entry in node.entries()? {
-            let entry = entry?;
-            // IDs ascend, through all nodes.
-            if previous.is_some_and(|previous| entry.id <= previous) || entry.id < node.base {
-                return Err(BadFormat);
-            }
-            previous = Some(entry.id);
-            if !entry.is_deleted {
-                if length == 0 {
-                    first = entry.id;
-                }
-                length += 1;
-            }
-        }
+pub fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Stream> {
+    let mut log = Log::default();
+    let mut nodes = (0..reader.count(LENGTH + RAW_ID + LENGTH)?)
+        .map(|_| node(reader))
+        .collect::<Result<Vec<_>>>()?;
+    nodes.sort_by_key(|(first, _)| *first);
+    for (first, node) in &nodes {
+        log.push_packed_node(*first, node).ok_or(BadFormat)?;
     }
-    if reader.length()? != length {
+    let length = reader.length()?;
+    log.last_id = id(reader)?;
+    let last = log.last().map(|entry| entry.id);
+    if length != log.len() || last.is_some_and(|last| last > log.last_id) {
         return Err(BadFormat);
     }
-    let last = Id::read(reader)?;
-    let mut stream = Stream {
-        nodes,
-        length,
-        last,
-        first,
-        max_deleted: Id::default(),
-        added: length,
-        groups: Vec::new(),
-    };
+    log.entries_added = length;
     if kind != types::STREAM_1 {
-        // The first is known already.
-        Id::read(reader)?;
-        stream.max_deleted = Id::read(reader)?;
-        stream.added = reader.length()?;
+        // The first entry's, which is known already.
+        id(reader)?;
+        log.max_deleted_id = id(reader)?;
+        log.entries_added = reader.length()?;
     }
-    let groups = reader.count(4)?;
-    stream.groups = (0..groups).map(|_| group(kind, reader, &stream)).collect::<Result<_>>()?;
-    if has_doubles(stream.groups.iter().map(|group| &group.name)) {
-        return Err(BadFormat);
+    let mut stream = Stream { log, ..Stream::default() };
+    for _ in 0..reader.count(5 * LENGTH)? {
+        let name = reader.string()?;
+        let group = group(kind, reader, &stream.log)?;
+        if stream.groups.insert(name.into(), group).is_some() {
+            return Err(BadFormat);
+        }
     }
     Ok(stream)
 }
 
-fn node<'a>(reader: &mut Reader<'a>) -> Result<Node<'a>> {
-    let base = reader.string()?;
-    let base = Id::from_bytes(base.as_ref().try_into().map_err(|_| BadFormat)?);
-    Ok(Node { base, packed: listpack::read(reader.string()?)? })
+/// A node's first ID, and the node.
+fn node<'a>(reader: &mut Reader<'a>) -> Result<(StreamId, Cow<'a, [u8]>)> {
+    let first = reader.string()?.as_ref().try_into().map_err(|_| BadFormat)?;
+    Ok((StreamId::from_bytes(first), listpack::read(reader.string()?)?))
 }
 
-fn group<'a>(kind: u8, reader: &mut Reader<'a>, stream: &Stream<'_>) -> Result<Group<'a>> {
-    let name = reader.string()?;
-    let last_delivered = Id::read(reader)?;
+fn id(reader: &mut Reader<'_>) -> Result<StreamId> {
+    Ok(StreamId::new(reader.length()?, reader.length()?))
+}
+
+fn raw_id(reader: &mut Reader<'_>) -> Result<StreamId> {
+    reader.array().map(StreamId::from_bytes)
+}
+
+fn group(kind: u8, reader: &mut Reader<'_>, log: &Log) -> Result<Group> {
+    let last_delivered = id(reader)?;
     let read = match kind {
-        types::STREAM_1 => stream.read_until(last_delivered),
-        _ => match reader.length()? as i64 {
+        types::STREAM_1 => log.entries_up_to(last_delivered),
+        _ => match reader.length()? {
             UNKNOWN => None,
-            read => Some(u64::try_from(read).map_err(|_| BadFormat)?),
+            read => Some(read),
         },
     };
-    let count = reader.count(RAW_ID + 8 + 1)?;
-    let mut pending = (0..count)
-        .map(|_| {
-            Ok(Pending {
-                id: Id::from_bytes(reader.array()?),
-                consumer: NOBODY,
-                delivered: reader.i64()?,
-                deliveries: reader.length()?,
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    pending.sort_by_key(|entry| entry.id);
-    let is_doubled = pending.windows(2).any(|pair| pair[0].id == pair[1].id);
-    let count = reader.count(1 + 8 + 1)?;
-    let consumers = (0..count)
-        .map(|index| consumer(kind, reader, index, &mut pending))
-        .collect::<Result<Vec<_>>>()?;
-    let is_complete = pending.iter().all(|entry| entry.consumer != NOBODY);
-    if is_doubled || !is_complete || has_doubles(consumers.iter().map(|consumer| &consumer.name)) {
+    let mut group = Group::new(last_delivered, read);
+    // When each was delivered and how often. Who has it is said by the consumers.
+    let mut pending = HashMap::new();
+    for _ in 0..reader.count(RAW_ID + TIME + LENGTH)? {
+        let (id, delivery) = (raw_id(reader)?, (reader.i64()?, reader.length()?));
+        if pending.insert(id, delivery).is_some() {
+            return Err(BadFormat);
+        }
+    }
+    for _ in 0..reader.count(LENGTH + TIME + LENGTH)? {
+        consumer(kind, reader, &mut group, &mut pending)?;
+    }
+    if pending.is_empty() { Ok(group) } else { Err(BadFormat) }
+}
+
+/// Adds a consumer to its group, and takes its entries from those that are pending.
+fn consumer(
+    kind: u8,
+    reader: &mut Reader<'_>,
+    group: &mut Group,
+    pending: &mut HashMap<StreamId, (i64, u64)>,
+) -> Result<()> {
+    let name = reader.string()?;
+    if group.find_consumer(&name).is_some() {
         return Err(BadFormat);
     }
-    Ok(Group { name, last_delivered, read, pending, consumers })
-}
-
-/// The consumer of a pending entry, until it is known.
-const NOBODY: usize = usize::MAX;
-
-/// Reads the group's consumer number `index`, and notes in `pending` what it has.
-fn consumer<'a>(
-    kind: u8,
-    reader: &mut Reader<'a>,
-    index: usize,
-    pending: &mut [Pending],
-) -> Result<Consumer<'a>> {
-    let name = reader.string()?;
     let seen = reader.i64()?;
     let active = if kind == types::STREAM_3 { reader.i64()? } else { seen };
+    let consumer = group.add_consumer(&name, seen);
+    group.consumer_mut(consumer).active = (active != NEVER).then_some(active);
     for _ in 0..reader.count(RAW_ID)? {
-        let id = Id::from_bytes(reader.array()?);
-        let at = pending.binary_search_by_key(&id, |entry| entry.id).map_err(|_| BadFormat)?;
-        if std::mem::replace(&mut pending[at].consumer, index) != NOBODY {
-            return Err(BadFormat);
-        }
+        let id = raw_id(reader)?;
+        let (delivered, deliveries) = pending.remove(&id).ok_or(BadFormat)?;
+        group.assign(id, Pending { consumer, delivered, deliveries });
     }
-    Ok(Consumer { name, seen, active })
-}
-
-fn has_doubles<'a>(names: impl Iterator<Item = &'a Cow<'a, [u8]>>) -> bool {
-    let mut seen = HashSet::new();
-    !names.into_iter().all(|name| seen.insert(name))
-}
-
-impl Stream<'_> {
-    /// How many entries a group has read that was delivered all up to `id`, in a stream that does not
-    /// know of any deletion.
-    fn read_until(&self, id: Id) -> Option<u64> {
-        if self.length == 0 || id < self.first {
-            Some(0)
-        } else if id == self.first {
-            Some(1)
-        } else {
-            (id == self.last).then_some(self.length)
-        }
-    }
-}
-
-/// An entry of a node.
-pub struct Entry<'a> {
-    pub id: Id,
-    pub is_deleted: bool,
-    pub fields: Fields<'a>,
-}
-
-/// An entry's fields and their values.
-pub struct Fields<'a> {
-    /// Names that do not stand beside the values.
-    names: Option<packed::Iter<'a>>,
-    rest: packed::Iter<'a>,
-    left: usize,
-}
-
-impl<'a> Node<'a> {
-    /// The names of its fields, and then its entries.
-    pub fn entries(&self) -> Result<Entries<'_>> {
-        let mut walk = Walk { elements: Packed::new(&self.packed).iter(), taken: 0 };
-        let left = [walk.count()?, walk.count()?];
-        let count = walk.count()?;
-        let names = walk.elements.clone();
-        walk.skip(count)?;
-        // The end of the beginning.
-        if walk.integer()? != 0 {
-            return Err(BadFormat);
-        }
-        Ok(Entries { walk, base: self.base, names, count, left })
-    }
-}
-
-/// The entries of a node, one after the other.
-pub struct Entries<'a> {
-    walk: Walk<'a>,
-    base: Id,
-    /// The node's fields, and how many they are.
-    names: packed::Iter<'a>,
-    count: usize,
-    /// Entries that are still to come: live, and deleted ones.
-    left: [usize; 2],
-}
-
-impl<'a> Entries<'a> {
-    /// The names of the node's fields.
-    pub fn names(&self) -> impl Iterator<Item = Element<'a>> + use<'a> {
-        self.names.clone().take(self.count)
-    }
-
-    fn read(&mut self) -> Result<Entry<'a>> {
-        let walk = &mut self.walk;
-        let start = walk.taken;
-        let flags = walk.integer()?;
-        let id = self.base.plus(walk.integer()?, walk.integer()?);
-        let fields = if flags & SAME_FIELDS != 0 {
-            let rest = walk.elements.clone();
-            walk.skip(self.count)?;
-            Fields { names: Some(self.names.clone()), rest, left: self.count }
-        } else {
-            let count = walk.count()?;
-            let rest = walk.elements.clone();
-            walk.skip(count)?;
-            walk.skip(count)?;
-            Fields { names: None, rest, left: count }
-        };
-        let taken = walk.taken - start;
-        if walk.count()? != taken {
-            return Err(BadFormat);
-        }
-        let is_deleted = flags & DELETED != 0;
-        let left = &mut self.left[usize::from(is_deleted)];
-        *left = left.checked_sub(1).ok_or(BadFormat)?;
-        Ok(Entry { id, is_deleted, fields })
-    }
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Result<Entry<'a>>;
-
-    fn next(&mut self) -> Option<Result<Entry<'a>>> {
-        if self.left != [0, 0] {
-            return Some(self.read());
-        }
-        // Nothing may come after the last.
-        self.walk.elements.next().map(|_| Err(BadFormat))
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (Element<'a>, Element<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let name = self.names.as_mut().unwrap_or(&mut self.rest).next()?;
-        Some((name, self.rest.next()?))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Fields<'_> {}
-
-/// A walk through a node's elements.
-struct Walk<'a> {
-    elements: packed::Iter<'a>,
-    taken: usize,
-}
-
-impl Walk<'_> {
-    fn integer(&mut self) -> Result<i64> {
-        self.taken += 1;
-        match self.elements.next() {
-            Some(Element::Int(number)) => Ok(number),
-            _ => Err(BadFormat),
-        }
-    }
-
-    fn count(&mut self) -> Result<usize> {
-        usize::try_from(self.integer()?).map_err(|_| BadFormat)
-    }
-
-    fn skip(&mut self, count: usize) -> Result<()> {
-        for _ in 0..count {
-            self.elements.next().ok_or(BadFormat)?;
-        }
-        self.taken += count;
-        Ok(())
-    }
+    Ok(())
 }

@@ -53,7 +53,7 @@ impl Node {
         push_number(&mut bytes, fields.len() as u64);
         let mut listpack_len = LISTPACK_FRAME + int_len(fields.len() as i64) + int_len(0);
         for (name, _) in fields {
-            listpack_len += push_element(&mut bytes, name);
+            listpack_len += push_element(&mut bytes, Element::of(name));
         }
         let entries_at = bytes.len() as u32;
         Node { bytes, entries_at, live: 0, deleted: 0, listpack_len }
@@ -83,7 +83,26 @@ impl Node {
 
     /// Appends an entry; `first` is the node's first id.
     pub fn append<'a>(&mut self, first: StreamId, id: StreamId, fields: impl Fields<'a>) {
-        let shared = self.has_fields(fields.clone());
+        let count = fields.len();
+        if self.has_fields(fields.clone()) {
+            let values = fields.map(|(_, value)| Element::of(value));
+            self.append_elements(first, id, count, true, values);
+        } else {
+            let pairs = fields.flat_map(|(name, value)| [Element::of(name), Element::of(value)]);
+            self.append_elements(first, id, count, false, pairs);
+        }
+    }
+
+    /// Appends an entry of `count` fields. If they are `shared`, they are the node's, and only their
+    /// values come.
+    pub(super) fn append_elements<'a>(
+        &mut self,
+        first: StreamId,
+        id: StreamId,
+        count: usize,
+        shared: bool,
+        elements: impl Iterator<Item = Element<'a>>,
+    ) {
         // The length stands in front of what is written: one byte suffices for a short entry.
         let start = self.bytes.len();
         self.bytes.push(0);
@@ -91,19 +110,11 @@ impl Node {
         push_number(&mut self.bytes, delta);
         let seq = if delta == 0 { id.seq.wrapping_sub(first.seq) } else { id.seq };
         push_number(&mut self.bytes, seq);
-        let count = fields.len();
-        let mut size = 0;
-        if shared {
-            for (_, value) in fields {
-                size += push_element(&mut self.bytes, value);
-            }
-        } else {
+        if !shared {
             push_number(&mut self.bytes, count as u64);
-            for (name, value) in fields {
-                size += push_element(&mut self.bytes, name);
-                size += push_element(&mut self.bytes, value);
-            }
         }
+        let mut size = 0;
+        elements.for_each(|element| size += push_element(&mut self.bytes, element));
         let len = (self.bytes.len() - start - 1) as u64;
         self.put_header(start, len << FLAG_BITS | if shared { SHARED } else { 0 });
         self.live += 1;

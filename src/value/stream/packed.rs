@@ -69,8 +69,8 @@ impl Log {
         self.node_map().iter().map(|(first, node)| (*first, node.pack(*first)))
     }
 
-    /// Adds a node after all others. `None` if it is none, or not in order; bytes must have been
-    /// [validated](packed::validate) as a packed collection.
+    /// Adds a node after all others, unless all its entries are deleted. `None` if it is none, or not in
+    /// order; bytes must have been [validated](packed::validate) as a packed collection.
     ///
     /// What is remembered of deleted entries, and the last id, are the caller's to set.
     pub fn push_packed_node(&mut self, first: StreamId, bytes: &[u8]) -> Option<()> {
@@ -80,7 +80,7 @@ impl Log {
         let fields = count(elements.next()?)?;
         let names = elements.by_ref().take(fields).map(text).collect::<Vec<_>>();
         let is_end = matches!(elements.next()?, Element::Int(0));
-        if names.len() < fields || !is_end || live.saturating_add(deleted) == 0 {
+        if names.len() < fields || !is_end {
             return None;
         }
         let pairs = names.iter().map(|name| (&name[..], &name[..]));
@@ -91,30 +91,31 @@ impl Log {
             let ms = first.ms.wrapping_add(int(elements.next()?)? as u64);
             let seq = first.seq.wrapping_add(int(elements.next()?)? as u64);
             let id = StreamId::new(ms, seq);
-            let mut pairs = Vec::new();
-            if flags & SHARED != 0 {
-                for name in &names {
-                    pairs.push((name.clone(), text(elements.next()?)));
-                }
-            } else {
-                for _ in 0..count(elements.next()?)? {
-                    pairs.push((text(elements.next()?), text(elements.next()?)));
-                }
-            }
-            int(elements.next()?)?;
-            let at = node.len() as u32;
-            node.append(first, id, pairs.iter().map(|(name, value)| (&name[..], &value[..])));
-            if flags & DELETED != 0 {
-                node.delete(at);
-            } else if id < first || last.is_some_and(|last| last >= id) {
+            let is_deleted = flags & DELETED != 0;
+            if id < first || !is_deleted && last.is_some_and(|last| last >= id) {
                 return None;
+            }
+            let shared = flags & SHARED != 0;
+            let fields = if shared { fields } else { count(elements.next()?)? };
+            let (len, others) = if shared { (fields, 3) } else { (fields.checked_mul(2)?, 4) };
+            let own = elements.clone();
+            if elements.by_ref().take(len).count() < len
+                || count(elements.next()?)? != len.checked_add(others)?
+            {
+                return None;
+            }
+            let at = node.len() as u32;
+            node.append_elements(first, id, fields, shared, own.take(len));
+            if is_deleted {
+                node.delete(at);
             } else {
                 last = Some(id);
             }
         }
-        (node.live as usize == live && node.deleted as usize == deleted)
-            .then(|| self.push_node(first, node))
-            .flatten()
+        if node.live as usize != live || node.deleted as usize != deleted {
+            return None;
+        }
+        if live == 0 { Some(()) } else { self.push_node(first, node) }
     }
 }
 
