@@ -39,7 +39,7 @@ fn dump(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
         None => out.null(),
         Some(entry) => {
             let mut writer = Writer::new(settings.rdbcompression);
-            rdb::save(entry, settings, &mut writer);
+            rdb::save(entry, &mut writer);
             out.bulk_shared(rdb::seal(writer.into_bytes()).into());
         }
     }

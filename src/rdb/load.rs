@@ -56,7 +56,7 @@ fn list(entry: &mut Entry, value: List<'_>, limit: list::Limit) -> Result<()> {
         List::Nodes(nodes) => {
             let is_one = matches!(&nodes[..], [ListNode::Packed(_)]);
             let nodes = nodes.into_iter().map(packed_node).collect::<Vec<_>>();
-            let nodes = nodes.iter().map(|node| Packed::new(node));
+            let nodes = nodes.iter().map(|(node, is_plain)| (Packed::new(node), *is_plain));
             entry.set_value(object(Object::List(list::List::from_nodes(nodes))));
             if is_one {
                 entry.list_mut(limit).map_err(|_| BadFormat)?.pack();
@@ -66,13 +66,13 @@ fn list(entry: &mut Entry, value: List<'_>, limit: list::Limit) -> Result<()> {
     Ok(())
 }
 
-fn packed_node(node: ListNode<'_>) -> Cow<'_, [u8]> {
+fn packed_node(node: ListNode<'_>) -> (Cow<'_, [u8]>, bool) {
     match node {
-        ListNode::Packed(packed) => packed,
+        ListNode::Packed(packed) => (packed, false),
         ListNode::Plain(element) => {
             let mut packed = packed::EMPTY.to_vec();
             packed::push(&mut packed, &element);
-            packed.into()
+            (packed.into(), true)
         }
     }
 }

@@ -2,21 +2,19 @@
 
 use super::decoded::ListNode;
 use super::{Writer, encode, stream};
-use crate::config::Settings;
+use crate::value::List;
 use crate::value::hash::Hash;
-use crate::value::list::{self, List};
-use crate::value::packed::{Element, Packed};
+use crate::value::packed::Packed;
 use crate::value::{Entry, Object, PackedKind, Record, ValueRef};
 
-/// Writes an entry's value, with its type before it, in the form that Valkey has for it with these
-/// settings.
-pub fn save(entry: &Entry, settings: &Settings, out: &mut Writer) {
+/// Writes an entry's value, with its type before it, in the form that Valkey has for it.
+pub fn save(entry: &Entry, out: &mut Writer) {
     match entry.value() {
         ValueRef::Int(number) => encode::string(out, itoa::Buffer::new().format(number).as_bytes()),
         ValueRef::Bytes(bytes) => encode::string(out, bytes),
         ValueRef::Packed(kind, bytes) => packed(kind, bytes, out),
         ValueRef::Object(Object::Str(bytes)) => encode::string(out, bytes),
-        ValueRef::Object(Object::List(list)) => self::list(list, settings, out),
+        ValueRef::Object(Object::List(list)) => self::list(list, out),
         ValueRef::Object(Object::Hash(hash)) => self::hash(hash, out),
         ValueRef::Object(Object::Stream(stream)) => stream::write(stream, out),
     }
@@ -32,16 +30,14 @@ fn packed(kind: PackedKind, bytes: &[u8], out: &mut Writer) {
     }
 }
 
-fn list(list: &List, settings: &Settings, out: &mut Writer) {
-    let limit = list::Limit::new(settings.list_max_listpack_size);
-    encode::list(out, list.nodes().len(), list.nodes().map(|node| list_node(node, limit)));
+fn list(list: &List, out: &mut Writer) {
+    encode::list(out, list.nodes().len(), list.nodes().map(list_node));
 }
 
-fn list_node(node: Packed<'_>, limit: list::Limit) -> ListNode<'_> {
-    let mut elements = node.iter();
-    match (elements.next(), elements.next()) {
-        (Some(Element::Bytes(element)), None) if limit.sets_apart(element.len()) => {
-            ListNode::Plain(element.into())
+fn list_node((node, is_plain): (Packed<'_>, bool)) -> ListNode<'_> {
+    match node.iter().next() {
+        Some(element) if is_plain => {
+            ListNode::Plain(element.bytes(&mut itoa::Buffer::new()).to_vec().into())
         }
         _ => ListNode::Packed(node.as_bytes().into()),
     }

@@ -120,10 +120,6 @@ impl Blocked for Transfer {
         transfer::transfer(cx, (key, self.from), (&Key::new(&self.target), self.to), out)
     }
 
-    fn time_out(&self, out: &mut Reply<'_>) {
-        out.null();
-    }
-
     fn moves(&self) -> bool {
         true
     }

@@ -45,7 +45,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut list = entry.entry_mut().list_mut(limit)?;
     let index = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     list.make_room([args.at(3)].into_iter());
-    let index = absolute(index, list.len());
+    // Valkey takes the number's low 32 bits here.
+    let index = absolute((index as i32).into(), list.len());
     if !index.is_some_and(|index| list.set(index, args.at(3))) {
         return Err(CommandError::INDEX_OUT_OF_RANGE);
     }

@@ -24,24 +24,26 @@ struct Node {
     bytes: Vec<u8>,
     /// Unused bytes at the start.
     start: usize,
+    /// An element that is too long to share a node: what is added goes elsewhere.
+    is_plain: bool,
 }
 
 impl Clone for Node {
     fn clone(&self) -> Self {
-        Node::of(self.view())
+        Node { is_plain: self.is_plain, ..Node::of(self.view()) }
     }
 }
 
 impl Node {
     fn of(packed: Packed<'_>) -> Node {
-        Node { bytes: packed.as_bytes().to_vec(), start: 0 }
+        Node { bytes: packed.as_bytes().to_vec(), start: 0, is_plain: false }
     }
 
-    fn single(element: &[u8]) -> Node {
+    fn single(element: &[u8], limit: Limit) -> Node {
         let mut bytes = Vec::with_capacity(HEADER + packed::encoded_len(element));
         bytes.extend_from_slice(packed::EMPTY);
         packed::push(&mut bytes, element);
-        Node { bytes, start: 0 }
+        Node { bytes, start: 0, is_plain: limit.sets_apart(element.len()) }
     }
 
     #[inline]
@@ -63,8 +65,11 @@ impl Node {
     /// Whether one more element fits.
     fn has_room(&self, element: &[u8], limit: Limit) -> bool {
         let view = self.view();
-        // A node that is as long as this has an element of its own.
-        !limit.is_exceeded(listpack_len(view) + element.len() + ESTIMATED_OVERHEAD, view.len() + 1)
+        !self.is_plain
+            && !limit.is_exceeded(
+                listpack_len(view) + element.len() + ESTIMATED_OVERHEAD,
+                view.len() + 1,
+            )
     }
 
     /// Cuts off the elements from `at` on.
@@ -75,7 +80,7 @@ impl Node {
         let moved = view.iter_from(at).count();
         set_count(&mut tail, moved);
         packed::remove(self, at, moved);
-        Node { bytes: tail, start: 0 }
+        Node { bytes: tail, start: 0, is_plain: false }
     }
 
     /// Appends all elements of another node.
@@ -139,14 +144,17 @@ impl List {
         self.len == 0
     }
 
-    /// The nodes' elements, each as one packed collection.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = Packed<'_>> {
-        self.nodes.iter().map(Node::view)
+    /// The nodes' elements, each as one packed collection, and whether the node is plain: of one
+    /// element that is too long to share a node.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (Packed<'_>, bool)> {
+        self.nodes.iter().map(|node| (node.view(), node.is_plain))
     }
 
-    /// A list of these nodes.
-    pub fn from_nodes<'a>(nodes: impl Iterator<Item = Packed<'a>>) -> List {
-        let nodes: VecDeque<Node> = nodes.filter(|node| !node.is_empty()).map(Node::of).collect();
+    /// A list of these nodes, as [`nodes`](Self::nodes) shows them.
+    pub fn from_nodes<'a>(nodes: impl Iterator<Item = (Packed<'a>, bool)>) -> List {
+        let nodes = nodes.filter(|(node, _)| !node.is_empty());
+        let nodes: VecDeque<Node> =
+            nodes.map(|(node, is_plain)| Node { is_plain, ..Node::of(node) }).collect();
         List { len: nodes.iter().map(|node| node.view().len()).sum(), nodes }
     }
 
@@ -168,7 +176,7 @@ impl List {
     pub(super) fn only_node(&self) -> Option<Packed<'_>> {
         match self.nodes.len() {
             0 => Some(Packed::new(packed::EMPTY)),
-            1 => Some(self.nodes[0].view()),
+            1 => Some(&self.nodes[0]).filter(|node| !node.is_plain).map(Node::view),
             _ => None,
         }
     }
@@ -251,8 +259,8 @@ impl List {
             node.settle();
         }
         match end {
-            End::Head => self.nodes.push_front(Node::single(element)),
-            End::Tail => self.nodes.push_back(Node::single(element)),
+            End::Head => self.nodes.push_front(Node::single(element, limit)),
+            End::Tail => self.nodes.push_back(Node::single(element, limit)),
         }
     }
 
@@ -290,16 +298,17 @@ impl List {
         let bytes = listpack_len(node.view()) - old + packed::encoded_len(element);
         if node.view().len() == 1 || !limit.is_exceeded(bytes, 0) {
             packed::replace(node, offset, element);
+            node.is_plain = limit.sets_apart(element.len());
         } else {
             packed::remove(node, offset, 1);
-            self.put(at, offset, element);
+            self.put(at, offset, element, limit);
         }
         true
     }
 
     /// Puts an element into a node of its own, between what is before and after `offset` in the node
     /// at `at`.
-    fn put(&mut self, at: usize, offset: usize, element: &[u8]) {
+    fn put(&mut self, at: usize, offset: usize, element: &[u8], limit: Limit) {
         let node = &mut self.nodes[at];
         let tail = node.split_off(offset);
         let mut next = at + 1;
@@ -307,7 +316,7 @@ impl List {
             self.nodes.remove(at);
             next = at;
         }
-        self.nodes.insert(next, Node::single(element));
+        self.nodes.insert(next, Node::single(element, limit));
         if !tail.is_empty() {
             self.nodes.insert(next + 1, tail);
         }
@@ -331,15 +340,18 @@ impl List {
             {
                 return packed::push(before, element);
             }
-            return self.nodes.insert(at, Node::single(element));
+            return self.nodes.insert(at, Node::single(element, limit));
         }
-        self.put(at, offset, element);
+        self.put(at, offset, element, limit);
         self.merge(at + 1, limit);
     }
 
     /// Joins the node at `at` with its neighbours, where they fit in one.
     fn merge(&mut self, at: usize, limit: Limit) {
         let fits = |a: &Node, b: &Node| {
+            if a.is_plain || b.is_plain {
+                return false;
+            }
             let (a, b) = (a.view(), b.view());
             let bytes = listpack_len(a) + listpack_len(b) - LISTPACK_OVERHEAD;
             !limit.is_exceeded(bytes, a.len() + b.len())

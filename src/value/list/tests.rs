@@ -115,9 +115,9 @@ proptest! {
             prop_assert_eq!(read.end(End::Head).map(text), model.front().cloned());
             prop_assert_eq!(read.end(End::Tail).map(text), model.back().cloned());
             if let ListRef::Big(list) = read {
-                prop_assert!(list.nodes().all(|node| packed::validate(node.as_bytes())));
-                prop_assert!(list.nodes().all(|node| !node.is_empty()));
-                prop_assert_eq!(list.clone().nodes().map(|n| n.len()).sum::<usize>(), model.len());
+                prop_assert!(list.nodes().all(|(node, _)| packed::validate(node.as_bytes())));
+                prop_assert!(list.nodes().all(|(node, _)| !node.is_empty()));
+                prop_assert_eq!(list.clone().nodes().map(|(n, _)| n.len()).sum::<usize>(), model.len());
             }
         }
     }
