@@ -186,23 +186,25 @@ impl Options {
     }
 
     fn set_limit(&mut self, cx: &Cx<'_>, limit: Option<u64>, adds: bool) -> Result {
-        let Some(trim) = &mut self.trim else {
-            return match limit {
-                Some(_) => Err(CommandError::of(
-                    "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
-                )),
-                None if adds => Ok(()),
-                None => Err(CommandError::of(
-                    "ERR syntax error, XTRIM must be called with a trimming strategy",
-                )),
-            };
-        };
-        if limit.is_some() && !trim.approximate {
+        // A limit of 0 is as good as none here, and is one below.
+        if self.trim.is_none() && limit.is_some_and(|limit| limit > 0) {
+            return Err(CommandError::of(
+                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+            ));
+        }
+        if self.trim.is_none() && !adds {
+            return Err(CommandError::of(
+                "ERR syntax error, XTRIM must be called with a trimming strategy",
+            ));
+        }
+        if limit.is_some() && !self.trim.is_some_and(|trim| trim.approximate) {
             return Err(CommandError::of(
                 "ERR syntax error, LIMIT cannot be used without the special ~ option",
             ));
         }
-        trim.limit = limit.unwrap_or(if trim.approximate { usual_limit(cx) } else { 0 });
+        if let Some(trim) = &mut self.trim {
+            trim.limit = limit.unwrap_or(if trim.approximate { usual_limit(cx) } else { 0 });
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{HELP, STREAM, key, no_group_in, noted, parse_id, stream_mut, value};
+use super::{HELP, STREAM, key, no_group_in, noted, parse_extreme_id, parse_id, stream_mut, value};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
 };
@@ -157,11 +157,6 @@ fn existing_group<'a>(stream: &'a mut Stream, args: Args<'_>) -> Result<&'a mut 
     stream.groups.get_mut(&args[3]).ok_or_else(|| no_group_in(&args[2], &args[3]))
 }
 
-/// The id that a group begins after; `$` is the stream's last one.
-fn parse_start(word: &[u8], last: StreamId) -> Result<StreamId> {
-    if word == b"$" { Ok(last) } else { parse_id(word, 0) }
-}
-
 fn create(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let options = Options::parse(args, true)?;
     let key = cx.key();
@@ -180,7 +175,10 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn add_group(stream: &mut Stream, args: Args<'_>, options: &Options) -> Result {
-    let start = parse_start(&args[4], stream.log.last_id)?;
+    let start = match &args[4] {
+        b"$" => stream.log.last_id,
+        id => parse_id(id, 0)?,
+    };
     if stream.groups.contains_key(&args[3]) {
         return Err("BUSYGROUP Consumer Group name already exists".into());
     }
@@ -195,7 +193,10 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let stream = existing(entry.as_mut().map(|entry| entry.entry_mut()))?;
     let last = stream.log.last_id;
     let group = existing_group(stream, args)?;
-    group.last_delivered = parse_start(&args[4], last)?;
+    group.last_delivered = match &args[4] {
+        b"$" => last,
+        id => parse_extreme_id(id, 0)?,
+    };
     group.entries_read = options.entries_read;
     noted(cx, "xgroup-setid", &key);
     out.ok();

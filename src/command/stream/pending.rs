@@ -36,13 +36,13 @@ impl<'a> Wanted<'a> {
         }
         let mut min_idle = 0;
         let has_idle = words[0].eq_ignore_ascii_case(b"idle");
-        if words.len() < 3 {
+        if !(3..=6).contains(&words.len()) {
             return Err(CommandError::SYNTAX);
         }
         if has_idle {
             min_idle = parse_i64(&words[1]).ok_or(CommandError::NOT_INTEGER)?;
             words = words.from(2);
-            if !(3..=4).contains(&words.len()) {
+            if words.len() < 3 {
                 return Err(CommandError::SYNTAX);
             }
         }

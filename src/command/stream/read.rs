@@ -269,7 +269,11 @@ fn parse_after(
             "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
              <consumer> option.",
         )),
-        id => parse_id(id, 0).map(After::This),
+        id => match parse_id(id, 0)? {
+            // As `>` is known within Valkey.
+            StreamId::MAX if reader.is_some() => Ok(After::Delivered),
+            id => Ok(After::This(id)),
+        },
     }
 }
 
@@ -374,8 +378,11 @@ fn read_for_group(
             true
         }
         After::Delivered => {
-            let start = group.last_delivered.next().unwrap_or(StreamId::MAX);
-            let entries = || log.range(start, StreamId::MAX).take(count);
+            let start = group.last_delivered.next();
+            let entries = || {
+                let entries = start.map(|start| log.range(start, StreamId::MAX));
+                entries.into_iter().flatten().take(count)
+            };
             let is_any = entries().next().is_some();
             if is_any {
                 reply_name(key, out);

@@ -234,9 +234,9 @@ impl Log {
         removed
     }
 
-    /// Whether entries between `start` and the end were deleted by their ids, as far as that is known.
+    /// Whether an entry from `start` on was deleted by its id, perhaps with others before it.
     fn has_gaps_from(&self, start: StreamId) -> bool {
-        !self.is_empty() && self.max_deleted_id >= self.first_id.max(start)
+        !self.is_empty() && !self.max_deleted_id.is_zero() && self.max_deleted_id >= start
     }
 
     /// How many entries there have ever been up to `id`, if that can be told.
