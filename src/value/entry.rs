@@ -405,7 +405,9 @@ impl Entry {
         }
         self.header_mut().value_len = value_len;
         let unused = size - used;
-        if unused > usize::from(u16::MAX) || (size >= WORTHWHILE && unused > size / SPARSE) {
+        let is_sparse = size >= WORTHWHILE && unused > size / SPARSE;
+        // Room that was reserved stays until something is removed.
+        if remove > insert && (is_sparse || unused > usize::from(u16::MAX)) {
             size = self.reallocate(size, roomy(used));
         }
         self.header_mut().slack = (size - used) as u16;
