@@ -8,8 +8,23 @@ use crc::{CRC_64_REDIS, Crc};
 const LINES: &str = include_str!("payloads.txt");
 
 /// What Valkey takes and this server does not: a value that makes no sense. Valkey finds bytes of the
-/// checksum in it, and the like.
-const REFUSED: &[&str] = &["str-too-long", "int8-cut", "lzf-len0"];
+/// checksum in it, numbers with letters behind them, entries of a stream in no order, and the like.
+const REFUSED: &[&str] = &[
+    "str-too-long",
+    "int8-cut",
+    "lzf-len0",
+    "zset1-junk2",
+    "zset1-hex",
+    "zset1-space",
+    "zset2-cut",
+    "last-smaller",
+    "last-0",
+    "node-ids-descending",
+    "node-ids-equal",
+    "node-neg-diff",
+    "node-neg-seq-diff",
+    "node-overlap",
+];
 
 pub struct Payload {
     pub name: &'static str,

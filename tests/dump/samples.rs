@@ -58,7 +58,7 @@ impl Sample {
 
 /// Every kind of value.
 pub fn all() -> Vec<Sample> {
-    [strings(), lists(), hashes()].concat()
+    [strings(), lists(), hashes(), streams()].concat()
 }
 
 /// Elements in all the forms that a listpack has for them.
@@ -157,5 +157,51 @@ fn hashes() -> Vec<Sample> {
             .typed("HPERSIST KEY FIELDS 1 a")
             // A table until it is restored.
             .unordered(),
+    ]
+}
+
+fn streams() -> Vec<Sample> {
+    let new = |name: &str| Sample::new(format!("stream {name}"));
+    let one = |name: &str| new(name).typed("XADD KEY 1-1 field value");
+    let filled = |name: &str, count: u64| {
+        (1..=count).fold(new(name), |sample, n| {
+            let id = format!("{}-{}", 1_700_000_000_000 + n / 3, n);
+            let value = format!("value {n}");
+            match n % 10 {
+                7 => sample.then("XADD", [&id, "another", &value]),
+                _ => sample.then("XADD", [&id, "field", &value, "number", &n.to_string()]),
+            }
+        })
+    };
+    vec![
+        one("of one"),
+        new("of all forms").then(
+            "XADD",
+            [b"1-1".to_vec()]
+                .into_iter()
+                .chain(elements().into_iter().flat_map(|e| [e.clone(), e])),
+        ),
+        filled("of many", 1000),
+        new("with IDs far apart")
+            .typed("XADD KEY 0-1 a b")
+            .typed("XADD KEY 5-18446744073709551615 a b")
+            .typed("XADD KEY 18446744073709551615-0 a b"),
+        one("that was emptied").typed("XDEL KEY 1-1"),
+        filled("with gaps", 300)
+            .typed("XDEL KEY 1700000000000-1 1700000000001-4 1700000000033-100")
+            .typed("XTRIM KEY MINID 1700000000001-5"),
+        one("with a group").typed("XGROUP CREATE KEY group 0"),
+        one("with a group that read").typed("XGROUP CREATE KEY group 1-1 ENTRIESREAD 1"),
+        filled("with groups", 50)
+            .typed("XGROUP CREATE KEY first 0")
+            .typed("XGROUP CREATE KEY second $")
+            .typed("XGROUP CREATECONSUMER KEY first idle")
+            .typed("XREADGROUP GROUP first alice COUNT 10 STREAMS KEY >")
+            .typed("XREADGROUP GROUP first bob COUNT 5 STREAMS KEY >")
+            .typed("XACK KEY first 1700000000000-1 1700000000000-2")
+            .typed("XCLAIM KEY first bob 0 1700000000001-3 TIME 1700000000000 RETRYCOUNT 7")
+            .typed("XDEL KEY 1700000000001-4")
+            .timed(),
+        one("of a configured ID").typed("XSETID KEY 9-9 ENTRIESADDED 20 MAXDELETEDID 7-7"),
     ]
 }
