@@ -36,6 +36,11 @@ impl<E: Slot> Buckets<E> {
         self.len
     }
 
+    /// Makes room for so many buckets in the list of segments.
+    pub fn reserve(&mut self, buckets: usize) {
+        self.segments.reserve_exact(buckets.div_ceil(SEGMENT));
+    }
+
     pub fn push(&mut self, bucket: Bucket<E>) {
         if self.len == self.segments.len() * SEGMENT {
             self.segments.push(Box::default());

@@ -155,6 +155,19 @@ impl<E: Slot> Table<E> {
         }
     }
 
+    /// An empty table that gets so many entries without growing.
+    pub fn with_capacity(entries: usize) -> Table<E> {
+        let mut table = Table::default();
+        let buckets = entries.div_ceil(FULL);
+        if let Some(level) = buckets.checked_ilog2() {
+            table.buckets.reserve(buckets);
+            (0..buckets).for_each(|_| table.buckets.push(Bucket::default()));
+            table.mask = (1 << level) - 1;
+            table.split = (buckets - (1 << level)) as u32;
+        }
+        table
+    }
+
     /// Takes everything out, as a table of its own.
     pub fn take(&mut self) -> Table<E> {
         let empty = self.new_alike();
@@ -394,16 +407,18 @@ impl<E: Slot> Table<E> {
         self.buckets.iter().flat_map(|bucket| bucket.places().map(|place| bucket.get(place)))
     }
 
-    /// An entry drawn at random, by `random` numbers: nearly evenly, in constant time.
+    /// An entry drawn at random, by `random` numbers: evenly, in constant time.
     pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<Position> {
         if self.is_empty() {
             return None;
         }
-        // A bucket's chance is made proportional to its entries by rejecting the emptier ones.
+        // A bucket's chance is made proportional to its entries by rejecting the emptier ones. Of a full
+        // table's buckets one in a thousand has more than this.
+        const MANY: usize = 2 * SLOTS;
         loop {
             let bucket = (random() % self.buckets.len() as u64) as usize;
             let count = self.buckets[bucket].places().count();
-            let pick = (random() % count.max(SLOTS) as u64) as usize;
+            let pick = (random() % count.max(MANY) as u64) as usize;
             if let Some(place) = self.buckets[bucket].places().nth(pick) {
                 return Some(Position { bucket: bucket as u32, place });
             }
@@ -631,6 +646,23 @@ mod tests {
             (0, 0),
             "an empty table has no memory"
         );
+    }
+
+    #[test]
+    fn a_table_with_capacity_does_not_grow() {
+        for capacity in [0, 1, 6, 7, 100, 3000] {
+            let mut table = Table::with_capacity(capacity);
+            let buckets = table.buckets.len();
+            for n in 0..capacity as i64 {
+                insert(&mut table, n, None);
+                assert_eq!(table.buckets.len(), buckets);
+            }
+            let once: HashMap<_, _> = (0..capacity as i64).map(|n| (n, 1)).collect();
+            assert_eq!(seen(&table), once);
+            insert(&mut table, capacity as i64, None);
+            (0..=capacity as i64).for_each(|n| assert!(remove(&mut table, n)));
+            assert!(table.is_empty());
+        }
     }
 
     #[test]
