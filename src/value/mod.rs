@@ -9,6 +9,7 @@ pub mod list;
 pub mod number;
 pub mod packed;
 pub mod record;
+pub mod set;
 mod splice;
 pub mod stream;
 mod string;
@@ -22,6 +23,7 @@ pub use extended::Extended;
 use hash::Hash;
 pub use list::List;
 pub use record::Record;
+pub use set::Set;
 pub use splice::{PackedMut, Splice};
 pub use stream::Stream;
 
@@ -66,6 +68,7 @@ pub enum Object {
     List(List),
     Hash(Hash),
     Stream(Box<Stream>),
+    Set(Set),
 }
 
 impl Object {
@@ -76,6 +79,7 @@ impl Object {
             Object::List(_) => "list",
             Object::Hash(_) => "hash",
             Object::Stream(_) => "stream",
+            Object::Set(_) => "set",
         }
     }
 
@@ -86,6 +90,7 @@ impl Object {
             Object::List(_) => "quicklist",
             Object::Hash(hash) => hash.encoding(),
             Object::Stream(_) => Stream::ENCODING,
+            Object::Set(set) => set.encoding(),
         }
     }
 
@@ -97,6 +102,7 @@ impl Object {
             Object::List(list) => list.allocations(),
             Object::Hash(hash) => hash.allocations(),
             Object::Stream(stream) => 2 + stream.allocations(),
+            Object::Set(set) => set.allocations(),
         }
     }
 
@@ -114,6 +120,7 @@ impl Object {
                 Object::List(list) => list.memory(samples),
                 Object::Hash(hash) => hash.memory(samples),
                 Object::Stream(stream) => stream.memory(samples),
+                Object::Set(set) => set.memory(samples),
             }
     }
 
@@ -142,6 +149,7 @@ impl Clone for Object {
             Object::List(list) => Object::List(list.clone()),
             Object::Hash(hash) => Object::Hash(hash.clone()),
             Object::Stream(stream) => Object::Stream(stream.clone()),
+            Object::Set(set) => Object::Set(set.clone()),
         }
     }
 }

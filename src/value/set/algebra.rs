@@ -1,0 +1,142 @@
+//! Intersection, union and difference of sets of any encodings.
+//!
+//! Integers among themselves are merged. Otherwise members go a batch at a time through the sets that
+//! they are looked for in, each hashed once for all of them, with the cache misses of a batch
+//! overlapping.
+
+use smallvec::SmallVec;
+
+use super::member::{BATCH, Distinct};
+use super::{IntSet, Member, SetRef, intset};
+use crate::value::packed::Element;
+
+/// The members of a result, each once.
+pub enum Found<'a> {
+    /// In ascending order.
+    Integers(Vec<i64>),
+    Members(Vec<Member<'a>>),
+}
+
+impl<'a> Found<'a> {
+    pub const NOTHING: Found<'static> = Found::Members(Vec::new());
+
+    pub fn len(&self) -> usize {
+        match self {
+            Found::Integers(numbers) => numbers.len(),
+            Found::Members(members) => members.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether each member's text is that of a number.
+    pub fn is_all_integers(&self) -> bool {
+        match self {
+            Found::Integers(_) => true,
+            Found::Members(members) => members.iter().all(|member| member.number().is_some()),
+        }
+    }
+
+    pub fn for_each(&self, mut each: impl FnMut(Element<'a>)) {
+        match self {
+            Found::Integers(numbers) => {
+                numbers.iter().for_each(|number| each(Element::Int(*number)));
+            }
+            Found::Members(members) => {
+                members.iter().for_each(|member| each(member.element()));
+            }
+        }
+    }
+}
+
+/// The intsets, if all are.
+fn integers<'a>(sets: &[SetRef<'a>]) -> Option<SmallVec<[IntSet<'a>; 4]>> {
+    let integers = sets.iter().map(|set| match set {
+        SetRef::IntSet(set) => Some(*set),
+        _ => None,
+    });
+    integers.collect()
+}
+
+fn merge(sets: &[IntSet<'_>], operation: fn(&[i64], &[i64]) -> Vec<i64>) -> Vec<i64> {
+    let [first, others @ ..] = sets else { return Vec::new() };
+    others.iter().fold(first.to_vec(), |result, other| operation(&result, &other.to_vec()))
+}
+
+/// Up to `limit` members that all sets have. It is quickest if the first is the smallest, the second
+/// the next, and so on.
+pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
+    if let Some(sets) = integers(sets) {
+        let mut common = merge(&sets, intset::intersection);
+        common.truncate(limit);
+        return Found::Integers(common);
+    }
+    let [first, others @ ..] = sets else { return Found::Members(Vec::new()) };
+    Found::Members(passing(*first, limit, |batch| {
+        for other in others {
+            other.prefetch(batch);
+            batch.retain(|member| other.has(member));
+        }
+    }))
+}
+
+/// The members that any of the sets has, in the order of the sets.
+pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
+    if let Some(sets) = integers(sets) {
+        return Found::Integers(merge(&sets, intset::union));
+    }
+    let (largest, total) = sets
+        .iter()
+        .fold((0, 0), |(largest, total), set| (set.len().max(largest), set.len() + total));
+    // No more than twice of what it may need: sets that are much alike have a small union.
+    let mut all = Distinct::with_capacity(total.min(2 * largest));
+    sets.iter().for_each(|set| all.extend(set.iter()));
+    Found::Members(all.into_members())
+}
+
+/// The members of `first` that none of the others has.
+pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
+    let all: SmallVec<[SetRef<'_>; 4]> =
+        [first].into_iter().chain(others.iter().copied()).collect();
+    if let Some(sets) = integers(&all) {
+        return Found::Integers(merge(&sets, intset::difference));
+    }
+    // Either each member is looked for in each of the others, or those are brought together first.
+    let total: usize = others.iter().map(SetRef::len).sum();
+    let rest = if first.len().saturating_mul(others.len()) <= first.len() + total {
+        passing(first, usize::MAX, |batch| {
+            for other in others {
+                other.prefetch(batch);
+                batch.retain(|member| !other.has(member));
+            }
+        })
+    } else {
+        let mut excluded = Distinct::default();
+        others.iter().for_each(|set| excluded.extend(set.iter()));
+        passing(first, usize::MAX, |batch| batch.retain(|member| !excluded.contains(member)))
+    };
+    Found::Members(rest)
+}
+
+/// Up to `limit` of the members that `sieve` leaves in their batch.
+fn passing<'a>(
+    set: SetRef<'a>,
+    limit: usize,
+    mut sieve: impl FnMut(&mut Vec<Member<'a>>),
+) -> Vec<Member<'a>> {
+    let mut members = set.iter().map(Member::new).fuse();
+    let mut passed = Vec::new();
+    let mut batch = Vec::with_capacity(BATCH);
+    while passed.len() < limit {
+        batch.extend(members.by_ref().take(BATCH));
+        if batch.is_empty() {
+            break;
+        }
+        sieve(&mut batch);
+        passed.append(&mut batch);
+    }
+    passed.truncate(limit);
+    passed
+}
