@@ -1,5 +1,7 @@
 //! What a command works with: its keys, the locked data, the client and the server.
 
+use smallvec::SmallVec;
+
 use super::{CommandError, Result};
 use crate::blocking::{Block, Blocked};
 use crate::config::Settings;
@@ -103,6 +105,17 @@ impl<'a> Cx<'a> {
         self.stats.keyspace_hits.add(1);
         self.note_access(key, position);
         Some(self.table(key).get(position))
+    }
+
+    /// Looks keys up to read their values side by side.
+    pub fn read_all(&mut self, keys: &[Key<'_>]) -> SmallVec<[Option<&Entry>; 4]> {
+        let exists: SmallVec<[bool; 4]> = keys.iter().map(|key| self.read(key).is_some()).collect();
+        let (db, locked) = (self.client.db, &self.locked);
+        let entry = |key: &Key<'_>| {
+            let table = locked.held(key.slot).table(db);
+            table.find(key.hash, key.bytes).map(|position| table.get(position))
+        };
+        keys.iter().zip(exists).map(|(key, exists)| entry(key).filter(|_| exists)).collect()
     }
 
     /// Looks a key up to tell about it: counts a hit or a miss, but is no access. For TTL, TYPE,

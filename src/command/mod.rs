@@ -24,6 +24,7 @@ mod list;
 mod object;
 mod scan;
 mod server;
+mod set;
 mod spec;
 mod stream;
 mod string;
@@ -77,6 +78,9 @@ const FAMILIES: &[&[Command]] = &[
     stream::pending::COMMANDS,
     stream::range::COMMANDS,
     stream::read::COMMANDS,
+    set::algebra::COMMANDS,
+    set::members::COMMANDS,
+    set::random::COMMANDS,
     string::get::COMMANDS,
     string::set::COMMANDS,
     string::range::COMMANDS,

@@ -112,20 +112,20 @@ pub(super) fn parse_cursor(text: &[u8]) -> Result<u64> {
     parse_u64_loosely(text).ok_or(CommandError::of("ERR invalid cursor"))
 }
 
-/// Keys that were found, one after the other in one piece of memory.
+/// Keys or members that were found, one after the other in one piece of memory.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Found {
-    fn push(&mut self, key: &[u8]) {
+    pub fn push(&mut self, key: &[u8]) {
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
     }
 
-    fn reply(&self, out: &mut Reply<'_>) {
+    pub fn reply(&self, out: &mut Reply<'_>) {
         out.array(self.ends.len());
         let mut start = 0;
         for &end in &self.ends {

@@ -319,6 +319,25 @@ impl Locked<'_> {
         }
     }
 
+    /// The shard of `slot`, to be read, which [`shard`](Self::shard) gave before.
+    ///
+    /// # Panics
+    /// If it did not.
+    pub fn held(&self, slot: u16) -> &Shard {
+        let shard = shard_of(slot);
+        let held = match &self.guards {
+            Guards::One(guard) => Some(guard),
+            Guards::Many(guards) => guards
+                .binary_search_by_key(&shard, |(index, _)| *index)
+                .ok()
+                .map(|index| &guards[index].1),
+            Guards::OnDemand(guards) => {
+                guards.iter().find(|(index, _)| *index == shard).map(|(_, guard)| guard)
+            }
+        };
+        held.expect("the shard is locked")
+    }
+
     /// The locked shard of `slot`.
     ///
     /// # Panics

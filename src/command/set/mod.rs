@@ -1,0 +1,65 @@
+//! Commands on sets.
+
+pub mod algebra;
+pub mod members;
+pub mod random;
+
+use super::{CommandError, Cx, KeyFlags, KeySpec, Result};
+use crate::config::Settings;
+use crate::keyspace::Key;
+use crate::resp::Reply;
+use crate::value::packed::Element;
+use crate::value::set::{Limits, SetMut, SetRef};
+use crate::value::{Entry, Object, entry::Value};
+
+const READ: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
+
+pub(super) fn limits(settings: &Settings) -> Limits {
+    // A limit beyond the address space is none.
+    let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    Limits {
+        intset_entries: limit(settings.set_max_intset_entries),
+        listpack_entries: limit(settings.set_max_listpack_entries),
+        listpack_value: limit(settings.set_max_listpack_value),
+    }
+}
+
+/// The set that an entry holds.
+fn view(entry: &Entry) -> Result<SetRef<'_>> {
+    SetRef::new(entry.value()).ok_or(CommandError::WRONG_TYPE)
+}
+
+/// Looks the set at `key` up to read it.
+fn read<'c>(cx: &'c mut Cx<'_>, key: &Key<'_>) -> Result<Option<SetRef<'c>>> {
+    cx.read(key).map(view).transpose()
+}
+
+fn change(entry: &mut Entry, limits: Limits) -> Result<SetMut<'_>> {
+    SetMut::new(entry, limits).ok_or(CommandError::WRONG_TYPE)
+}
+
+fn write_member(out: &mut Reply<'_>, member: Element<'_>) {
+    match member {
+        Element::Int(number) => out.bulk_integer(number),
+        Element::Bytes(bytes) => out.bulk(bytes),
+    }
+}
+
+/// Records an event that is `times` changes.
+fn changed(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, times: usize) {
+    cx.changed(event, key);
+    cx.effects.changes += times as u64 - 1;
+}
+
+/// Removes the key of a set that has become empty.
+fn remove_emptied(cx: &mut Cx<'_>, key: &Key<'_>) {
+    if let Some(entry) = cx.remove(key) {
+        cx.server.reclaimer.entry(entry);
+        cx.event(cx.client.db, "del", key);
+    }
+}
+
+/// Frees in the background what was in a set.
+fn reclaim(cx: &Cx<'_>, object: Object) {
+    cx.server.reclaimer.entry(Entry::new(b"", Value::Object(Box::new(object)), None));
+}

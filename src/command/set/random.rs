@@ -1,0 +1,118 @@
+//! SPOP, SRANDMEMBER.
+
+use super::{READ, change, changed, limits, read, reclaim, view, write_member};
+use crate::command::{
+    Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
+};
+use crate::resp::{Args, Reply};
+use crate::value::number::parse_i64;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "spop",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::FAST),
+        acl: Categories::SET,
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        tips: &["nondeterministic_output"],
+        group: Group::Set,
+        run: spop,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "srandmember",
+        arity: -2,
+        flags: Flags::READONLY,
+        acl: Categories::SET,
+        keys: READ,
+        tips: &["nondeterministic_output"],
+        group: Group::Set,
+        run: srandmember,
+        ..Command::DEFAULT
+    },
+];
+
+fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let count = match args.len() {
+        2 => None,
+        3 => {
+            let count = parse_i64(args.at(2)).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(CommandError::OUT_OF_RANGE)?)
+        }
+        _ => return Err(CommandError::SYNTAX),
+    };
+    let (key, limits) = (cx.key(), limits(cx.settings));
+    let Some(mut entry) = cx.write(&key) else {
+        if count.is_some() {
+            out.set(0)
+        } else {
+            out.null()
+        }
+        return Ok(());
+    };
+    let len = view(entry.entry())?.len();
+    let popped = count.unwrap_or(1).min(len);
+    if count.is_some() {
+        out.set(popped);
+    }
+    if popped == 0 {
+        return Ok(());
+    }
+    if popped == len {
+        let all = entry.remove();
+        view(&all)?.iter().for_each(|member| write_member(out, member));
+        cx.server.reclaimer.entry(all);
+        changed(cx, "spop", &key, popped);
+        cx.event(cx.client.db, "del", &key);
+        return Ok(());
+    }
+    let mut set = change(entry.entry_mut(), limits)?;
+    let rest = set.pop(popped, |member| write_member(out, member));
+    if let Some(rest) = rest {
+        reclaim(cx, rest);
+    }
+    changed(cx, "spop", &key, popped);
+    Ok(())
+}
+
+/// Members with repetitions that SRANDMEMBER returns at most. (Valkey would build any reply that
+/// memory has room for, and end when it has not.)
+const MAX_DRAWS: u64 = 1 << 27;
+
+fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let key = cx.key();
+    let count = match args.len() {
+        2 => {
+            match read(cx, &key)?.and_then(|set| set.random()) {
+                Some(member) => write_member(out, member),
+                None => out.null(),
+            }
+            return Ok(());
+        }
+        3 => parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?,
+        _ => return Err(CommandError::SYNTAX),
+    };
+    if count == i64::MIN {
+        return Err(CommandError::of(
+            "ERR value is out of range, value must between -9223372036854775807 and \
+             9223372036854775807",
+        ));
+    }
+    let Some(set) = read(cx, &key)? else {
+        out.array(0);
+        return Ok(());
+    };
+    if count >= 0 {
+        let members = set.sample(count as usize);
+        out.array(members.len());
+        members.into_iter().for_each(|member| write_member(out, member));
+    } else {
+        let count = count.unsigned_abs();
+        if count > MAX_DRAWS {
+            return Err(CommandError::of("ERR value is out of range"));
+        }
+        out.array(count as usize);
+        set.draws(count as usize, |member| write_member(out, member));
+    }
+    Ok(())
+}
