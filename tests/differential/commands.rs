@@ -2,6 +2,7 @@
 
 use crate::compare::Rule;
 use crate::families::{bitmap, dump, hash, hyperloglog, list, stream};
+use crate::families::{bitmap, hash, hyperloglog, list, set, stream};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -181,6 +182,7 @@ pub const FAMILIES: &[&[Entry]] = &[
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     list::COMMANDS,
+    set::COMMANDS,
     stream::COMMANDS,
 ];
 

@@ -27,6 +27,10 @@ pub enum Rule {
     Shape,
     /// A key that exists, where there is any.
     RandomKey,
+    /// SRANDMEMBER: as many members, all of them from the set.
+    Drawn,
+    /// SPOP: as many members, all of them from the set, whose rest is then made the same again.
+    Popped,
     /// The whole iteration finds the same elements.
     Scan,
     /// HELLO, apart from what names the server.
@@ -47,6 +51,8 @@ impl Rule {
         matches!(
             self,
             Rule::RandomKey
+                | Rule::Drawn
+                | Rule::Popped
                 | Rule::Scan
                 | Rule::ReplyMode
                 | Rule::Closes
@@ -70,6 +76,9 @@ impl Rule {
         let is_same = match self {
             Rule::Exact | Rule::Waits | Rule::ReplyMode | Rule::Closes => false,
             Rule::Kind | Rule::RandomKey | Rule::Scan | Rule::Kill => same_kind,
+            Rule::Drawn | Rule::Popped => {
+                same_kind && oracle.elements.len() == subject.elements.len()
+            }
             Rule::Unordered => same_kind && sorted(oracle, 1) == sorted(subject, 1),
             Rule::UnorderedPairs => same_kind && sorted(oracle, 2) == sorted(subject, 2),
             Rule::DeepUnordered => same_kind && deep_sorted(oracle) == deep_sorted(subject),

@@ -43,6 +43,10 @@ const OPTIONS: &[&str] = &[
     "--enable-debug-command", "yes",
     "--hash-max-listpack-entries", "8",
     "--list-max-listpack-size", "7",
+    // No fewer than in a listpack: which one is outgrown does then not depend on a table's order.
+    "--set-max-intset-entries", "16",
+    "--set-max-listpack-entries", "12",
+    "--set-max-listpack-value", "20",
     "--stream-node-max-bytes", "300",
     "--stream-node-max-entries", "5",
 ];

@@ -47,11 +47,6 @@ pub const MISSING: &[(&str, &str)] = &[
          script|help script|kill script|load script|show",
     ),
     (
-        "set",
-        "sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers \
-         smismember smove spop srandmember srem sscan sunion sunionstore",
-    ),
-    (
         "sorted-set",
         "bzmpop bzpopmax bzpopmin zadd zcard zcount zdiff zdiffstore zincrby zinter \
          zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin zrandmember zrange \

@@ -154,6 +154,9 @@ impl Pair {
 
     /// One command whose effect is looked at more closely.
     fn alone(&mut self, connection: usize, words: &Words, rule: Rule) -> Option<Difference> {
+        if rule == Rule::Popped {
+            return self.pop(connection, words);
+        }
         let words_ref = words.iter().map(Vec::as_slice).collect::<Vec<_>>();
         let [mut oracle, mut subject] = self.wires(connection).map(|wire| match rule {
             Rule::ReplyMode => reply_mode(wire, words),
@@ -163,6 +166,7 @@ impl Pair {
         let is_done = reason.is_some() || oracle.reply().is_none_or(Reply::is_error);
         match rule {
             Rule::RandomKey if !is_done => reason = self.check_random_key(connection, &subject),
+            Rule::Drawn if !is_done => reason = self.check_drawn(connection, words, &subject),
             // From another cursor than 0 the tables' own order shows.
             Rule::Scan if !is_done && words[cursor_at(words)] == b"0" => {
                 [oracle, subject] = self.wires(connection).map(|wire| scan(wire, words));
@@ -192,6 +196,60 @@ impl Pair {
         let exists = self.oracle.connections[connection].command(&[b"EXISTS", &key.text]);
         let is_there = exists.reply().and_then(Reply::integer) == Some(1);
         (!is_there).then(|| "the subject's key does not exist".into())
+    }
+
+    /// The subject's random members must be ones that the oracle has too, different ones unless the count
+    /// is negative.
+    fn check_drawn(
+        &mut self,
+        connection: usize,
+        words: &Words,
+        subject: &Outcome,
+    ) -> Option<String> {
+        let all = members(&mut self.oracle.connections[connection], &words[1]);
+        let drawn = texts(subject);
+        let may_repeat = words.get(2).is_some_and(|count| count.starts_with(b"-"));
+        let count = subject.reply().map_or(0, |reply| reply.elements.len());
+        if !drawn.is_subset(&all) {
+            Some("a member is not in the set".into())
+        } else if !may_repeat && drawn.len() < count {
+            Some("a member is there twice".into())
+        } else {
+            None
+        }
+    }
+
+    /// SPOP: the members that the subject gives must be those that it has no more. The two sets are
+    /// then made the same again, of what the oracle has left.
+    fn pop(&mut self, connection: usize, words: &Words) -> Option<Difference> {
+        let words_ref = words.iter().map(Vec::as_slice).collect::<Vec<_>>();
+        let key = words.get(1).cloned().unwrap_or_default();
+        let before = members(&mut self.subject.connections[connection], &key);
+        let [oracle, subject] = self.wires(connection).map(|wire| wire.command(&words_ref));
+        let encodings =
+            self.wires(connection).map(|wire| wire.command(&[b"OBJECT", b"ENCODING", &key]));
+        let left = self.wires(connection).map(|wire| members(wire, &key));
+        let popped = before.difference(&left[1]).cloned().collect::<BTreeSet<_>>();
+        let reason = Rule::Popped.difference(&oracle, &subject).or_else(|| {
+            if oracle.reply().is_none_or(Reply::is_error) {
+                None
+            } else if texts(&subject) != popped {
+                Some("what was popped is not what is missing".into())
+            } else if left[0].len() != left[1].len() {
+                Some("there is not as much left".into())
+            } else {
+                Rule::Exact.difference(&encodings[0], &encodings[1])
+            }
+        });
+        if left[0] != left[1] {
+            let mut add: Vec<&[u8]> = vec![b"SADD", &key];
+            add.extend(left[0].iter().map(Vec::as_slice));
+            for wire in self.wires(connection) {
+                wire.command(&[b"DEL", &key]);
+                wire.command(&add);
+            }
+        }
+        reason.map(|reason| Difference { step: 0, words: words.clone(), oracle, subject, reason })
     }
 
     fn expire(&mut self, keys: &Words) -> Option<Difference> {
@@ -285,6 +343,7 @@ fn content<'a>(kind: &Outcome, key: &'a [u8]) -> Vec<(Vec<&'a [u8]>, Rule)> {
     match kind.reply().map(|reply| reply.text.as_slice()) {
         Some(b"string") => vec![(vec![b"GET", key], Rule::Exact)],
         Some(b"list") => vec![(vec![b"LRANGE", key, b"0", b"-1"], Rule::Exact)],
+        Some(b"set") => vec![(vec![b"SMEMBERS", key], Rule::Unordered)],
         Some(b"hash") => vec![(vec![b"HGETALL", key], Rule::UnorderedPairs)],
         Some(b"stream") => {
             vec![(vec![b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"], Rule::Times)]
@@ -306,6 +365,21 @@ fn expiries(key: &[u8], whole: &Outcome) -> Words {
 fn expiring_fields(key: &[u8]) -> Words {
     let words: [&[u8]; 9] = [b"HPEXPIRE", key, b"15", b"FIELDS", b"4", b"a", b"b", b"1", b"127"];
     words.map(<[u8]>::to_vec).to_vec()
+}
+
+/// The members of a set; none if there is no set at that key.
+fn members(wire: &mut Wire, key: &[u8]) -> BTreeSet<Vec<u8>> {
+    texts(&wire.command(&[b"SMEMBERS", key]))
+}
+
+/// The texts of a reply that is no error: its elements, or the one that it is.
+fn texts(outcome: &Outcome) -> BTreeSet<Vec<u8>> {
+    match outcome.reply() {
+        Some(reply) if reply.is_error() || reply.is_nil() => BTreeSet::new(),
+        Some(reply) if reply.kind == b'$' => [reply.text.clone()].into(),
+        Some(reply) => reply.elements.iter().map(|element| element.text.clone()).collect(),
+        None => BTreeSet::new(),
+    }
 }
 
 /// How many of the first steps go to the servers in one write.

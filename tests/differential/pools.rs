@@ -53,6 +53,8 @@ pub fn pool(name: &str) -> Pool {
         "field-offset" => field_offset,
         "element" => element,
         "sketch" => sketch,
+        "set-key" => set_key,
+        "set-member" => set_member,
         "stream" => stream,
         "group" => group,
         "consumer" => consumer,
@@ -796,6 +798,38 @@ fn min_idle(rng: &mut StdRng) -> Vec<u8> {
 
 fn bad_timeout(rng: &mut StdRng) -> Vec<u8> {
     pick(rng, &[b"-1", b"x", b"", b"1.5", b"9223372036854775807", b"9223372036854775808"])
+}
+
+/// Mostly keys that only sets are stored at, so that these have the time to grow.
+fn set_key(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.9) {
+        pick(rng, &[b"set:1", b"set:2", b"set:3", b"{tag}set", b"set:none"])
+    } else {
+        key(rng)
+    }
+}
+
+/// Few enough that sets have members in common.
+fn set_member(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..40) {
+        0..=25 => rng.random_range(-5..25i64).to_string().into_bytes(),
+        26..=33 => pick(rng, &[b"a", b"b", b"c", b"d", b"e", b"", b"f", b"foo"]),
+        34..=36 => pick(
+            rng,
+            &[
+                b"32767",
+                b"32768",
+                b"-32769",
+                b"2147483648",
+                b"-2147483649",
+                b"9223372036854775807",
+                b"-9223372036854775808",
+                b"9223372036854775808",
+            ],
+        ),
+        37 | 38 => vec![b'x'; rng.random_range(18..23)],
+        _ => value(rng),
+    }
 }
 
 /// Any argument at all.
