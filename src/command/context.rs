@@ -6,7 +6,7 @@ use super::{CommandError, Result};
 use crate::blocking::{Block, Blocked};
 use crate::config::Settings;
 use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table};
-use crate::server::{Server, WorkerStats};
+use crate::server::{KeyspaceEvent, Server, WorkerStats};
 use crate::session::Client;
 use crate::table::Slot;
 use crate::value::entry::Value;
@@ -35,6 +35,7 @@ pub struct Effects {
     pub changes: u64,
     /// Keys that somebody waits for and that may be readable now: database, slot, key.
     pub ready: Vec<(usize, u16, Box<[u8]>)>,
+    pub events: Vec<KeyspaceEvent>,
     /// The client itself wants to wait.
     pub block: Option<Block>,
 }
@@ -90,6 +91,7 @@ impl<'a> Cx<'a> {
             self.server.reclaimer.entry(expired);
             self.ready_in(db, key);
             self.stats.expired_keys.add(1);
+            self.event(db, "expired", key);
             return None;
         }
         Some(position)
@@ -100,6 +102,7 @@ impl<'a> Cx<'a> {
     pub fn read(&mut self, key: &Key<'_>) -> Option<&Entry> {
         let Some(position) = self.position(key) else {
             self.stats.keyspace_misses.add(1);
+            self.event(self.client.db, "keymiss", key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -123,6 +126,7 @@ impl<'a> Cx<'a> {
     pub fn inspect(&mut self, key: &Key<'_>) -> Option<&Entry> {
         let Some(position) = self.position(key) else {
             self.stats.keyspace_misses.add(1);
+            self.event(self.client.db, "keymiss", key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -162,6 +166,7 @@ impl<'a> Cx<'a> {
     pub fn insert(&mut self, key: &Key<'_>, mut entry: Entry) {
         entry.set_access(access::first(self.settings, self.now));
         self.table(key).insert(key.hash, entry);
+        self.event(self.client.db, "new", key);
         self.ready(key);
     }
 
@@ -169,6 +174,7 @@ impl<'a> Cx<'a> {
     pub fn insert_in(&mut self, db: usize, key: &Key<'_>, mut entry: Entry) {
         entry.set_access(access::first(self.settings, self.now));
         self.table_of(db, key).insert(key.hash, entry);
+        self.event(db, "new", key);
         self.ready_in(db, key);
     }
 
@@ -176,6 +182,7 @@ impl<'a> Cx<'a> {
     /// database `db`: what is remembered of its use stays.
     pub fn insert_moved(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
         self.table_of(db, key).insert(key.hash, entry);
+        self.event(db, "new", key);
         self.ready_in(db, key);
     }
 
@@ -274,13 +281,18 @@ impl<'a> Cx<'a> {
 
     /// Records that the command changed `key`, and the keyspace event that says how.
     #[inline]
-    pub fn changed(&mut self, _event: &'static str, _key: &Key<'_>) {
+    pub fn changed(&mut self, event: &'static str, key: &Key<'_>) {
         self.effects.changes += 1;
+        self.event(self.client.db, event, key);
     }
 
     /// Records a further keyspace event of a change that is counted already, or is counted apart.
     #[inline]
-    pub fn event(&mut self, _db: usize, _event: &'static str, _key: &Key<'_>) {}
+    pub fn event(&mut self, db: usize, event: &'static str, key: &Key<'_>) {
+        if self.server.events.wants(self.settings.notify_keyspace_events, event) {
+            self.effects.events.push(KeyspaceEvent { db, name: event, key: key.bytes.into() });
+        }
+    }
 
     /// Works on one shard; the command's scope must be [`Shards`](super::Scope::Shards) or
     /// [`Exclusive`](super::Scope::Exclusive).

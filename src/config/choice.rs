@@ -389,6 +389,41 @@ impl KeyspaceEvents {
     const LETTERS: &[u8] = b"g$lshzxetdnKEm";
     /// The classes that `A` stands for.
     const ALL: u32 = (1 << 10) - 1;
+
+    fn bit(letter: u8) -> u32 {
+        let bit = Self::LETTERS.iter().position(|known| *known == letter);
+        1 << bit.expect("the letter is one of a class")
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether events of that name are announced: in the key's channel (`K`) or in the event's (`E`).
+    #[cold]
+    pub fn include(self, name: &str) -> bool {
+        let announced = Self::bit(b'K') | Self::bit(b'E');
+        self.0 & announced != 0 && self.0 & Self::bit(class(name)) != 0
+    }
+}
+
+/// The letter of an event's class.
+fn class(name: &str) -> u8 {
+    match name {
+        "set" | "setrange" | "append" | "incrby" | "incrbyfloat" | "setbit" | "pfadd" => b'$',
+        "expired" => b'x',
+        "evicted" => b'e',
+        "new" => b'n',
+        "keymiss" => b'm',
+        "lpush" | "rpush" | "lpop" | "rpop" | "linsert" | "lset" | "lrem" | "ltrim" | "sortstore" => {
+            b'l'
+        }
+        "sadd" | "srem" | "spop" | "sinterstore" | "sunionstore" | "sdiffstore" => b's',
+        _ if name.starts_with('h') => b'h',
+        _ if name.starts_with('z') || name.starts_with("geo") => b'z',
+        _ if name.starts_with('x') => b't',
+        _ => b'g',
+    }
 }
 
 impl Field for KeyspaceEvents {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use verbena_transport::Alarm;
 
-use super::Worker;
+use super::{KeyspaceEvent, Worker};
 use crate::keyspace::{Expired, NEVER, Swept};
 
 /// The longest time without a break for clients.
@@ -115,10 +115,16 @@ fn slice(
     let started = Instant::now();
     let server = worker.server;
     let _entered = server.keyspace.enter(worker.index);
+    let notified = server.events.wants(worker.settings().notify_keyspace_events, "expired");
+    let mut events = Vec::new();
     for shard in todo {
         let stats = worker.stats();
-        let swept = server.keyspace.expire_some(shard, now, entries, |_, expired| match expired {
+        let swept = server.keyspace.expire_some(shard, now, entries, |db, expired| match expired {
             Expired::Element(entry) => {
+                if notified {
+                    let key = entry.key().into();
+                    events.push(KeyspaceEvent { db, name: "expired", key });
+                }
                 server.reclaimer.entry(entry);
                 stats.expired_keys.add(1);
                 stats.changes.add(1);
@@ -127,6 +133,9 @@ fn slice(
             Expired::Items(_, count) => stats.expired_fields.add(count as u64),
             Expired::Vacant(entry) => server.reclaimer.entry(entry),
         });
+        if !events.is_empty() {
+            server.events.deliver(&std::mem::take(&mut events));
+        }
         if effort.is_worth_it(swept) {
             again.push(shard);
         }

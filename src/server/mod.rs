@@ -4,6 +4,7 @@ mod apply;
 mod clients;
 mod control;
 mod deadlines;
+mod events;
 mod eviction;
 mod expiry;
 mod listening;
@@ -30,6 +31,7 @@ use crate::log;
 
 pub use clients::{Attributes, ClientRecord, Clients, Labels};
 pub use control::ControlRequest;
+pub use events::{Events, KeyspaceEvent};
 pub use eviction::{Eviction, Room};
 use listening::Listeners;
 pub use memory::{Memory, MemoryUse, machine_memory};
@@ -49,6 +51,7 @@ pub struct Server {
     pub pause: Pause,
     pub reclaimer: Reclaimer,
     pub eviction: Eviction,
+    pub events: Events,
     /// One for each worker.
     pub stats: Box<[CachePadded<WorkerStats>]>,
     /// Connections of each worker.
@@ -163,6 +166,7 @@ impl Server {
             pause: Pause::default(),
             reclaimer: Reclaimer::default(),
             eviction: Eviction::default(),
+            events: Events::default(),
             stats: (0..workers).map(|_| WorkerStats::new(commands.ids()).into()).collect(),
             loads: (0..workers).map(|_| CachePadded::default()).collect(),
             accepted_connections: AtomicU64::new(0),

@@ -314,6 +314,9 @@ impl<'a> Call<'a> {
         if cx.effects.concern_others() {
             blocking::settle(&mut cx);
         }
+        if !cx.effects.events.is_empty() {
+            server.events.deliver(&cx.effects.events);
+        }
         stats.changes.add(cx.effects.changes);
         result
     }

@@ -1,8 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, dump, hash, hyperloglog, list, stream};
-use crate::families::{bitmap, hash, hyperloglog, list, set, stream};
+use crate::families::{bitmap, dump, hash, hyperloglog, list, set, stream};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::{Server, Worker, unix_milliseconds};
+use super::{KeyspaceEvent, Server, Worker, unix_milliseconds};
 use crate::allocator::{self, ThreadCount};
 use crate::config::{MaxmemoryPolicy, Settings};
 use crate::log;
@@ -196,6 +196,11 @@ impl Evictor {
             while let Some(candidate) = self.pool.take() {
                 if let Some(entry) = take(worker, settings, now, &candidate) {
                     worker.stats().evicted_keys.add(1);
+                    let events = &worker.server.events;
+                    if events.wants(settings.notify_keyspace_events, "evicted") {
+                        let (db, key) = (candidate.db, entry.key().into());
+                        events.deliver(&[KeyspaceEvent { db, name: "evicted", key }]);
+                    }
                     worker.server.reclaimer.entry(entry);
                     return true;
                 }

@@ -1,0 +1,149 @@
+//! Keyspace events: what is announced of each command, by class. (Who subscribes to them is another
+//! matter; here a listener collects them.)
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use verbena::config::Settings;
+use verbena::server::{KeyspaceEvent, Server, Worker};
+use verbena::session;
+use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
+
+/// A peer that says something and then listens no more.
+struct Speech {
+    info: ConnectionInfo,
+    text: Vec<u8>,
+    said: usize,
+}
+
+impl Connection for Speech {
+    fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let new = self.text.len() - self.said;
+        self.said = self.text.len();
+        Poll::Ready(Ok(new))
+    }
+
+    fn expect(&mut self, _: usize) {}
+
+    fn buffers(&mut self) -> (&[u8], &mut [u8]) {
+        (&self.text[..self.said], &mut [])
+    }
+
+    fn advance(&mut self, received: usize, _: usize) {
+        self.text.drain(..received);
+        self.said -= received;
+    }
+
+    fn queue(&mut self, chunk: Bytes) {
+        assert!(!chunk.starts_with(b"-"), "{}", String::from_utf8_lossy(&chunk));
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn memory(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn shutdown(&mut self) {}
+}
+
+/// The events of these commands with these classes switched on, as `name key`.
+fn events(classes: &str, commands: &str) -> Vec<String> {
+    let (server, _requests) = Server::new(Settings { io_threads: 1, ..Settings::default() }, None);
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let listener = {
+        let seen = seen.clone();
+        move |event: &KeyspaceEvent| {
+            let key = String::from_utf8_lossy(&event.key);
+            let text = match event.db {
+                0 => format!("{} {key}", event.name),
+                db => format!("{} {key} in {db}", event.name),
+            };
+            seen.lock().unwrap().push(text);
+        }
+    };
+    server.events.listen(Arc::new(listener));
+    run(server, &format!("config set notify-keyspace-events {classes}\r\n{commands}\r\n"));
+    let seen = seen.lock().unwrap();
+    seen.clone()
+}
+
+fn run(server: &'static Server, text: &str) {
+    let here = Endpoint::Path("test".into());
+    let info =
+        ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
+    verbena_transport::event_loop::block_on(async {
+        let worker = Rc::new(Worker::new(server, 0));
+        let record = server.clients.register(info.clone(), worker.refresh_clock());
+        let speech = Speech { info, text: text.replace('\n', "\r\n").into(), said: 0 };
+        session::serve(worker, Box::new(speech), record).await;
+    })
+    .unwrap();
+}
+
+fn all(commands: &str) -> Vec<String> {
+    events("KEA", commands)
+}
+
+#[test]
+fn each_type_announces_its_changes() {
+    assert_eq!(all("set a 1\nincr a\nappend a x\ngetdel a"), ["set a", "incrby a", "append a", "del a"]);
+    assert_eq!(all("rpush l a b\nlpop l\nrpop l"), ["rpush l", "lpop l", "rpop l", "del l"]);
+    assert_eq!(all("rpush l a\nlmove l m left right"), ["rpush l", "rpush m", "lpop l", "del l"]);
+    assert_eq!(all("hset h f v\nhdel h f"), ["hset h", "hdel h", "del h"]);
+    assert_eq!(all("xadd s 1-1 f v\nxdel s 1-1"), ["xadd s", "xdel s"]);
+    assert_eq!(all("setbit b 1 1\npfadd p x"), ["setbit b", "pfadd p"]);
+}
+
+#[test]
+fn keys_announce_what_is_done_to_them() {
+    assert_eq!(
+        all("set a 1\nrename a b\ncopy b c\nmove b 1\nexpire c 100\npersist c\nexpire c -1"),
+        [
+            "set a",
+            "rename_from a",
+            "rename_to b",
+            "copy_to c",
+            "move_from b",
+            "move_to b in 1",
+            "expire c",
+            "persist c",
+            "del c"
+        ]
+    );
+}
+
+#[test]
+fn what_changes_nothing_announces_nothing() {
+    assert_eq!(all("get a\ndel a\nlpushx l a\nset a 1 xx\nhdel h f"), [""; 0]);
+}
+
+#[test]
+fn only_the_classes_that_are_asked_for_are_announced() {
+    let commands = "set a 1\nrpush l x\ndel a\nget a";
+    assert_eq!(events("Kg", commands), ["del a"]);
+    assert_eq!(events("El", commands), ["rpush l"]);
+    assert_eq!(events("K$l", commands), ["set a", "rpush l"]);
+    assert_eq!(events("Km", commands), ["keymiss a"]);
+    assert_eq!(events("Kn", commands), ["new a", "new l"]);
+    // Neither kind of channel is switched on.
+    assert_eq!(events("g$l", commands), [""; 0]);
+    assert_eq!(events("\"\"", commands), [""; 0]);
+}
+
+#[test]
+fn they_can_be_switched_off() {
+    assert_eq!(events("KA", "set a 1\nconfig set notify-keyspace-events \"\"\nset a 2"), ["set a"]);
+}
