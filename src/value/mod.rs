@@ -10,6 +10,7 @@ pub mod number;
 pub mod packed;
 pub mod record;
 pub mod set;
+pub mod sorted_set;
 mod splice;
 pub mod stream;
 mod string;
@@ -24,6 +25,7 @@ use hash::Hash;
 pub use list::List;
 pub use record::Record;
 pub use set::Set;
+pub use sorted_set::SortedSet;
 pub use splice::{PackedMut, Splice};
 pub use stream::Stream;
 
@@ -69,6 +71,7 @@ pub enum Object {
     Hash(Hash),
     Stream(Box<Stream>),
     Set(Set),
+    SortedSet(SortedSet),
 }
 
 impl Object {
@@ -80,6 +83,7 @@ impl Object {
             Object::Hash(_) => "hash",
             Object::Stream(_) => "stream",
             Object::Set(_) => "set",
+            Object::SortedSet(_) => "zset",
         }
     }
 
@@ -91,6 +95,7 @@ impl Object {
             Object::Hash(hash) => hash.encoding(),
             Object::Stream(_) => Stream::ENCODING,
             Object::Set(set) => set.encoding(),
+            Object::SortedSet(set) => set.encoding(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Object {
             Object::Hash(hash) => hash.allocations(),
             Object::Stream(stream) => 2 + stream.allocations(),
             Object::Set(set) => set.allocations(),
+            Object::SortedSet(set) => set.allocations(),
         }
     }
 
@@ -129,6 +135,7 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
+            Object::Set(_) | Object::SortedSet(_) => None,
         }
     }
 
@@ -137,6 +144,7 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
+            Object::Set(_) | Object::SortedSet(_) => None,
         }
     }
 }
@@ -150,6 +158,7 @@ impl Clone for Object {
             Object::Hash(hash) => Object::Hash(hash.clone()),
             Object::Stream(stream) => Object::Stream(stream.clone()),
             Object::Set(set) => Object::Set(set.clone()),
+            Object::SortedSet(set) => Object::SortedSet(set.clone()),
         }
     }
 }

@@ -1,0 +1,223 @@
+//! Big sorted sets: a hash table that owns the members, and a tree that orders them.
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::handle::Handle;
+use super::tree::{self, Tree};
+use crate::random;
+use crate::table::{Table, hash};
+use crate::value::Record;
+
+/// A sorted set of any size. (Valkey calls this encoding `skiplist`, which is what orders its own.)
+#[derive(Default)]
+pub struct SortedSet {
+    table: Table<Record>,
+    /// Of the table's records: see [`handle`](super::handle).
+    tree: Tree<Handle>,
+}
+
+/// What a member's new score led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Added,
+    Updated,
+    /// It has that score already, or none was wanted.
+    Unchanged,
+}
+
+impl Clone for SortedSet {
+    fn clone(&self) -> Self {
+        SortedSet::from_sorted(self.len(), self.iter(0..self.len()))
+    }
+}
+
+/// Whether a member with a score comes before another.
+#[inline]
+fn precedes(score: f64, member: &[u8], than: f64, other: &[u8]) -> bool {
+    score < than || (score == than && member < other)
+}
+
+impl SortedSet {
+    /// The sorted set of about `len` members that come in ascending order, each once.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub fn from_sorted<'m>(
+        len: usize,
+        members: impl IntoIterator<Item = (&'m [u8], f64)>,
+    ) -> SortedSet {
+        let mut table = Table::with_capacity(len);
+        let mut last: Option<(&[u8], f64)> = None;
+        let tree = Tree::from_sorted(members.into_iter().map(|(member, score)| {
+            let follows = |(last, least)| precedes(least, last, score, member);
+            assert!(last.is_none_or(follows), "members come in order");
+            last = Some((member, score));
+            let hash = hash(member);
+            assert!(table.find(hash, member).is_none(), "each member comes once");
+            let position = table.insert(hash, Record::scored(member, score));
+            // SAFETY: the table that owns the record goes into the same sorted set as the tree.
+            (score, unsafe { Handle::new(table.get(position)) })
+        }));
+        SortedSet { table, tree }
+    }
+
+    pub fn encoding(&self) -> &'static str {
+        "skiplist"
+    }
+
+    /// About how many allocations are freed with it.
+    pub fn allocations(&self) -> usize {
+        self.len() + self.table.allocations() + self.tree.allocations()
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    #[inline]
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        let position = self.table.find(hash(member), member)?;
+        Some(self.table.get(position).score())
+    }
+
+    /// The member's rank and score.
+    pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let score = self.score(member)?;
+        Some((self.place(member, score), score))
+    }
+
+    /// The rank that a member with a score has or would have.
+    fn place(&self, member: &[u8], score: f64) -> usize {
+        self.tree.partition_point(|other, record| precedes(other, record.key(), score, member))
+    }
+
+    /// How many members come before the first that is not `before`, which must be true of some first
+    /// ones and of no others.
+    #[inline]
+    pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
+        self.tree.partition_point(|score, record| before(score, record.key()))
+    }
+
+    /// The members of these ranks, in ascending order.
+    pub fn iter(&self, ranks: Range<usize>) -> Iter<'_> {
+        Iter(self.tree.iter(ranks))
+    }
+
+    /// The member of that rank.
+    pub fn get(&self, rank: usize) -> Option<(&[u8], f64)> {
+        self.tree.get(rank).map(|(score, record)| (record.key(), score))
+    }
+
+    /// A member drawn at random.
+    pub fn random(&self) -> Option<(&[u8], f64)> {
+        let record = self.table.get(self.table.random(random::next)?);
+        Some((record.key(), record.score()))
+    }
+
+    /// All members with their scores, in no order: faster than in order.
+    pub fn unordered(&self) -> impl Iterator<Item = (&[u8], f64)> {
+        self.table.iter().map(|record| (record.key(), record.score()))
+    }
+
+    /// See [`Table::scan`].
+    pub fn scan(&self, cursor: u32, mut each: impl FnMut(&[u8], f64)) -> Option<u32> {
+        self.table.scan(cursor, |record| each(record.key(), record.score()))
+    }
+
+    /// Gives a member the score that `choose` finds for its present one, or for its absence. What is
+    /// not a number is no score.
+    pub fn put(&mut self, member: &[u8], choose: impl FnOnce(Option<f64>) -> Option<f64>) -> Put {
+        let hash = hash(member);
+        let Some(position) = self.table.find(hash, member) else {
+            let Some(score) = choose(None).filter(|score| !score.is_nan()) else {
+                return Put::Unchanged;
+            };
+            let rank = self.place(member, score);
+            let position = self.table.insert(hash, Record::scored(member, score));
+            // SAFETY: the table owns the record, and `remove` takes the handle away before it.
+            let handle = unsafe { Handle::new(self.table.get(position)) };
+            self.tree.insert(rank, score, handle);
+            return Put::Added;
+        };
+        let old = self.table.get(position).score();
+        let differs = |score: &f64| *score != old && !score.is_nan();
+        let Some(score) = choose(Some(old)).filter(differs) else { return Put::Unchanged };
+        self.reorder(member, old, score);
+        self.table.get_mut(position).set_score(score);
+        Put::Updated
+    }
+
+    /// Gives a member of the tree another score.
+    fn reorder(&mut self, member: &[u8], old: f64, new: f64) {
+        let rank = self.place(member, old);
+        let before = rank.checked_sub(1).and_then(|rank| self.get(rank));
+        let after = self.get(rank + 1);
+        let stays = before.is_none_or(|(other, score)| precedes(score, other, new, member))
+            && after.is_none_or(|(other, score)| precedes(new, member, score, other));
+        if stays {
+            self.tree.set_score(rank, new);
+            return;
+        }
+        let mut moved = None;
+        self.tree.remove(rank, 1, |_, handle| moved = Some(handle));
+        if let Some(handle) = moved {
+            let rank = self.place(member, new);
+            self.tree.insert(rank, new, handle);
+        }
+    }
+
+    /// Removes a member. Says whether it was there.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        let Some(position) = self.table.find(hash(member), member) else { return false };
+        let record = self.table.get(position);
+        let rank = self.place(member, record.score());
+        self.tree.remove(rank, 1, |_, handle| assert!(handle.is_of(record)));
+        self.table.remove(position);
+        true
+    }
+
+    /// Removes the members of these ranks.
+    pub fn remove_range(&mut self, ranks: Range<usize>) {
+        let mut rest = ranks.len();
+        while rest > 0 {
+            // The tree lets go of a leaf's handles before the table frees their records.
+            let mut removed = SmallVec::<[Handle; 64]>::new();
+            rest -= self.tree.remove(ranks.start, rest, |_, handle| removed.push(handle));
+            for handle in removed {
+                let key = handle.key();
+                let position = self.table.find(hash(key), key);
+                let position = position.expect("the table has what the tree has");
+                self.table.remove(position);
+            }
+        }
+    }
+}
+
+/// [`SortedSet::iter`].
+pub struct Iter<'a>(tree::Iter<'a, Handle>);
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a [u8], f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(score, record)| (record.key(), score))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|(score, record)| (record.key(), score))
+    }
+}
