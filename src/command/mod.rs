@@ -25,6 +25,8 @@ mod object;
 mod scan;
 mod server;
 mod set;
+//TMP mod sort;
+mod sorted_set;
 mod spec;
 mod stream;
 mod string;
@@ -81,6 +83,15 @@ const FAMILIES: &[&[Command]] = &[
     set::algebra::COMMANDS,
     set::members::COMMANDS,
     set::random::COMMANDS,
+    //TMP sort::COMMANDS,
+    sorted_set::add::COMMANDS,
+    sorted_set::algebra::COMMANDS,
+    sorted_set::pop::COMMANDS,
+    sorted_set::random::COMMANDS,
+    sorted_set::range::COMMANDS,
+    sorted_set::read::COMMANDS,
+    sorted_set::remove::COMMANDS,
+    sorted_set::scan::COMMANDS,
     string::get::COMMANDS,
     string::set::COMMANDS,
     string::range::COMMANDS,

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use listpack::Pairs;
 pub use range::{LexRange, ScoreRange};
-pub use skiplist::{Put, SortedSet};
+pub use skiplist::{Builder, Put, SortedSet};
 
 use super::entry::Value;
 use super::packed::{self, Element, Packed};
@@ -58,6 +58,19 @@ pub fn from_sorted(key: &[u8], members: &[Scored<'_>], limits: Limits) -> Entry 
     }
     let set = big_from_sorted(members.len(), members.iter().copied());
     Entry::new(key, Value::Object(Box::new(Object::SortedSet(set))), None)
+}
+
+impl Builder {
+    /// An entry with the sorted set.
+    pub fn into_entry(self, key: &[u8], limits: Limits) -> Entry {
+        let longest = self.longest();
+        let set = self.finish();
+        if limits.admit(set.len(), longest) {
+            let members = SortedSetRef::Big(&set).iter(0..set.len()).collect::<Vec<_>>();
+            return from_sorted(key, &members, limits);
+        }
+        Entry::new(key, Value::Object(Box::new(Object::SortedSet(set))), None)
+    }
 }
 
 fn big_from_sorted<'m>(len: usize, members: impl Iterator<Item = Scored<'m>>) -> SortedSet {
@@ -196,6 +209,31 @@ impl<'a> SortedSetRef<'a> {
             }
             SortedSetRef::Big(set) => {
                 set.random().map(|(member, score)| (Element::Bytes(member), score))
+            }
+        }
+    }
+
+    /// Visits about `count` members from a cursor on, and returns the next cursor: 0 after the last. A
+    /// listpack is visited as a whole.
+    pub fn scan(self, cursor: u64, count: usize, mut each: impl FnMut(Element<'_>, f64)) -> u32 {
+        match self {
+            SortedSetRef::Packed(pairs) => {
+                pairs.iter().for_each(|(member, score)| each(member, score));
+                0
+            }
+            SortedSetRef::Big(set) => {
+                let mut seen = 0;
+                // Buckets may be empty: Valkey visits ten times the count at the most.
+                let mut buckets = count.saturating_mul(10);
+                let mut cursor = Some(cursor as u32);
+                while let Some(at) = cursor.filter(|_| seen < count && buckets > 0) {
+                    buckets -= 1;
+                    cursor = set.scan(at, |member, score| {
+                        seen += 1;
+                        each(Element::Bytes(member), score);
+                    });
+                }
+                cursor.unwrap_or(0)
             }
         }
     }

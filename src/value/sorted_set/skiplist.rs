@@ -1,5 +1,6 @@
 //! Big sorted sets: a hash table that owns the members, and a tree that orders them.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use smallvec::SmallVec;
@@ -196,6 +197,68 @@ impl SortedSet {
                 self.table.remove(position);
             }
         }
+    }
+}
+
+/// A sorted set in the making: its members come in any order and may come again, with scores that are
+/// combined; they are ordered at the end.
+#[derive(Default)]
+pub struct Builder {
+    table: Table<Record>,
+    /// As they came. The table keeps the records until the sorted set owns both.
+    members: Vec<Handle>,
+    longest: usize,
+}
+
+impl Builder {
+    /// For so many members.
+    pub fn with_capacity(members: usize) -> Builder {
+        let table = Table::with_capacity(members);
+        Builder { table, members: Vec::with_capacity(members), longest: 0 }
+    }
+
+    /// Adds a member, or combines its score (the first argument) with another one.
+    ///
+    /// # Panics
+    /// If the score that this leads to is not a number.
+    #[inline]
+    pub fn add(&mut self, member: &[u8], score: f64, combine: impl FnOnce(f64, f64) -> f64) {
+        let hash = hash(member);
+        match self.table.find(hash, member) {
+            Some(position) => {
+                let record = self.table.get_mut(position);
+                let score = combine(record.score(), score);
+                assert!(!score.is_nan(), "a score is a number");
+                record.set_score(score);
+            }
+            None => {
+                assert!(!score.is_nan(), "a score is a number");
+                let position = self.table.insert(hash, Record::scored(member, score));
+                // SAFETY: the table never loses a record, and goes where the handles go.
+                self.members.push(unsafe { Handle::new(self.table.get(position)) });
+                self.longest = self.longest.max(member.len());
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Bytes of the longest member.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    pub fn finish(self) -> SortedSet {
+        let mut members =
+            self.members.into_iter().map(|member| (member.score(), member)).collect::<Vec<_>>();
+        // The scores are numbers. Of inputs that are in order, the sorting algorithm makes use.
+        members.sort_by(|(score, member), (other_score, other)| {
+            let by_score = score.partial_cmp(other_score).unwrap_or(Ordering::Equal);
+            by_score.then_with(|| member.key().cmp(other.key()))
+        });
+        SortedSet { table: self.table, tree: Tree::from_sorted(members) }
     }
 }
 

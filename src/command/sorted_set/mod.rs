@@ -1,0 +1,121 @@
+//! Commands on sorted sets.
+
+pub mod add;
+pub mod algebra;
+pub mod pop;
+pub mod random;
+pub mod range;
+pub mod read;
+pub mod remove;
+pub mod scan;
+
+use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
+use crate::config::Settings;
+use crate::keyspace::Key;
+use crate::resp::{Protocol, Reply};
+use crate::value::Entry;
+use crate::value::packed::Element;
+use crate::value::sorted_set::{Limits, Scored, SortedSetMut, SortedSetRef};
+
+/// What commands that read one sorted set have in common.
+const READS: Command = Command {
+    flags: Flags::READONLY,
+    acl: Categories::SORTEDSET,
+    keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+    group: Group::SortedSet,
+    ..Command::DEFAULT
+};
+
+/// What those of them have in common that look at little of it.
+const READS_FAST: Command = Command { flags: Flags::READONLY.union(Flags::FAST), ..READS };
+
+const NOT_IN_LEX: CommandError = CommandError::of("ERR min or max not valid string range item");
+
+const NOT_IN_SCORES: CommandError = CommandError::of("ERR min or max is not a float");
+
+pub(super) fn limits(settings: &Settings) -> Limits {
+    // A limit beyond the address space is none.
+    let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    Limits {
+        members: limit(settings.zset_max_listpack_entries),
+        bytes: limit(settings.zset_max_listpack_value),
+    }
+}
+
+/// The sorted set that an entry holds.
+pub(super) fn view(entry: &Entry) -> Result<SortedSetRef<'_>> {
+    SortedSetRef::new(entry.value()).ok_or(CommandError::WRONG_TYPE)
+}
+
+/// Looks the sorted set at `key` up to read it.
+pub(super) fn read<'c>(cx: &'c mut Cx<'_>, key: &Key<'_>) -> Result<Option<SortedSetRef<'c>>> {
+    cx.read(key).map(view).transpose()
+}
+
+fn change(entry: &mut Entry, limits: Limits) -> Result<SortedSetMut<'_>> {
+    SortedSetMut::new(entry, limits).ok_or(CommandError::WRONG_TYPE)
+}
+
+/// Records an event that is `times` changes.
+fn changed(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, times: usize) {
+    if times > 0 {
+        cx.changed(event, key);
+        cx.effects.changes += times as u64 - 1;
+    }
+}
+
+/// Removes the key of a sorted set that has become empty.
+fn remove_emptied(cx: &mut Cx<'_>, key: &Key<'_>) {
+    if let Some(entry) = cx.remove(key) {
+        cx.server.reclaimer.entry(entry);
+        cx.event(cx.client.db, "del", key);
+    }
+}
+
+/// Puts a new sorted set in the place of whatever is at `key`; without one, only removes that.
+pub(super) fn store(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, entry: Option<Entry>) {
+    let before = cx.remove(key);
+    match entry {
+        Some(entry) => {
+            cx.insert(key, entry);
+            cx.changed(event, key);
+        }
+        None if before.is_some() => cx.changed("del", key),
+        None => {}
+    }
+    if let Some(before) = before {
+        cx.server.reclaimer.entry(before);
+    }
+}
+
+pub(super) fn write_member(out: &mut Reply<'_>, member: Element<'_>) {
+    match member {
+        Element::Int(number) => out.bulk_integer(number),
+        Element::Bytes(bytes) => out.bulk(bytes),
+    }
+}
+
+/// A member and its score: a pair in RESP3, one after the other in RESP2.
+fn write_pair(out: &mut Reply<'_>, (member, score): Scored<'_>) {
+    if out.protocol == Protocol::Resp3 {
+        out.array(2);
+    }
+    write_member(out, member);
+    out.double(score);
+}
+
+/// Replies with `len` members, with or without their scores.
+pub(super) fn write_members<'m>(
+    out: &mut Reply<'_>,
+    with_scores: bool,
+    len: usize,
+    members: impl Iterator<Item = Scored<'m>>,
+) {
+    if with_scores {
+        out.array(if out.protocol == Protocol::Resp3 { len } else { 2 * len });
+        members.for_each(|pair| write_pair(out, pair));
+    } else {
+        out.array(len);
+        members.for_each(|(member, _)| write_member(out, member));
+    }
+}

@@ -1,0 +1,114 @@
+//! ZRANDMEMBER.
+
+use std::collections::HashSet;
+
+use super::{READS, read, write_member, write_members};
+use crate::command::{Command, CommandError, Cx, Result};
+use crate::random;
+use crate::resp::{Args, Reply};
+use crate::value::number::parse_i64;
+use crate::value::sorted_set::{Scored, SortedSetRef};
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "zrandmember",
+    arity: -2,
+    tips: &["nondeterministic_output"],
+    run: zrandmember,
+    ..READS
+}];
+
+/// Members with repetitions that are returned at most. (Valkey would build any reply that memory has
+/// room for, and end when it has not.)
+const MAX_DRAWS: u64 = 1 << 27;
+
+const OUT_OF_RANGE: CommandError = CommandError::of("ERR value is out of range");
+
+fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let key = cx.key();
+    if args.len() == 2 {
+        match read(cx, &key)?.and_then(SortedSetRef::random) {
+            Some((member, _)) => write_member(out, member),
+            None => out.null(),
+        }
+        return Ok(());
+    }
+    let count = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    if count == i64::MIN {
+        return Err(CommandError::of(
+            "ERR value is out of range, value must between -9223372036854775807 and \
+             9223372036854775807",
+        ));
+    }
+    let with_scores = match args.get(3) {
+        None => false,
+        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => {
+            if count.unsigned_abs() > i64::MAX as u64 / 2 {
+                return Err(OUT_OF_RANGE);
+            }
+            true
+        }
+        Some(_) => return Err(CommandError::SYNTAX),
+    };
+    let Some(set) = read(cx, &key)? else {
+        out.array(0);
+        return Ok(());
+    };
+    if count >= 0 {
+        let members = sample(set, count as usize);
+        write_members(out, with_scores, members.len(), members.into_iter());
+    } else {
+        let count = count.unsigned_abs();
+        if count > MAX_DRAWS {
+            return Err(OUT_OF_RANGE);
+        }
+        draws(set, count as usize, with_scores, out);
+    }
+    Ok(())
+}
+
+/// Different members, `count` of them or all.
+fn sample(set: SortedSetRef<'_>, count: usize) -> Vec<Scored<'_>> {
+    let len = set.len();
+    if count >= len {
+        return set.iter(0..len).collect();
+    }
+    if let SortedSetRef::Big(_) = set
+        && count < len / 4
+    {
+        // Few are drawn twice.
+        let mut ranks = HashSet::with_capacity(count);
+        while ranks.len() < count {
+            ranks.insert(random::below(len as u64) as usize);
+        }
+        return ranks.into_iter().filter_map(|rank| set.get(rank)).collect();
+    }
+    // Each is taken with the chance that leaves the right number for the rest.
+    let mut missing = count as u64;
+    let members = set.iter(0..len).zip((1..=len as u64).rev());
+    let mut chosen = members
+        .filter(|(_, rest)| {
+            let take = random::below(*rest) < missing;
+            missing -= u64::from(take);
+            take
+        })
+        .map(|(member, _)| member)
+        .collect::<Vec<_>>();
+    for last in (1..chosen.len()).rev() {
+        chosen.swap(last, random::below(last as u64 + 1) as usize);
+    }
+    chosen
+}
+
+/// Replies with members that may be the same.
+fn draws(set: SortedSetRef<'_>, count: usize, with_scores: bool, out: &mut Reply<'_>) {
+    let draws = std::iter::repeat_with(|| random::below(set.len() as u64) as usize).take(count);
+    match set {
+        SortedSetRef::Packed(_) => {
+            let members = set.iter(0..set.len()).collect::<Vec<_>>();
+            write_members(out, with_scores, count, draws.map(|rank| members[rank]));
+        }
+        SortedSetRef::Big(_) => {
+            write_members(out, with_scores, count, draws.filter_map(|rank| set.get(rank)));
+        }
+    }
+}
