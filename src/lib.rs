@@ -8,6 +8,7 @@ pub mod bits;
 pub mod blocking;
 pub mod command;
 pub mod config;
+pub mod geo;
 pub mod glob;
 pub mod keyspace;
 pub mod log;

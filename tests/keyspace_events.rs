@@ -120,7 +120,7 @@ fn keys_announce_what_is_done_to_them() {
             "move_to b in 1",
             "expire c",
             "persist c",
-            "del c"
+            "expired c"
         ]
     );
 }

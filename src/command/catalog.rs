@@ -218,7 +218,7 @@ fn write_spec(spec: &KeySpec, out: &mut Reply<'_>) {
         BeginSearch::Index(index) => {
             part("begin_search", "index", &[("index", index as i64)], out);
         }
-        BeginSearch::Keyword(keyword, from) => {
+        BeginSearch::Keyword(keyword, from) | BeginSearch::LastKeyword(&[keyword, ..], from) => {
             out.bulk(b"begin_search");
             out.map(2);
             out.bulk(b"type");
@@ -230,7 +230,9 @@ fn write_spec(spec: &KeySpec, out: &mut Reply<'_>) {
             out.bulk(b"startfrom");
             out.integer(from.into());
         }
-        BeginSearch::Unknown => part("begin_search", "unknown", &[], out),
+        BeginSearch::Unknown | BeginSearch::LastKeyword(&[], _) => {
+            part("begin_search", "unknown", &[], out)
+        }
     }
     match spec.find {
         FindKeys::Range { last, step, limit } => {

@@ -18,6 +18,7 @@ mod error;
 mod expire;
 mod hash;
 mod hyperloglog;
+mod geo;
 mod info;
 mod keys;
 mod list;
@@ -62,6 +63,8 @@ const FAMILIES: &[&[Command]] = &[
     hash::random::COMMANDS,
     hash::scan::COMMANDS,
     hash::set::COMMANDS,
+    geo::COMMANDS,
+    geo::search::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     list::blocking::COMMANDS,

@@ -192,6 +192,9 @@ pub enum BeginSearch {
     Index(usize),
     /// After this word, searched from an argument on (from the end if negative).
     Keyword(&'static str, i32),
+    /// After the last of these words, each of which has a value after it, if that is the first of
+    /// them; searched from an argument on. Clients are told of a keyword.
+    LastKeyword(&'static [&'static str], i32),
     Unknown,
 }
 

@@ -162,6 +162,25 @@ fn unknown_subcommand(command: &str, name: &[u8]) -> CommandError {
     text.into()
 }
 
+/// The last of some words that each have a value after them, and its position.
+fn last_keyword(
+    args: Args<'_>,
+    words: &[&'static str],
+    from: i32,
+) -> Option<(&'static str, usize)> {
+    let (mut last, mut at) = (None, usize::try_from(from).ok()?);
+    while at + 1 < args.len() {
+        match words.iter().find(|word| args[at].eq_ignore_ascii_case(word.as_bytes())) {
+            Some(word) => {
+                last = Some((*word, at));
+                at += 2;
+            }
+            None => at += 1,
+        }
+    }
+    last
+}
+
 /// Calls `each` with the position of every key of a call, in the order of the key specs.
 ///
 /// Fails if the arguments end before a spec's keys, or if a counted spec's count is no number or more
@@ -188,6 +207,10 @@ pub fn key_positions(
                     None => continue,
                 }
             }
+            BeginSearch::LastKeyword(words, from) => match last_keyword(args, words, from) {
+                Some((word, index)) if words.first() == Some(&word) => index + 1,
+                _ => continue,
+            },
             BeginSearch::Unknown => continue,
         };
         match spec.find {

@@ -223,12 +223,16 @@ impl<'a> Reply<'a> {
 
     /// A double; a bulk string in RESP2.
     pub fn double(&mut self, number: f64) {
-        let text = format_f64(number);
+        self.double_text(&format_f64(number));
+    }
+
+    /// A double whose text is made already.
+    pub fn double_text(&mut self, text: &[u8]) {
         match self.protocol {
-            Protocol::Resp2 => self.bulk(&text),
+            Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => {
                 self.raw(b",");
-                self.raw(&text);
+                self.raw(text);
                 self.raw(b"\r\n");
             }
         }

@@ -80,6 +80,14 @@ impl ScoreRange {
         ScoreRange { min: bound(min), max: bound(max) }
     }
 
+    /// From one score up to another, which is not in the range.
+    pub fn before(min: f64, end: f64) -> ScoreRange {
+        ScoreRange {
+            min: Bound { at: min, exclusive: false },
+            max: Bound { at: end, exclusive: true },
+        }
+    }
+
     /// No score can be in the range.
     pub fn is_empty(&self) -> bool {
         self.max.is_below(&self.min.at) || self.min.is_above(&self.max.at)

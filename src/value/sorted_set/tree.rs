@@ -388,10 +388,6 @@ impl<M: Clone, const L: usize, const F: usize> Tree<M, L, F> {
         Tree { len: root.count(), root }
     }
 
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     /// About how many allocations the tree has.
     pub fn allocations(&self) -> usize {
         self.len.div_ceil(L / 2) + self.len / (L / 2 * F / 2)
@@ -589,7 +585,7 @@ mod tests {
     fn check(tree: &Small, model: &[(f64, u32)]) {
         height(&tree.root);
         assert_eq!(members(&tree.root), model);
-        assert_eq!(tree.len(), model.len());
+        assert_eq!(tree.len, model.len());
         let found = (0..model.len()).map(|rank| tree.get(rank).map(|(s, m)| (s, *m)));
         assert!(found.eq(model.iter().copied().map(Some)));
         assert_eq!(tree.get(model.len()), None);
