@@ -71,3 +71,17 @@ pub fn expiring_hash<'a>(
         out.i64(expiry.unwrap_or(types::NEVER));
     }
 }
+
+/// A sorted set of `count` members and their scores, which come in descending order.
+pub fn sorted_set<'a>(
+    out: &mut Writer,
+    count: usize,
+    members: impl IntoIterator<Item = (&'a [u8], f64)>,
+) {
+    out.byte(types::SORTED_SET_2);
+    out.length(count as u64);
+    for (member, score) in members {
+        out.string(member);
+        out.double(score);
+    }
+}

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decoded::{Decoded, Field, Hash, List, ListNode};
+use super::decoded::{Decoded, Field, Hash, List, ListNode, SortedSet};
 use super::{BadFormat, Result};
 use crate::config::Settings;
 use crate::value::entry::Value;
 use crate::value::hash::{self, Before, FieldExpiry, HashMut};
 use crate::value::list::{self, End};
+use crate::value::number::parse_f64_loosely;
 use crate::value::packed::{self, Element, Packed};
+use crate::value::sorted_set::{self, Builder, Put, SortedSetMut};
 use crate::value::{Entry, Object, PackedKind};
 
 /// An entry with this value under this key. The settings say how it is stored; but what was packed
@@ -27,6 +29,9 @@ pub fn load(
             list(&mut entry, value, list::Limit::new(settings.list_max_listpack_size))?;
         }
         Decoded::Hash(value) => hash(&mut entry, value, hash::Limits::of(settings))?,
+        Decoded::SortedSet(value) => {
+            sorted_set(&mut entry, value, sorted_set::Limits::of(settings))?;
+        }
         Decoded::Stream(stream) => entry.set_value(object(Object::Stream(stream))),
         // There are no other types yet.
         _ => return Err(BadFormat),
@@ -103,6 +108,51 @@ fn hash(entry: &mut Entry, value: Hash<'_>, limits: hash::Limits) -> Result<()> 
         }
     }
     Ok(())
+}
+
+fn sorted_set(entry: &mut Entry, value: SortedSet<'_>, limits: sorted_set::Limits) -> Result<()> {
+    let members = match &value {
+        SortedSet::Packed(pairs) => {
+            let is_small = Packed::new(pairs).len() / 2 <= limits.members;
+            if is_small && sorted_set::validate(pairs) {
+                entry.set_value(Value::Packed(PackedKind::SortedSet, pairs));
+                return Ok(());
+            }
+            // They may be in any order.
+            &scored(Packed::new(pairs))?
+        }
+        SortedSet::Members(members) => members,
+    };
+    let longest = members.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
+    if limits.admit(members.len(), longest) {
+        entry.set_value(sorted_set::EMPTY);
+        let mut set = SortedSetMut::new(entry, limits).ok_or(BadFormat)?;
+        let mut members = members.iter();
+        let are_new =
+            members.all(|(member, score)| set.put(member, |_| Some(*score)) == Put::Added);
+        return if are_new { Ok(()) } else { Err(BadFormat) };
+    }
+    let mut built = Builder::with_capacity(members.len());
+    members.iter().for_each(|(member, score)| built.add(member, *score, |score, _| score));
+    if built.len() < members.len() {
+        return Err(BadFormat);
+    }
+    entry.set_value(object(Object::SortedSet(built.finish())));
+    Ok(())
+}
+
+/// The members of a packed sorted set.
+fn scored(pairs: Packed<'_>) -> Result<Vec<(Cow<'_, [u8]>, f64)>> {
+    let mut elements = pairs.iter();
+    let pair = || {
+        let member = string(elements.next()?);
+        let score = match elements.next()? {
+            Element::Int(number) => Some(number as f64),
+            Element::Bytes(text) => parse_f64_loosely(text),
+        };
+        Some(score.map(|score| (member, score)).ok_or(BadFormat))
+    };
+    std::iter::from_fn(pair).collect()
 }
 
 /// The fields of a packed hash.

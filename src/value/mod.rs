@@ -127,6 +127,7 @@ impl Object {
                 Object::Hash(hash) => hash.memory(samples),
                 Object::Stream(stream) => stream.memory(samples),
                 Object::Set(set) => set.memory(samples),
+                Object::SortedSet(set) => set.memory(samples),
             }
     }
 
@@ -135,7 +136,6 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
-            Object::Set(_) | Object::SortedSet(_) => None,
         }
     }
 
@@ -144,7 +144,6 @@ impl Object {
         match self {
             Object::Str(bytes) => Some(bytes),
             _ => None,
-            Object::Set(_) | Object::SortedSet(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::compare::Rule;
 use crate::families::{bitmap, dump, hash, hyperloglog, list, set, stream};
+use crate::families::{bitmap, dump, geo, hash, hyperloglog, list, set, sorted_set, stream};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -178,10 +179,12 @@ pub const FAMILIES: &[&[Entry]] = &[
     SERVER,
     bitmap::COMMANDS,
     dump::COMMANDS,
+    geo::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     list::COMMANDS,
     set::COMMANDS,
+    sorted_set::COMMANDS,
     stream::COMMANDS,
 ];
 

@@ -49,6 +49,8 @@ const OPTIONS: &[&str] = &[
     "--set-max-listpack-value", "20",
     "--stream-node-max-bytes", "300",
     "--stream-node-max-entries", "5",
+    "--zset-max-listpack-entries", "12",
+    "--zset-max-listpack-value", "20",
 ];
 
 fn servers() -> Pair {

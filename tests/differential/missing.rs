@@ -46,14 +46,7 @@ pub const MISSING: &[(&str, &str)] = &[
          function|restore function|stats script script|debug script|exists script|flush \
          script|help script|kill script|load script|show",
     ),
-    (
-        "sorted-set",
-        "bzmpop bzpopmax bzpopmin zadd zcard zcount zdiff zdiffstore zincrby zinter \
-         zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin zrandmember zrange \
-         zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank \
-         zremrangebyscore zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore \
-         zunion zunionstore",
-    ),
+    ("sorted-set", "bzmpop bzpopmax bzpopmin"),
     ("tracking and pausing clients", "client|tracking"),
     ("transactions", "discard exec multi unwatch watch"),
 ];

@@ -344,6 +344,10 @@ fn content<'a>(kind: &Outcome, key: &'a [u8]) -> Vec<(Vec<&'a [u8]>, Rule)> {
         Some(b"string") => vec![(vec![b"GET", key], Rule::Exact)],
         Some(b"list") => vec![(vec![b"LRANGE", key, b"0", b"-1"], Rule::Exact)],
         Some(b"set") => vec![(vec![b"SMEMBERS", key], Rule::Unordered)],
+        Some(b"zset") => {
+            let ranked = vec![b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"];
+            vec![(ranked, Rule::Exact), (vec![b"DUMP", key], Rule::Exact)]
+        }
         Some(b"hash") => vec![(vec![b"HGETALL", key], Rule::UnorderedPairs)],
         Some(b"stream") => {
             vec![(vec![b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"], Rule::Times)]

@@ -68,6 +68,22 @@ pub fn pool(name: &str) -> Pool {
         "min-idle" => min_idle,
         "bad-timeout" => bad_timeout,
         "payload" => payload,
+        "zset" => zset,
+        "zset-target" => zset_target,
+        "zset-member" => zset_member,
+        "score" => score,
+        "score-bound" => score_bound,
+        "weight" => weight,
+        "lex-set" => lex_set,
+        "lex-member" => lex_member,
+        "lex-score" => |_| b"0".to_vec(),
+        "lex-bound" => lex_bound,
+        "geo-set" => geo_set,
+        "place" => place,
+        "longitude" => longitude,
+        "latitude" => latitude,
+        "distance" => distance,
+        "unit" => unit,
         other => panic!("no pool is called {other:?}"),
     }
 }
@@ -830,6 +846,126 @@ fn set_member(rng: &mut StdRng) -> Vec<u8> {
         37 | 38 => vec![b'x'; rng.random_range(18..23)],
         _ => value(rng),
     }
+}
+
+fn zset(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.9) {
+        pick(rng, &[b"zset:1", b"zset:2", b"zset:3", b"{tag}zset", b"zset:none"])
+    } else {
+        key(rng)
+    }
+}
+
+fn zset_target(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.7) { zset(rng) } else { pick(rng, &[b"zset:4", b"zset:5"]) }
+}
+
+/// Few enough that sorted sets have members in common, with each other and with sets.
+fn zset_member(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..40) {
+        0..=36 => set_member(rng),
+        _ => pick(rng, &[b"-0", b"1.5", b"inf", b"10", b"x\0y", b"01"]),
+    }
+}
+
+fn score(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0..=9 => rng.random_range(-10..20i64).to_string().into_bytes(),
+        10..=12 => pick(rng, &[b"0.5", b"-2.25", b"1e3", b"inf", b"-inf", b"0", b"-0", b"1e23"]),
+        13..=16 => format!("{}", rng.random_range(-1e6..1e6)).into_bytes(),
+        17 => pick(rng, &[b"4611686018427387904", b"4611686018427388928", b"-9223372036854775808"]),
+        _ => float(rng),
+    }
+}
+
+/// An end of a range by score.
+fn score_bound(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0 => pick(rng, &[b"-inf", b"+inf", b"(inf", b"(-inf", b"", b"(", b"((1", b"( 1", b"1e400"]),
+        1..=3 => [&b"("[..], &score(rng)].concat(),
+        _ => score(rng),
+    }
+}
+
+fn weight(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0..=6 => pick(rng, &[b"1", b"2", b"0", b"-1", b"0.5", b"3", b"1.1"]),
+        7 => pick(rng, &[b"inf", b"-inf", b"1e300"]),
+        _ => score(rng),
+    }
+}
+
+/// Sorted sets whose members all have the same score, which nothing else uses: only these have ranges
+/// by member.
+fn lex_set(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"lex:1", b"lex:2", b"lex:none"])
+}
+
+fn lex_member(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..10) {
+        0 => value(rng),
+        1 | 2 => rng.random_range(0..30).to_string().into_bytes(),
+        _ => {
+            let len = rng.random_range(0..3);
+            (0..len).map(|_| *b"abcd".choose(rng).unwrap()).collect()
+        }
+    }
+}
+
+fn lex_bound(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0..=3 => b"-".to_vec(),
+        4..=7 => b"+".to_vec(),
+        8 => lex_member(rng),
+        9..=12 => [&b"("[..], &lex_member(rng)].concat(),
+        _ => [&b"["[..], &lex_member(rng)].concat(),
+    }
+}
+
+fn geo_set(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0 => zset(rng),
+        _ => pick(rng, &[b"geo:1", b"geo:2", b"{tag}geo", b"geo:none"]),
+    }
+}
+
+fn place(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0 => value(rng),
+        _ => rng.random_range(0..40).to_string().into_bytes(),
+    }
+}
+
+/// Many in one region, some all over the world and at its ends.
+fn longitude(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0..=11 => format!("{:.4}", rng.random_range(10.0..20.0)).into_bytes(),
+        12..=17 => format!("{:.6}", rng.random_range(-180.0..180.0)).into_bytes(),
+        18 => pick(rng, &[b"180", b"-180", b"0", b"-0", b"179.9999", b"-179.9999"]),
+        _ => float(rng),
+    }
+}
+
+fn latitude(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0..=11 => format!("{:.4}", rng.random_range(35.0..45.0)).into_bytes(),
+        12..=17 => format!("{:.6}", rng.random_range(-85.0..85.0)).into_bytes(),
+        18 => pick(rng, &[b"85.05112878", b"-85.05112878", b"0", b"85.06", b"80.1", b"-66.5"]),
+        _ => float(rng),
+    }
+}
+
+fn distance(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..20) {
+        0..=9 => rng.random_range(0..2000).to_string().into_bytes(),
+        10..=14 => format!("{:.3}", rng.random_range(0.0..20000.0)).into_bytes(),
+        15..=17 => pick(rng, &[b"0", b"30000", b"1e9", b"0.5", b"inf", b"-1"]),
+        _ => float(rng),
+    }
+}
+
+fn unit(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"m", b"km", b"km", b"km", b"km", b"mi", b"mi", b"FT", b"Km", b"x"])
 }
 
 /// Any argument at all.

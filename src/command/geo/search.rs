@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{READS, Unit, position, write_distance, write_position};
-use crate::command::sorted_set::{limits, store, view, write_member};
+use crate::command::sorted_set::{store, view, write_member};
 use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
 };
@@ -12,7 +12,7 @@ use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
 use crate::value::number::{parse_f64, parse_i64};
 use crate::value::packed::Element;
-use crate::value::sorted_set::{Builder, ScoreRange, SortedSetRef};
+use crate::value::sorted_set::{Builder, Limits, ScoreRange, SortedSetRef};
 
 const SOURCE: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 
@@ -381,7 +381,7 @@ fn select(found: &mut Vec<Place<'_>>, query: &Query<'_>) {
 }
 
 fn search(cx: &mut Cx<'_>, args: Args<'_>, form: Form, out: &mut Reply<'_>) -> Result {
-    let limits = limits(cx.settings);
+    let limits = Limits::of(cx.settings);
     let source = cx.keys[if form == Form::SearchStore { 1 } else { 0 }];
     let keys = cx.keys;
     let set = cx.read(&source).map(view).transpose()?;

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{change, changed, limits, view};
+use super::{change, changed, view};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -10,7 +10,7 @@ use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
 use crate::value::number::parse_f64;
-use crate::value::sorted_set::{self, Put, SortedSetMut};
+use crate::value::sorted_set::{self, Limits, Put, SortedSetMut};
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -114,7 +114,7 @@ pub fn add_scored(
     pairs: &[(&[u8], f64)],
     out: &mut Reply<'_>,
 ) -> Result {
-    let (key, limits) = (cx.key(), limits(cx.settings));
+    let (key, limits) = (cx.key(), Limits::of(cx.settings));
     let done = match cx.write(&key) {
         Some(mut entry) => apply(&mut change(entry.entry_mut(), limits)?, rules, pairs)?,
         None if rules.only_known => Done::default(),

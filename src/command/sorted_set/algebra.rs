@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::{READS, limits, store, write_members};
+use super::{READS, store, write_members};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
@@ -343,7 +343,7 @@ fn combine_and_store(
     out: &mut Reply<'_>,
 ) -> Result {
     let count = key_count(args, 2, name)?;
-    let (limits, target, sources) = (limits(cx.settings), cx.key(), &cx.keys[1..]);
+    let (limits, target, sources) = (Limits::of(cx.settings), cx.key(), &cx.keys[1..]);
     let mut inputs = read_inputs(cx, sources)?;
     let options = Options::parse(args.from(3 + count), operation, false, &mut inputs)?;
     let (len, entry) = entry_of(combine(inputs, operation, options.aggregate), &target, limits);

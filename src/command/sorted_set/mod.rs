@@ -10,7 +10,6 @@ pub mod remove;
 pub mod scan;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
-use crate::config::Settings;
 use crate::keyspace::Key;
 use crate::resp::{Protocol, Reply};
 use crate::value::Entry;
@@ -32,15 +31,6 @@ const READS_FAST: Command = Command { flags: Flags::READONLY.union(Flags::FAST),
 const NOT_IN_LEX: CommandError = CommandError::of("ERR min or max not valid string range item");
 
 const NOT_IN_SCORES: CommandError = CommandError::of("ERR min or max is not a float");
-
-pub(super) fn limits(settings: &Settings) -> Limits {
-    // A limit beyond the address space is none.
-    let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    Limits {
-        members: limit(settings.zset_max_listpack_entries),
-        bytes: limit(settings.zset_max_listpack_value),
-    }
-}
 
 /// The sorted set that an entry holds.
 pub(super) fn view(entry: &Entry) -> Result<SortedSetRef<'_>> {

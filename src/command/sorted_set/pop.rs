@@ -1,13 +1,13 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP, and what their blocking kin do once they need not wait.
 
-use super::{change, changed, limits, remove_emptied, view, write_member, write_members};
+use super::{change, changed, remove_emptied, view, write_member, write_members};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
-use crate::value::sorted_set::Scored;
+use crate::value::sorted_set::{Limits, Scored};
 
 const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
@@ -66,7 +66,7 @@ pub fn try_pop(
     count: usize,
     reply: impl FnOnce(usize, &mut dyn Iterator<Item = Scored<'_>>),
 ) -> Result<bool> {
-    let limits = limits(cx.settings);
+    let limits = Limits::of(cx.settings);
     let Some(mut entry) = cx.write(key) else { return Ok(false) };
     let set = view(entry.entry())?;
     let len = set.len();

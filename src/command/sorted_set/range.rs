@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::{NOT_IN_LEX, NOT_IN_SCORES, READS, limits, read, store, write_members};
+use super::{NOT_IN_LEX, NOT_IN_SCORES, READS, read, store, write_members};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
-use crate::value::sorted_set::{LexRange, ScoreRange, Scored, SortedSetRef, from_sorted};
+use crate::value::sorted_set::{LexRange, Limits, ScoreRange, Scored, SortedSetRef, from_sorted};
 
 const fn replies(name: &'static str, run: Handler) -> Command {
     Command { name, arity: -4, run, ..READS }
@@ -179,7 +179,7 @@ fn reply(cx: &mut Cx<'_>, args: Args<'_>, form: Form, out: &mut Reply<'_>) -> Re
 
 fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let query = Query::parse(args.from(3), Form::Zrangestore)?;
-    let (limits, target, source) = (limits(cx.settings), cx.keys[0], cx.keys[1]);
+    let (limits, target, source) = (Limits::of(cx.settings), cx.keys[0], cx.keys[1]);
     let members: Vec<Scored<'_>> = match read(cx, &source)? {
         Some(set) => set.iter(query.span(set)).collect(),
         None => Vec::new(),

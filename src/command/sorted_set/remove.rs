@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::range::ranks;
-use super::{NOT_IN_LEX, NOT_IN_SCORES, change, changed, limits, remove_emptied, view};
+use super::{NOT_IN_LEX, NOT_IN_SCORES, change, changed, remove_emptied, view};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
-use crate::value::sorted_set::{LexRange, ScoreRange, SortedSetRef};
+use crate::value::sorted_set::{LexRange, Limits, ScoreRange, SortedSetRef};
 
 const REMOVES: Command = Command {
     arity: 4,
@@ -56,7 +56,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn zrem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let (key, limits) = (cx.key(), limits(cx.settings));
+    let (key, limits) = (cx.key(), Limits::of(cx.settings));
     let Some(mut entry) = cx.write(&key) else {
         out.integer(0);
         return Ok(());
@@ -78,7 +78,7 @@ fn remove_span(
     span: impl FnOnce(SortedSetRef<'_>) -> Range<usize>,
     out: &mut Reply<'_>,
 ) -> Result {
-    let (key, limits) = (cx.key(), limits(cx.settings));
+    let (key, limits) = (cx.key(), Limits::of(cx.settings));
     let Some(mut entry) = cx.write(&key) else {
         out.integer(0);
         return Ok(());

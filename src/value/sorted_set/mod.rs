@@ -21,6 +21,7 @@ use super::entry::Value;
 use super::packed::{self, Element, Packed};
 use super::splice::Splice;
 use super::{Entry, Object, PackedKind, ValueRef};
+use crate::config::Settings;
 use crate::random;
 
 /// How large a sorted set may be in a listpack.
@@ -35,6 +36,15 @@ pub struct Limits {
 const MAX_PACKED: usize = 1 << 30;
 
 impl Limits {
+    pub fn of(settings: &Settings) -> Limits {
+        // A limit beyond the address space is none.
+        let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Limits {
+            members: limit(settings.zset_max_listpack_entries),
+            bytes: limit(settings.zset_max_listpack_value),
+        }
+    }
+
     /// Whether a listpack may have so many members, the longest of so many bytes.
     pub fn admit(&self, members: usize, longest: usize) -> bool {
         members <= self.members && longest <= self.bytes

@@ -73,6 +73,15 @@ impl SortedSet {
         self.len() + self.table.allocations() + self.tree.allocations()
     }
 
+    /// About how many bytes it takes, judging by so many records; by all of them if 0.
+    pub fn memory(&self, samples: usize) -> usize {
+        let most = if samples == 0 { usize::MAX } else { samples };
+        let sizes = self.table.iter().take(most).map(Record::allocated);
+        let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
+        // A bucket of 64 bytes has six records, about.
+        (bytes / usize::max(count, 1) + 11) * self.len() + self.tree.memory()
+    }
+
     pub fn len(&self) -> usize {
         self.table.len()
     }

@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use crate::allocator::size_class;
+
 /// Members of a leaf, so that it takes a kilobyte.
 const LEAF: usize = 63;
 
@@ -179,6 +181,22 @@ impl<M: Clone, const L: usize, const F: usize> Node<M, L, F> {
         match self {
             Node::Leaf(leaf) => leaf.len,
             Node::Branch(children) => children.iter().map(|child| child.count).sum(),
+        }
+    }
+
+    /// Bytes that the subtree takes.
+    fn memory(&self) -> usize {
+        match self {
+            Node::Leaf(_) => size_class(size_of::<Leaf<M, L>>()),
+            Node::Branch(children) => {
+                let own = children.capacity() * size_of::<Child<M, L, F>>();
+                // The leaves of one branch are all of a size.
+                size_class(own)
+                    + match &children[0].node {
+                        leaf @ Node::Leaf(_) => children.len() * leaf.memory(),
+                        Node::Branch(_) => children.iter().map(|child| child.node.memory()).sum(),
+                    }
+            }
         }
     }
 
@@ -391,6 +409,11 @@ impl<M: Clone, const L: usize, const F: usize> Tree<M, L, F> {
     /// About how many allocations the tree has.
     pub fn allocations(&self) -> usize {
         self.len.div_ceil(L / 2) + self.len / (L / 2 * F / 2)
+    }
+
+    /// Bytes that the tree takes.
+    pub fn memory(&self) -> usize {
+        self.root.memory()
     }
 
     /// Members before the first that is not `before`, which must be true of some first ones and of no

@@ -2,8 +2,10 @@
 
 pub mod bitmap;
 pub mod dump;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod set;
+pub mod sorted_set;
 pub mod stream;
