@@ -99,7 +99,10 @@ fn all(commands: &str) -> Vec<String> {
 
 #[test]
 fn each_type_announces_its_changes() {
-    assert_eq!(all("set a 1\nincr a\nappend a x\ngetdel a"), ["set a", "incrby a", "append a", "del a"]);
+    assert_eq!(
+        all("set a 1\nincr a\nappend a x\ngetdel a"),
+        ["set a", "incrby a", "append a", "del a"]
+    );
     assert_eq!(all("rpush l a b\nlpop l\nrpop l"), ["rpush l", "lpop l", "rpop l", "del l"]);
     assert_eq!(all("rpush l a\nlmove l m left right"), ["rpush l", "rpush m", "lpop l", "del l"]);
     assert_eq!(all("hset h f v\nhdel h f"), ["hset h", "hdel h", "del h"]);

@@ -415,9 +415,8 @@ fn class(name: &str) -> u8 {
         "evicted" => b'e',
         "new" => b'n',
         "keymiss" => b'm',
-        "lpush" | "rpush" | "lpop" | "rpop" | "linsert" | "lset" | "lrem" | "ltrim" | "sortstore" => {
-            b'l'
-        }
+        "lpush" | "rpush" | "lpop" | "rpop" | "linsert" | "lset" | "lrem" | "ltrim"
+        | "sortstore" => b'l',
         "sadd" | "srem" | "spop" | "sinterstore" | "sunionstore" | "sdiffstore" => b's',
         _ if name.starts_with('h') => b'h',
         _ if name.starts_with('z') || name.starts_with("geo") => b'z',

@@ -1,7 +1,6 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, dump, hash, hyperloglog, list, set, stream};
 use crate::families::{bitmap, dump, geo, hash, hyperloglog, list, set, sorted_set, stream};
 
 /// One command, how it is called, and how its replies are compared.

@@ -17,11 +17,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ),
     ("migrate, sort and wait", "migrate sort sort_ro wait waitaof"),
     (
-        "geo",
-        "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember \
-         georadiusbymember_ro geosearch geosearchstore",
-    ),
-    (
         "persistence, replication, ACL and introspection",
         "acl acl|cat acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list \
          acl|load acl|log acl|save acl|setuser acl|users acl|whoami bgrewriteaof bgsave \
@@ -46,7 +41,6 @@ pub const MISSING: &[(&str, &str)] = &[
          function|restore function|stats script script|debug script|exists script|flush \
          script|help script|kill script|load script|show",
     ),
-    ("sorted-set", "bzmpop bzpopmax bzpopmin"),
     ("tracking and pausing clients", "client|tracking"),
     ("transactions", "discard exec multi unwatch watch"),
 ];
