@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use super::{Command, CommandError, Cx, Flags, Group, Result, Scope};
-use crate::config::Privilege;
+use crate::config::{Privilege, Settings};
 use crate::keyspace::Key;
 use crate::log;
+use crate::rdb::{self, Writer};
 use crate::resp::{Args, Protocol, Reply};
 use crate::value::entry::Value;
 use crate::value::number::parse_i64;
-use crate::value::{Entry, ValueRef, access};
+use crate::value::{Entry, access};
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
@@ -107,14 +108,14 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn object(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let now = cx.now;
+    let (settings, now) = (cx.settings, cx.now);
     let fast = args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"fast"));
     let entry = cx.inspect(&Key::new(args.at(2))).ok_or(CommandError::NO_SUCH_KEY)?;
     let idle = access::idle(now, entry.access());
     let length = if fast {
         String::new()
     } else {
-        format!(" serializedlength:{}", serialized_length(entry))
+        format!(" serializedlength:{}", serialized_length(entry, settings))
     };
     out.simple(&format!(
         "Value at:{:p} refcount:1 encoding:{}{length} lru:{} lru_seconds_idle:{idle}",
@@ -125,23 +126,11 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-/// Bytes of a string in a snapshot file, uncompressed: its length or its integer's tag, then it.
-fn serialized_length(entry: &Entry) -> usize {
-    let mut digits = itoa::Buffer::new();
-    if let ValueRef::Int(number) = entry.value() {
-        match number {
-            -0x80..=0x7f => return 2,
-            -0x8000..=0x7fff => return 3,
-            -0x8000_0000..=0x7fff_ffff => return 5,
-            _ => {}
-        }
-    }
-    match entry.string(&mut digits) {
-        Ok(bytes) if bytes.len() < 1 << 6 => 1 + bytes.len(),
-        Ok(bytes) if bytes.len() < 1 << 14 => 2 + bytes.len(),
-        Ok(bytes) => 5 + bytes.len(),
-        Err(_) => 0,
-    }
+/// Bytes of the value in a snapshot file, without its type.
+fn serialized_length(entry: &Entry, settings: &Settings) -> usize {
+    let mut out = Writer::new(settings.rdbcompression);
+    rdb::save(entry, settings, &mut out);
+    out.into_bytes().len() - 1
 }
 
 fn populate(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {

@@ -26,6 +26,10 @@ const REFUSED: &[&str] = &[
     "node-overlap",
 ];
 
+/// Streams of which XINFO tells what Valkey believes without looking, or of entries that are no more.
+const TOLD_OTHERWISE: &[&str] =
+    &["stream-15-empty", "first-wrong", "no-nodes-last-set", "node-all-deleted", "count0"];
+
 pub struct Payload {
     pub name: &'static str,
     pub version: u16,
@@ -49,6 +53,13 @@ pub fn all() -> impl Iterator<Item = Payload> {
 impl Payload {
     pub fn is_refused(&self) -> bool {
         REFUSED.contains(&self.name)
+    }
+
+    /// What becomes of it is the same with both servers, to the last detail and at any time.
+    pub fn is_certain(&self) -> bool {
+        // When what has expired is removed is a matter of chance.
+        let expires = self.name.starts_with("expired");
+        !expires && !self.is_refused() && !TOLD_OTHERWISE.contains(&self.name)
     }
 
     /// With version and checksum.

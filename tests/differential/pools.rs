@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::common::payloads;
+use crate::common::payloads::{self, Payload};
 
 /// A kind of argument: the word that stands for it in a syntax (see `commands.rs`), and a generator.
 pub type Pool = fn(&mut StdRng) -> Vec<u8>;
@@ -977,8 +977,7 @@ pub fn anything(rng: &mut StdRng) -> Vec<u8> {
 /// What DUMP might have answered: values of all versions, some of them damaged (`tests/dump`).
 fn payload(rng: &mut StdRng) -> Vec<u8> {
     static PAYLOADS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-        // When what has expired is removed is a matter of chance.
-        let all = payloads::all().filter(|p| !p.is_refused() && !p.name.starts_with("expired"));
+        let all = payloads::all().filter(Payload::is_certain);
         all.map(|payload| payload.sealed()).collect()
     });
     let mut payload = PAYLOADS.choose(rng).unwrap().clone();

@@ -52,6 +52,20 @@ fn without_compression_the_dumps_of_both_are_the_same() {
     }
 }
 
+#[test]
+fn the_serialized_length_is_the_length_of_the_dump() {
+    /// The type before the value, and version and checksum behind it.
+    const ENVELOPE: usize = 1 + 2 + 8;
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    for sample in samples::all() {
+        sample.make(&mut client);
+        let about = client.command(&[&b"DEBUG"[..], b"OBJECT", KEY]).text();
+        let length = format!(" serializedlength:{} ", dump(&mut client).len() - ENVELOPE);
+        assert!(about.contains(&length), "{}: {about}, not {length}", sample.name);
+    }
+}
+
 /// What is dumped, restored and dumped again has not changed, whatever this server knows of it.
 #[test]
 fn a_restored_value_is_dumped_as_it_came() {
