@@ -11,17 +11,14 @@ pub fn check(data: &[u8]) {
     let [mode, value @ ..] = data else { return };
     let settings = settings(*mode);
     let Some(entry) = load(value, &settings) else { return };
-    let saved = save(&entry, &settings, false);
+    let saved = save(&entry, false);
     let again = load(&saved, &settings).expect("what is saved can be loaded");
-    let saved_again = save(&again, &settings, false);
+    let saved_again = save(&again, false);
     // What outgrew its encoding and shrank again is loaded in the smaller one.
     if saved[0] == saved_again[0] {
         assert!(sorted(saved) == sorted(saved_again), "a value changes by being saved and loaded");
     }
-    assert!(
-        load(&save(&entry, &settings, true), &settings).is_some(),
-        "what is compressed can be loaded"
-    );
+    assert!(load(&save(&entry, true), &settings).is_some(), "what is compressed can be loaded");
 }
 
 fn settings(mode: u8) -> Settings {
@@ -46,9 +43,9 @@ fn load(value: &[u8], settings: &Settings) -> Option<Entry> {
     rdb::load(b"key", value, None, settings).ok()
 }
 
-fn save(entry: &Entry, settings: &Settings, compress: bool) -> Vec<u8> {
+fn save(entry: &Entry, compress: bool) -> Vec<u8> {
     let mut out = Writer::new(compress);
-    rdb::save(entry, settings, &mut out);
+    rdb::save(entry, &mut out);
     out.into_bytes()
 }
 

@@ -129,7 +129,7 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 /// Bytes of the value in a snapshot file, without its type.
 fn serialized_length(entry: &Entry, settings: &Settings) -> usize {
     let mut out = Writer::new(settings.rdbcompression);
-    rdb::save(entry, settings, &mut out);
+    rdb::save(entry, &mut out);
     out.into_bytes().len() - 1
 }
 

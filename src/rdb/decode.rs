@@ -6,6 +6,7 @@ use super::decoded::{Decoded, Field, Hash, List, ListNode, Set, SortedSet};
 use super::{BadFormat, Reader, Result, listpack, stream, types, ziplist, zipmap};
 use crate::value::number::parse_f64_loosely;
 use crate::value::packed::Packed;
+use crate::value::set::IntSet;
 
 /// Bytes of the shortest string: its length.
 const STRING: usize = 1;
@@ -36,7 +37,7 @@ pub fn value<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Decoded<'a>> {
             _ => Err(BadFormat),
         })?,
         types::SET => Decoded::Set(Set::Members(reader.several(STRING, Reader::string)?)),
-        types::SET_INTSET => Decoded::Set(Set::Integers(integers(&reader.string()?)?)),
+        types::SET_INTSET => Decoded::Set(Set::Integers(intset(&reader.string()?)?)),
         types::SET_LISTPACK => Decoded::Set(Set::Packed(packed(reader)?)),
         types::HASH => Decoded::Hash(Hash::Fields(reader.several(2 * STRING, |reader| {
             Ok(Field { name: reader.string()?, value: reader.string()?, expiry: None })
@@ -101,27 +102,16 @@ fn nodes<'a>(
     if nodes.is_empty() { Err(BadFormat) } else { Ok(Decoded::List(List::Nodes(nodes))) }
 }
 
-/// The members of an intset: how wide each is, how many there are, and they.
-fn integers(intset: &[u8]) -> Result<Vec<i64>> {
-    let mut reader = Reader::new(intset);
-    let width = u32::from_le_bytes(reader.array()?) as usize;
-    let count = u32::from_le_bytes(reader.array()?) as usize;
-    let members = reader.rest();
-    let is_sound = matches!(width, 2 | 4 | 8)
-        && count > 0
-        && members.len() / width == count
-        && members.len().is_multiple_of(width);
-    if !is_sound {
-        return Err(BadFormat);
-    }
-    let widened = members.chunks(width).map(|member| {
-        let mut wide = [0; 8];
-        wide[8 - width..].copy_from_slice(member);
-        // The shift brings the sign down.
-        i64::from_le_bytes(wide) >> (64 - 8 * width)
-    });
-    let members = widened.collect::<Vec<_>>();
-    if members.is_sorted_by(|a, b| a < b) { Ok(members) } else { Err(BadFormat) }
+/// An intset: how wide its members are, how many there are, and they.
+fn intset(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut reader = Reader::new(bytes);
+    let width = u32::from_le_bytes(reader.array()?);
+    let count = u32::from_le_bytes(reader.array()?);
+    let width = u8::try_from(width).map_err(|_| BadFormat)?;
+    let intset = [&[width], reader.rest()].concat();
+    let is_sound =
+        IntSet::is_valid(&intset) && count > 0 && IntSet::new(&intset).len() == count as usize;
+    if is_sound { Ok(intset) } else { Err(BadFormat) }
 }
 
 fn members<'a>(

@@ -34,8 +34,8 @@ pub enum ListNode<'a> {
 pub enum Set<'a> {
     Members(Vec<Cow<'a, [u8]>>),
     Packed(Cow<'a, [u8]>),
-    /// In ascending order.
-    Integers(Vec<i64>),
+    /// An [intset](crate::value::set::intset).
+    Integers(Vec<u8>),
 }
 
 /// There may be fields twice.

@@ -34,6 +34,13 @@ pub fn list<'a>(out: &mut Writer, count: usize, nodes: impl IntoIterator<Item = 
     }
 }
 
+/// A set of `count` members.
+pub fn set<'a>(out: &mut Writer, count: usize, members: impl IntoIterator<Item = &'a [u8]>) {
+    out.byte(types::SET);
+    out.length(count as u64);
+    members.into_iter().for_each(|member| out.string(member));
+}
+
 /// A set of integers, each of `width` bytes, little-endian and ascending.
 pub fn intset(out: &mut Writer, width: u8, members: &[u8]) {
     out.byte(types::SET_INTSET);

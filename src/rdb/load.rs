@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decoded::{Decoded, Field, Hash, List, ListNode, SortedSet};
+use super::decoded::{Decoded, Field, Hash, List, ListNode, Set, SortedSet};
 use super::{BadFormat, Result};
 use crate::config::Settings;
 use crate::value::entry::Value;
@@ -12,6 +12,7 @@ use crate::value::list::{self, End};
 use crate::value::number::parse_f64_loosely;
 use crate::value::packed::{self, Element, Packed};
 use crate::value::sorted_set::{self, Builder, Put, SortedSetMut};
+use crate::value::set::{self, IntSet, SetMut};
 use crate::value::{Entry, Object, PackedKind};
 
 /// An entry with this value under this key. The settings say how it is stored; but what was packed
@@ -28,13 +29,12 @@ pub fn load(
         Decoded::List(value) => {
             list(&mut entry, value, list::Limit::new(settings.list_max_listpack_size))?;
         }
+        Decoded::Set(value) => set(&mut entry, value, set::Limits::of(settings))?,
         Decoded::Hash(value) => hash(&mut entry, value, hash::Limits::of(settings))?,
         Decoded::SortedSet(value) => {
             sorted_set(&mut entry, value, sorted_set::Limits::of(settings))?;
         }
         Decoded::Stream(stream) => entry.set_value(object(Object::Stream(stream))),
-        // There are no other types yet.
-        _ => return Err(BadFormat),
     }
     Ok(entry)
 }
@@ -80,6 +80,38 @@ fn packed_node(node: ListNode<'_>) -> (Cow<'_, [u8]>, bool) {
             (packed.into(), true)
         }
     }
+}
+
+fn set(entry: &mut Entry, value: Set<'_>, limits: set::Limits) -> Result<()> {
+    let members = match &value {
+        Set::Integers(intset) => {
+            let view = IntSet::new(intset);
+            if view.len() <= limits.intset_entries {
+                entry.set_value(Value::Packed(PackedKind::IntSet, intset));
+                return Ok(());
+            }
+            &view.iter().map(|number| string(Element::Int(number))).collect()
+        }
+        Set::Packed(members) => {
+            let members = Packed::new(members);
+            if members.len() <= limits.listpack_entries {
+                are_distinct(members.iter())?;
+                entry.set_value(Value::Packed(PackedKind::Set, members.as_bytes()));
+                return Ok(());
+            }
+            &members.iter().map(string).collect()
+        }
+        Set::Members(members) => members,
+    };
+    entry.set_value(match value {
+        Set::Members(_) => set::EMPTY,
+        // It is too large for what it was.
+        _ => object(Object::Set(set::Set::with_capacity(members.len()))),
+    });
+    let mut set = SetMut::new(entry, limits).ok_or(BadFormat)?;
+    set.expect(members.len());
+    let are_distinct = members.iter().all(|member| set.add(member));
+    if are_distinct { Ok(()) } else { Err(BadFormat) }
 }
 
 fn hash(entry: &mut Entry, value: Hash<'_>, limits: hash::Limits) -> Result<()> {

@@ -15,6 +15,7 @@ pub fn save(entry: &Entry, out: &mut Writer) {
         ValueRef::Packed(kind, bytes) => packed(kind, bytes, out),
         ValueRef::Object(Object::Str(bytes)) => encode::string(out, bytes),
         ValueRef::Object(Object::List(list)) => self::list(list, out),
+        ValueRef::Object(Object::Set(set)) => encode::set(out, set.len(), set.iter()),
         ValueRef::Object(Object::Hash(hash)) => self::hash(hash, out),
         ValueRef::Object(Object::Stream(stream)) => stream::write(stream, out),
         ValueRef::Object(Object::Set(_)) => {}

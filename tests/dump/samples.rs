@@ -58,7 +58,7 @@ impl Sample {
 
 /// Every kind of value.
 pub fn all() -> Vec<Sample> {
-    [strings(), lists(), hashes(), streams()].concat()
+    [strings(), lists(), sets(), hashes(), streams()].concat()
 }
 
 /// Elements in all the forms that a listpack has for them.
@@ -129,6 +129,26 @@ fn lists() -> Vec<Sample> {
         new("a very long one").then("RPUSH", ["5".repeat(9000)]),
         new("those pushed to the left").then("LPUSH", texts(3000)),
         new("what shrank").then("RPUSH", texts(3000)).then("LTRIM", ["10", "20"]),
+    ]
+}
+
+fn sets() -> Vec<Sample> {
+    let new = |name: &str| Sample::new(format!("set of {name}"));
+    let numbers = |count: i64, factor: i64| (0..count).map(move |n| (n * factor).to_string());
+    vec![
+        new("small integers").then("SADD", ["3", "-1", "2", "32767"]),
+        new("middle integers").then("SADD", ["3", "-1", "2147483647"]),
+        new("great integers").then("SADD", ["3", "-9223372036854775808", "9223372036854775807"]),
+        new("as many integers as fit").then("SADD", numbers(512, 1000)),
+        new("many integers").then("SADD", numbers(513, 1000)).unordered(),
+        new("all forms").then("SADD", elements()),
+        new("as many texts as fit").then("SADD", texts(128)),
+        new("many texts").then("SADD", texts(129)).unordered(),
+        new("very many texts").then("SADD", texts(20_000)).unordered(),
+        new("one long text").then("SADD", ["z".repeat(65)]),
+        new("several long texts")
+            .then("SADD", ["z".repeat(65), "a".into(), "1".into()])
+            .unordered(),
     ]
 }
 

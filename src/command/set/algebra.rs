@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{change, limits, view, write_member};
+use super::{change, view, write_member};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
@@ -10,7 +10,7 @@ use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
 use crate::value::number::parse_i64;
-use crate::value::set::{self, Found, SetMut, SetRef};
+use crate::value::set::{self, Found, Limits, SetMut, SetRef};
 
 const SOURCE: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 
@@ -143,7 +143,7 @@ fn store(
     operation: fn(&[Option<SetRef<'_>>], &mut SetMut<'_>),
     out: &mut Reply<'_>,
 ) -> Result {
-    let limits = limits(cx.settings);
+    let limits = Limits::of(cx.settings);
     let (target, sources) = (cx.key(), &cx.keys[1..]);
     let mut entry = Entry::new(target.bytes, set::EMPTY, None);
     operation(&read_all(cx, sources)?, &mut change(&mut entry, limits)?);

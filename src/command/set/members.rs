@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{READ, change, changed, limits, read, remove_emptied, view, write_member};
+use super::{READ, change, changed, read, remove_emptied, view, write_member};
 use crate::command::scan::{Found, ScanOptions, Scanned, parse_cursor};
 use crate::command::{Categories, Command, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::glob;
@@ -10,7 +10,7 @@ use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
 use crate::value::packed::Element;
-use crate::value::set::{self, Member, SetRef};
+use crate::value::set::{self, Limits, Member, SetRef};
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -106,7 +106,7 @@ fn add<'m>(
     key: &Key<'_>,
     members: impl ExactSizeIterator<Item = &'m [u8]>,
 ) -> Result<usize> {
-    let limits = limits(cx.settings);
+    let limits = Limits::of(cx.settings);
     let mut members = members.peekable();
     match cx.write(key) {
         Some(mut entry) => {
@@ -136,7 +136,7 @@ fn sadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn srem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let (key, limits) = (cx.key(), limits(cx.settings));
+    let (key, limits) = (cx.key(), Limits::of(cx.settings));
     let Some(mut entry) = cx.write(&key) else {
         out.integer(0);
         return Ok(());
@@ -210,7 +210,7 @@ fn smove(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 /// Moves a member from one set to another; false if the first one does not have it.
 fn move_member(cx: &mut Cx<'_>, from: &Key<'_>, to: &Key<'_>, member: &[u8]) -> Result<bool> {
-    let limits = limits(cx.settings);
+    let limits = Limits::of(cx.settings);
     let Some(source) = cx.write(from) else { return Ok(false) };
     let is_there = view(source.entry())?.contains(member);
     if let Some(target) = cx.write(to) {

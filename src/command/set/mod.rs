@@ -5,7 +5,6 @@ pub mod members;
 pub mod random;
 
 use super::{CommandError, Cx, KeyFlags, KeySpec, Result};
-use crate::config::Settings;
 use crate::keyspace::Key;
 use crate::resp::Reply;
 use crate::value::packed::Element;
@@ -13,16 +12,6 @@ use crate::value::set::{Limits, SetMut, SetRef};
 use crate::value::{Entry, Object, entry::Value};
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
-
-pub(super) fn limits(settings: &Settings) -> Limits {
-    // A limit beyond the address space is none.
-    let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    Limits {
-        intset_entries: limit(settings.set_max_intset_entries),
-        listpack_entries: limit(settings.set_max_listpack_entries),
-        listpack_value: limit(settings.set_max_listpack_value),
-    }
-}
 
 /// The set that an entry holds.
 fn view(entry: &Entry) -> Result<SetRef<'_>> {

@@ -1,11 +1,12 @@
 //! SPOP, SRANDMEMBER.
 
-use super::{READ, change, changed, limits, read, reclaim, view, write_member};
+use super::{READ, change, changed, read, reclaim, view, write_member};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
+use crate::value::set::Limits;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -41,7 +42,7 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
         _ => return Err(CommandError::SYNTAX),
     };
-    let (key, limits) = (cx.key(), limits(cx.settings));
+    let (key, limits) = (cx.key(), Limits::of(cx.settings));
     let Some(mut entry) = cx.write(&key) else {
         if count.is_some() {
             out.set(0)

@@ -19,6 +19,7 @@ use super::entry::Value;
 use super::packed::{self, Element, Packed};
 use super::{Entry, PackedKind, PackedMut, Splice, ValueRef};
 use super::{Object, number::parse_i64};
+use crate::config::Settings;
 use crate::table::hash;
 
 /// How large a set may be in each of the compact encodings.
@@ -34,6 +35,16 @@ pub struct Limits {
 const MAX_PACKED: usize = 1 << 30;
 
 impl Limits {
+    pub fn of(settings: &Settings) -> Limits {
+        // A limit beyond the address space is none.
+        let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Limits {
+            intset_entries: limit(settings.set_max_intset_entries),
+            listpack_entries: limit(settings.set_max_listpack_entries),
+            listpack_value: limit(settings.set_max_listpack_value),
+        }
+    }
+
     fn admit_intset(&self, set: IntSet<'_>) -> bool {
         set.len() <= self.intset_entries.min(MAX_PACKED / size_of::<i64>())
     }
