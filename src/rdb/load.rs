@@ -11,8 +11,8 @@ use crate::value::hash::{self, Before, FieldExpiry, HashMut};
 use crate::value::list::{self, End};
 use crate::value::number::parse_f64_loosely;
 use crate::value::packed::{self, Element, Packed};
-use crate::value::sorted_set::{self, Builder, Put, SortedSetMut};
 use crate::value::set::{self, IntSet, SetMut};
+use crate::value::sorted_set::{self, Builder, Put, SortedSetMut};
 use crate::value::{Entry, Object, PackedKind};
 
 /// An entry with this value under this key. The settings say how it is stored; but what was packed

@@ -18,7 +18,6 @@ pub fn save(entry: &Entry, out: &mut Writer) {
         ValueRef::Object(Object::Set(set)) => encode::set(out, set.len(), set.iter()),
         ValueRef::Object(Object::Hash(hash)) => self::hash(hash, out),
         ValueRef::Object(Object::Stream(stream)) => stream::write(stream, out),
-        ValueRef::Object(Object::Set(_)) => {}
         ValueRef::Object(Object::SortedSet(set)) => {
             encode::sorted_set(out, set.len(), set.iter(0..set.len()).rev());
         }

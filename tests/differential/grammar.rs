@@ -258,19 +258,18 @@ fn defuse(words: &mut Words) {
         {
             // It depends on the machine whether Valkey gets the memory for so many ids.
             words[at] = b"100".to_vec();
-        } else if name == b"setrange" && at == 2 && (100_000..536_870_912).contains(&number) {
-            words[at] = b"100".to_vec();
-        } else if matches!(name.as_slice(), b"setbit" | b"bitfield")
-            && (100_000..1 << 32).contains(&number)
-        {
-            words[at] = b"100".to_vec();
-        } else if name == b"xautoclaim"
-            && unit == b"count"
-            && (100_000..=i64::MAX / 16).contains(&number)
-        {
-            // It depends on the machine whether Valkey gets the memory for so many ids.
+        } else if is_much_memory(&name, at, number) {
             words[at] = b"100".to_vec();
         }
+    }
+}
+
+/// Whether the number as that argument makes a string of hundreds of megabytes.
+fn is_much_memory(name: &[u8], at: usize, number: i64) -> bool {
+    match name {
+        b"setrange" => at == 2 && (100_000..536_870_912).contains(&number),
+        b"setbit" | b"bitfield" => (100_000..1 << 32).contains(&number),
+        _ => false,
     }
 }
 

@@ -129,6 +129,10 @@ impl<'a> SortedSetRef<'a> {
         }
     }
 
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     pub fn len(self) -> usize {
         match self {
             SortedSetRef::Packed(pairs) => pairs.len(),

@@ -82,6 +82,10 @@ impl SortedSet {
         (bytes / usize::max(count, 1) + 11) * self.len() + self.tree.memory()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -252,6 +256,10 @@ impl Builder {
 
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// Bytes of the longest member.
