@@ -136,7 +136,7 @@ fn expire(
         let entry = entry.remove();
         cx.server.reclaimer.entry(entry);
         cx.stats.expired_keys.add(1);
-        cx.changed("del", &key);
+        cx.changed("expired", &key);
     } else {
         entry.set_expiry(Some(at));
         cx.changed("expire", &key);

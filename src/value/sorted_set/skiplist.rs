@@ -82,10 +82,6 @@ impl SortedSet {
         (bytes / usize::max(count, 1) + 11) * self.len() + self.tree.memory()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub fn len(&self) -> usize {
         self.table.len()
     }
