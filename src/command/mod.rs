@@ -89,6 +89,7 @@ const FAMILIES: &[&[Command]] = &[
     //TMP sort::COMMANDS,
     sorted_set::add::COMMANDS,
     sorted_set::algebra::COMMANDS,
+    sorted_set::blocking::COMMANDS,
     sorted_set::pop::COMMANDS,
     sorted_set::random::COMMANDS,
     sorted_set::range::COMMANDS,

@@ -68,6 +68,8 @@ pub fn pool(name: &str) -> Pool {
         "min-idle" => min_idle,
         "bad-timeout" => bad_timeout,
         "payload" => payload,
+        "two" => |_| b"2".to_vec(),
+        "four" => |_| b"4".to_vec(),
         "zset" => zset,
         "zset-target" => zset_target,
         "zset-member" => zset_member,

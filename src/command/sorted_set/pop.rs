@@ -9,9 +9,9 @@ use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
 use crate::value::sorted_set::{Limits, Scored};
 
-const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+pub(super) const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
-const POPS: Command = Command {
+pub(super) const POPS: Command = Command {
     arity: -2,
     flags: Flags::WRITE.union(Flags::FAST),
     acl: Categories::SORTEDSET,
@@ -119,7 +119,7 @@ fn zpop(cx: &mut Cx<'_>, args: Args<'_>, end: End, out: &mut Reply<'_>) -> Resul
 }
 
 /// Members and scores, one after the other.
-fn write_scored(out: &mut Reply<'_>, popped: &mut dyn Iterator<Item = Scored<'_>>) {
+pub(super) fn write_scored(out: &mut Reply<'_>, popped: &mut dyn Iterator<Item = Scored<'_>>) {
     popped.for_each(|(member, score)| {
         write_member(out, member);
         out.double(score);

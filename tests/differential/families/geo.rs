@@ -43,7 +43,7 @@ pub const COMMANDS: &[Entry] = &[
     .weight(30),
     command(
         "geosearch",
-        "geo-set BYPOLYGON 4 longitude latitude longitude latitude longitude latitude \
+        "geo-set BYPOLYGON four longitude latitude longitude latitude longitude latitude \
          longitude latitude [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
     ),
     command(

@@ -4,6 +4,11 @@ use crate::commands::{Entry, command};
 use crate::compare::Rule;
 
 pub const COMMANDS: &[Entry] = &[
+    command("bzmpop", "timeout numkeys zset... (MIN|MAX) [COUNT count]")
+        .rule(Rule::Waits)
+        .weight(3),
+    command("bzpopmax", "zset... timeout").rule(Rule::Waits).weight(3),
+    command("bzpopmin", "zset... timeout").rule(Rule::Waits).weight(3),
     command("object encoding", "zset").weight(30),
     command("object encoding", "lex-set").weight(10),
     command("zadd", "zset [NX|XX] [GT|LT] [CH] (score zset-member)...").weight(80),
@@ -21,14 +26,14 @@ pub const COMMANDS: &[Entry] = &[
     ),
     command(
         "zinter",
-        "2 (zset|set-key) (zset|set-key) [WEIGHTS weight weight] [AGGREGATE (SUM|MIN|MAX)] \
+        "two (zset|set-key) (zset|set-key) [WEIGHTS weight weight] [AGGREGATE (SUM|MIN|MAX)] \
          [WITHSCORES]",
     )
     .weight(15),
     command("zintercard", "numkeys (zset|set-key)... [LIMIT count]"),
     command(
         "zinterstore",
-        "zset-target 2 zset (zset|set-key) [WEIGHTS weight weight] [AGGREGATE (SUM|MIN|MAX)]",
+        "zset-target two zset (zset|set-key) [WEIGHTS weight weight] [AGGREGATE (SUM|MIN|MAX)]",
     )
     .weight(15),
     command("zlexcount", "lex-set lex-bound lex-bound"),
@@ -76,7 +81,7 @@ pub const COMMANDS: &[Entry] = &[
     command("zunion", "numkeys zset... [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]").weight(15),
     command(
         "zunionstore",
-        "zset-target 2 zset (zset|set-key) [WEIGHTS weight weight] [AGGREGATE (SUM|MIN|MAX)]",
+        "zset-target two zset (zset|set-key) [WEIGHTS weight weight] [AGGREGATE (SUM|MIN|MAX)]",
     )
     .weight(15),
 ];
