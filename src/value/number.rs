@@ -160,6 +160,26 @@ pub fn format_f64(number: f64) -> F64Text {
     text
 }
 
+/// A double with 17 significant digits, as C's `%.17g` writes it: what ZSCAN shows of a big sorted set.
+pub fn format_f64_in_full(number: f64) -> String {
+    const DIGITS: i32 = 17;
+    if !number.is_finite() {
+        return String::from_utf8_lossy(&format_f64(number)).into_owned();
+    }
+    let scientific = format!("{number:.*e}", DIGITS as usize - 1);
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent = exponent.parse::<i32>().unwrap_or(0);
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..DIGITS).contains(&exponent) {
+        return trim(&format!("{number:.*}", (DIGITS - 1 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(digits), exponent.abs())
+}
+
 fn push_decimal(text: &mut F64Text, magnitude: f64) {
     const ZEROS: [u8; 7] = [b'0'; 7];
     let shortest::Decimal { digits, len, exponent } = shortest::decimal(magnitude);
@@ -325,6 +345,29 @@ mod tests {
             (5e-324, "5e-324"),
         ] {
             assert_eq!(std::str::from_utf8(&format_f64(number)).unwrap(), text);
+        }
+    }
+
+    /// What C's printf writes.
+    #[test]
+    fn seventeen_digits_are_shown_in_full() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (-100.0, "-100"),
+            (0.1, "0.10000000000000001"),
+            (336524.2930754132, "336524.29307541321"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (-1.5e300, "-1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (5e-324, "4.9406564584124654e-324"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(format_f64_in_full(number), text);
         }
     }
 

@@ -143,13 +143,15 @@ impl MultiPop {
             positive(args.at(0)).ok_or(CommandError::of("ERR numkeys should be greater than 0"))?;
         let end = keys.checked_add(1).and_then(|at| args.get(at)).ok_or(CommandError::SYNTAX)?;
         let end = End::parse(end).ok_or(CommandError::SYNTAX)?;
-        let options = args.from(keys + 2);
-        let count = match options.len() {
-            0 => 1,
-            2 if options[0].eq_ignore_ascii_case(b"count") => positive(options.at(1))
-                .ok_or(CommandError::of("ERR count should be greater than 0"))?,
-            _ => return Err(CommandError::SYNTAX),
-        };
+        let mut count = None;
+        let mut options = args.from(keys + 2).iter();
+        while let Some(option) = options.next() {
+            let is_count = count.is_none() && option.eq_ignore_ascii_case(b"count");
+            let value = options.next().filter(|_| is_count).ok_or(CommandError::SYNTAX)?;
+            let value = positive(value);
+            count = Some(value.ok_or(CommandError::of("ERR count should be greater than 0"))?);
+        }
+        let count = count.unwrap_or(1);
         Ok(MultiPop { end, count })
     }
 

@@ -5,7 +5,8 @@ use crate::command::scan::{ScanOptions, Scanned, parse_cursor};
 use crate::command::{Command, Cx, Result};
 use crate::glob;
 use crate::resp::{Args, Reply};
-use crate::value::number::format_f64;
+use crate::value::number::{format_f64, format_f64_in_full};
+use crate::value::sorted_set::SortedSetRef;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "zscan",
@@ -39,7 +40,10 @@ fn zscan(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         out.bulk(&member);
         if !options.names_only {
             // A string in both protocols.
-            out.bulk(&format_f64(score));
+            match set {
+                SortedSetRef::Packed(_) => out.bulk(&format_f64(score)),
+                SortedSetRef::Big(_) => out.bulk(format_f64_in_full(score).as_bytes()),
+            }
         }
     }
     Ok(())
