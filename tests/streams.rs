@@ -1,0 +1,144 @@
+//! What streams promise beyond their commands' replies, which the differential tests compare.
+
+mod common;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::{Client, Server, Value};
+
+/// Before a client waits. Both streams have one entry, and a group that has got it.
+const SETUP: &[&str] =
+    &["FLUSHALL", "XADD s 1-1 a b", "XGROUP CREATE s g $", "XADD t 5-1 a b", "XGROUP CREATE t g 0"];
+
+/// What a client waits for, and what others do then.
+const WAITS: &[(&str, &[&str])] = &[
+    ("XREAD BLOCK 0 STREAMS s $", &["XADD s 2-1 a b", "XADD s 3-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS nothing +", &["XADD nothing 1-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS nothing $", &["XADD nothing 1-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS nothing s $ $", &["XADD s 2-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS s s 1-1 3-1", &["XADD s 5-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS s s 7-1 3-1", &["XADD s 5-1 a b"]),
+    (
+        "XREAD BLOCK 0 STREAMS s $",
+        &["GET x", "XGROUP CREATE s h 0", "XSETID s 9", "XADD t 9-1 a b"],
+    ),
+    ("XREAD BLOCK 0 STREAMS s $", &["DEL s", "XADD s 1-1 a b", "XADD s 3-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS s $", &["SET s x", "DEL s", "XADD s 3-1 a b"]),
+    ("XREAD BLOCK 0 STREAMS s $", &["RENAME t s"]),
+    ("XREAD BLOCK 0 COUNT 1 STREAMS s 1-1", &["XADD s MAXLEN 0 5-1 a b", "XADD s 6-1 a b"]),
+    ("XREAD BLOCK 20 STREAMS s $", &[]),
+    ("XREADGROUP GROUP g c BLOCK 20 STREAMS s >", &[]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["XADD s 2-1 a b", "XPENDING s g"]),
+    ("XREADGROUP GROUP g c BLOCK 0 NOACK STREAMS s >", &["XADD s 2-1 a b", "XPENDING s g"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["XGROUP SETID s g 0"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["XGROUP SETID s g 0", "XADD s 5-1 a b"]),
+    (
+        "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+        &["XGROUP DELCONSUMER s g c", "XADD s 5-1 a b", "XPENDING s g"],
+    ),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["XGROUP DESTROY s g"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["DEL s"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["SET s x"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["RENAME t s"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["RENAME s u"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["FLUSHALL"]),
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s 0", &[]),
+];
+
+/// What all who take part are told, the waiting client last.
+fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Value> {
+    let (mut others, mut waiting) = (server.connect(), server.connect());
+    SETUP.iter().for_each(|words| drop(others.run(words)));
+    waiting.run(&format!("HELLO {protocol}"));
+    let id = waiting.run("CLIENT ID").integer();
+    waiting.send(&wait.split(' ').collect::<Vec<_>>());
+    let times_out = wait.contains("BLOCK 20 ");
+    if !times_out && !wait.ends_with(" 0") {
+        wait_until_blocked(&mut others, id);
+    }
+    let mut replies = then.iter().map(|words| others.run(words)).collect::<Vec<_>>();
+    if !times_out {
+        // One who still waits is told nothing.
+        others.run(&format!("CLIENT UNBLOCK {id}"));
+    }
+    replies.push(waiting.read());
+    replies
+}
+
+fn wait_until_blocked(client: &mut Client, id: i64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let line = client.run(&format!("CLIENT LIST ID {id}")).text();
+        if line.contains(" flags=b ") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "never blocked: {line}");
+    }
+}
+
+#[test]
+fn who_waits_is_told_what_valkey_tells_them() {
+    let (ours, oracle) = (Server::start(&[]), Server::oracle(&[]));
+    for (wait, then) in WAITS {
+        for protocol in ["2", "3"] {
+            let expected = outcome(&oracle, protocol, wait, then);
+            assert_eq!(outcome(&ours, protocol, wait, then), expected, "{wait}; {then:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_added_goes_to_one_consumer_in_the_order_of_their_arrival() {
+    let server = Server::start(&["--io-threads", "2"]);
+    let mut client = server.connect();
+    client.run("XGROUP CREATE s g $ MKSTREAM");
+    let mut consumers = Vec::new();
+    for name in ["first", "second", "third"] {
+        let mut consumer = server.connect();
+        let id = consumer.run("CLIENT ID").integer();
+        let words = ["XREADGROUP", "GROUP", "g", name, "BLOCK", "0", "STREAMS", "s", ">"];
+        consumer.send(&words);
+        wait_until_blocked(&mut client, id);
+        consumers.push(consumer);
+    }
+    for (number, mut consumer) in consumers.into_iter().enumerate() {
+        client.run(&format!("XADD s {number}-1 a b"));
+        let reply = consumer.read();
+        let entry = &reply.elements()[0].elements()[1].elements()[0];
+        assert_eq!(entry.elements()[0].text(), format!("{number}-1"));
+    }
+}
+
+#[test]
+fn ids_of_the_clock_ascend() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let before = now();
+    let ids = (0..100).map(|_| {
+        let text = client.run("XADD s * a b").text();
+        let (ms, seq) = text.split_once('-').unwrap();
+        (ms.parse::<u64>().unwrap(), seq.parse::<u64>().unwrap())
+    });
+    let ids = ids.collect::<Vec<_>>();
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    assert!(before <= ids[0].0 && ids[99].0 <= now());
+    client.run("XADD s 9999999999999-5 a b");
+    assert_eq!(client.run("XADD s * a b").text(), "9999999999999-6");
+}
+
+#[test]
+fn a_large_stream_is_freed_in_the_background() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for n in 1..=20_000 {
+        client.send(&["XADD", "s", &format!("{n}-1"), "field", "some text"]);
+    }
+    (0..20_000).for_each(|_| drop(client.read()));
+    assert_eq!(client.run("XLEN s").integer(), 20_000);
+    assert_eq!(client.run("DEL s").integer(), 1);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !client.run("INFO memory").text().contains("lazyfreed_objects:1") {
+        assert!(Instant::now() < deadline, "never freed");
+    }
+}
