@@ -1,5 +1,7 @@
 //! XRANGE, XREVRANGE.
 
+use smallvec::SmallVec;
+
 use super::{STREAM, key, parse_interval, reply_entry, stream_of};
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
 use crate::resp::{Args, Reply};
@@ -17,6 +19,9 @@ const RANGE: Command = Command {
     keys: &[key(KeyFlags::RO.union(KeyFlags::ACCESS))],
     ..STREAM
 };
+
+/// Entries that are remembered until their number is known.
+const FEW: usize = 16;
 
 fn range(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, reverse: bool) -> Result {
     let (start, end) = if reverse { (3, 2) } else { (2, 3) };
@@ -41,20 +46,25 @@ fn range(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, reverse: bool) ->
         count => {
             let count = count.unwrap_or(usize::MAX);
             if reverse {
-                reply_entries(|| log.rev_range(start, end).take(count), out);
+                reply_entries(log.rev_range(start, end).take(count), out);
             } else {
-                reply_entries(|| log.range(start, end).take(count), out);
+                reply_entries(log.range(start, end).take(count), out);
             }
         }
     }
     Ok(())
 }
 
-/// An array of entries. They are walked over twice, since their number comes first.
-pub(super) fn reply_entries<'a, I: Iterator<Item = StreamEntry<'a>>>(
-    entries: impl Fn() -> I,
+/// An array of entries. Their number comes first: where they are many, they are walked over twice.
+pub(super) fn reply_entries<'a>(
+    mut entries: impl Iterator<Item = StreamEntry<'a>> + Clone,
     out: &mut Reply<'_>,
 ) {
-    out.array(entries().count());
-    entries().for_each(|entry| reply_entry(&entry, out));
+    let first = entries.by_ref().take(FEW).collect::<SmallVec<[StreamEntry<'a>; FEW]>>();
+    let others = if first.len() < FEW { 0 } else { entries.clone().count() };
+    out.array(first.len() + others);
+    first.iter().for_each(|entry| reply_entry(entry, out));
+    if others > 0 {
+        entries.for_each(|entry| reply_entry(&entry, out));
+    }
 }

@@ -345,8 +345,8 @@ fn read_available(
             let Some(start) = id.next().filter(|start| *start <= log.last_id) else {
                 return Ok(false);
             };
-            let entries = || log.range(start, StreamId::MAX).take(count);
-            let is_any = entries().next().is_some();
+            let entries = log.range(start, StreamId::MAX).take(count);
+            let is_any = entries.clone().next().is_some();
             if is_any {
                 reply_name(key, out);
                 reply_entries(entries, out);
@@ -379,15 +379,13 @@ fn read_for_group(
         }
         After::Delivered => {
             let start = group.last_delivered.next();
-            let entries = || {
-                let entries = start.map(|start| log.range(start, StreamId::MAX));
-                entries.into_iter().flatten().take(count)
-            };
-            let is_any = entries().next().is_some();
+            let entries = start.map(|start| log.range(start, StreamId::MAX));
+            let entries = entries.into_iter().flatten().take(count);
+            let is_any = entries.clone().next().is_some();
             if is_any {
                 reply_name(key, out);
-                reply_entries(entries, out);
-                entries().for_each(|entry| deliver(log, group, entry.id, consumer, reader, now));
+                reply_entries(entries.clone(), out);
+                entries.for_each(|entry| deliver(log, group, entry.id, consumer, reader, now));
             }
             is_any
         }

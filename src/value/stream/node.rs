@@ -163,6 +163,24 @@ impl Node {
         Slots { node: self, first, names, count, at: self.entries_at as usize }
     }
 
+    /// Where entries begin that are not deleted.
+    pub fn live_positions(&self) -> impl Iterator<Item = u32> {
+        let mut rest = Reader(&self.bytes[self.entries_at as usize..]);
+        let mut live = 0;
+        std::iter::from_fn(move || {
+            while live < self.live {
+                let at = self.bytes.len() - rest.0.len();
+                let header = rest.number();
+                rest.take((header >> FLAG_BITS) as usize);
+                if header & DELETED == 0 {
+                    live += 1;
+                    return Some(at as u32);
+                }
+            }
+            None
+        })
+    }
+
     /// The entry that begins at `at`.
     pub fn slot(&self, first: StreamId, at: u32) -> Slot<'_> {
         let mut slots = self.slots_from(first);

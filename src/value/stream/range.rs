@@ -19,6 +19,7 @@ fn nodes_between(
 }
 
 /// Entries in the order of their ids.
+#[derive(Clone)]
 pub struct Range<'a> {
     nodes: btree_map::Range<'a, StreamId, Node>,
     slots: Option<Slots<'a>>,
@@ -50,6 +51,7 @@ impl<'a> Iterator for Range<'a> {
 }
 
 /// Entries against the order of their ids.
+#[derive(Clone)]
 pub struct RevRange<'a> {
     nodes: btree_map::Range<'a, StreamId, Node>,
     node: Option<(StreamId, &'a Node)>,
@@ -74,13 +76,15 @@ impl<'a> Iterator for RevRange<'a> {
             if let Some((first, node)) = self.node
                 && let Some(at) = self.left.pop()
             {
-                return Some(node.slot(first, at).entry);
+                let entry = node.slot(first, at).entry;
+                if entry.id > self.end {
+                    continue;
+                }
+                return Some(entry).filter(|entry| entry.id >= self.start);
             }
             let (&first, node) = self.nodes.next_back()?;
-            let slots = node.slots_from(first).filter(|slot| {
-                !slot.is_deleted && (self.start..=self.end).contains(&slot.entry.id)
-            });
-            self.left.extend(slots.map(|slot| slot.at));
+            self.left.reserve(node.live as usize);
+            self.left.extend(node.live_positions());
             self.node = Some((first, node));
         }
     }
