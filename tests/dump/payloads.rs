@@ -22,7 +22,7 @@ fn payloads_become_what_valkey_makes_of_them() {
             continue;
         }
         assert_eq!(our_reply, their_reply, "{name}");
-        if their_reply.is("OK") {
+        if their_reply.is("OK") && !payload.is_out_of_order() {
             assert_eq!(content(&mut ours, b"key"), content(&mut theirs, b"key"), "{name}");
             assert_eq!(encoding(&mut ours, b"key"), encoding(&mut theirs, b"key"), "{name}");
         }

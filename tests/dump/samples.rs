@@ -58,7 +58,7 @@ impl Sample {
 
 /// Every kind of value.
 pub fn all() -> Vec<Sample> {
-    [strings(), lists(), sets(), hashes(), streams()].concat()
+    [strings(), lists(), sets(), hashes(), sorted_sets(), streams()].concat()
 }
 
 /// Elements in all the forms that a listpack has for them.
@@ -177,6 +177,45 @@ fn hashes() -> Vec<Sample> {
             .typed("HPERSIST KEY FIELDS 1 a")
             // A table until it is restored.
             .unordered(),
+    ]
+}
+
+fn sorted_sets() -> Vec<Sample> {
+    let new = |name: &str| Sample::new(format!("sorted set of {name}"));
+    let members = |count: usize| {
+        let numbered = texts(count).into_iter().enumerate();
+        numbered.flat_map(|(index, member)| [(index as f64 / 3.0).to_string(), member])
+    };
+    let scores = [
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "1.5",
+        "0.1",
+        "3.1415926535897931",
+        "1e300",
+        "-1e-300",
+        "inf",
+        "-inf",
+        "9007199254740993",
+        "1e17",
+        "123456789012",
+        "5e-324",
+    ];
+    let scored = |long: &str| {
+        let members = scores.iter().enumerate().map(|(index, score)| (index.to_string(), *score));
+        let scored = members.flat_map(|(member, score)| [score.to_owned(), member]);
+        scored.chain(["7".to_owned(), long.to_owned()]).collect::<Vec<_>>()
+    };
+    vec![
+        new("one").then("ZADD", ["1", "a"]),
+        new("all scores").then("ZADD", scored("a")),
+        new("all scores, and a long member").then("ZADD", scored(&"z".repeat(65))),
+        new("equal scores").then("ZADD", elements().into_iter().flat_map(|e| [b"1".to_vec(), e])),
+        new("as many as fit").then("ZADD", members(128)),
+        new("many").then("ZADD", members(129)),
+        new("very many").then("ZADD", members(20_000)),
     ]
 }
 
