@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
+use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
 use tikv_jemallocator::Jemalloc;
 
 pub use size_class::{SMALL_MAX, size_class};
@@ -90,6 +91,24 @@ fn count(change: i64) {
 #[inline]
 fn set_aside(size: usize, align: usize) -> i64 {
     size_class(size.next_multiple_of(align)) as i64
+}
+
+/// What the allocator says about itself, for people.
+pub fn report() -> String {
+    let mut text = Vec::new();
+    // A vector takes all that is written to it.
+    let _ = stats_print(&mut text, Options::default());
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Gives pages back to the system that nothing is in.
+pub fn purge() {
+    // The arena that stands for all.
+    let name = c"arena.4096.purge";
+    let nothing = std::ptr::null_mut();
+    // SAFETY: the name ends with a zero byte; this control neither reads nor writes a value. Where it
+    // fails nothing happens.
+    unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), nothing, nothing.cast(), nothing, 0) };
 }
 
 // SAFETY: all calls are passed on as they are.

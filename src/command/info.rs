@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
+use super::memory::Overhead;
 use super::{Categories, Command, Cx, Flags, Group, Registered, Result, Scope};
 use crate::config::{Addresses, Settings};
 use crate::keyspace::SHARDS;
@@ -188,27 +189,37 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("paused_timeout_milliseconds", cx.server.pause.remaining(cx.now));
 }
 
+/// A part of a whole, where nothing at all is the whole.
+#[derive(Clone, Copy)]
+pub(super) struct Ratio(pub u64, pub u64);
+
+impl Ratio {
+    pub fn get(self) -> f64 {
+        self.0 as f64 / self.1.max(1) as f64
+    }
+
+    pub fn percent(self) -> f64 {
+        self.get() * 100.0
+    }
+}
+
 fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     let memory = cx.server.memory.measure();
-    let percent = |part: u64, whole: u64| {
-        let whole = if whole == 0 { 1.0 } else { whole as f64 };
-        format!("{:.2}%", part as f64 * 100.0 / whole)
-    };
-    let ratio = |part: u64, whole: u64| {
-        let whole = if whole == 0 { 1.0 } else { whole as f64 };
-        format!("{:.2}", part as f64 / whole)
-    };
-    let dataset = memory.used.saturating_sub(memory.startup);
+    let overhead = Overhead::measure(cx, memory.startup);
+    let percent = |part: u64, whole: u64| format!("{:.2}%", Ratio(part, whole).percent());
+    let ratio = |part: u64, whole: u64| format!("{:.2}", Ratio(part, whole).get());
+    let dataset = memory.used.saturating_sub(overhead.total());
+    let grown = memory.used.saturating_sub(memory.startup);
     let difference = |a: u64, b: u64| a as i64 - b as i64;
     lines.bytes("used_memory", memory.used);
     lines.bytes("used_memory_rss", memory.rss);
     lines.bytes("used_memory_peak", memory.peak);
     lines.add("used_memory_peak_perc", percent(memory.used, memory.peak));
-    lines.add("used_memory_overhead", memory.startup);
+    lines.add("used_memory_overhead", overhead.total());
     lines.add("used_memory_startup", memory.startup);
     lines.add("used_memory_dataset", dataset);
     // What was in use at the start is no part of what could be data.
-    lines.add("used_memory_dataset_perc", percent(dataset, dataset));
+    lines.add("used_memory_dataset_perc", percent(dataset, grown));
     lines.add("allocator_allocated", memory.allocated);
     lines.add("allocator_active", memory.active);
     lines.add("allocator_resident", memory.resident);
@@ -237,8 +248,7 @@ fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
         "mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers \
          mem_replicas_repl_buffer mem_clients_slaves",
     );
-    let clients = cx.server.clients.all();
-    lines.add("mem_clients_normal", clients.iter().map(|record| record.memory()).sum::<u64>());
+    lines.add("mem_clients_normal", overhead.clients);
     lines.zeros("mem_cluster_links mem_cluster_slot_import mem_cluster_slot_export mem_aof_buffer");
     lines.add("mem_allocator", "jemalloc-5.3.1");
     lines.zeros("mem_overhead_db_hashtable_rehashing active_defrag_running");

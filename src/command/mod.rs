@@ -22,6 +22,7 @@ mod hyperloglog;
 mod info;
 mod keys;
 mod list;
+mod memory;
 mod object;
 mod scan;
 mod server;
@@ -73,6 +74,7 @@ const FAMILIES: &[&[Command]] = &[
     list::push::COMMANDS,
     list::read::COMMANDS,
     list::transfer::COMMANDS,
+    memory::COMMANDS,
     object::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,

@@ -22,8 +22,7 @@ pub const MISSING: &[(&str, &str)] = &[
          acl|load acl|log acl|save acl|setuser acl|users acl|whoami bgrewriteaof bgsave \
          commandlog commandlog|get commandlog|help commandlog|len commandlog|reset failover \
          latency latency|doctor latency|graph latency|help latency|histogram latency|history \
-         latency|latest latency|reset lolwut memory memory|doctor memory|help \
-         memory|malloc-stats memory|purge memory|stats memory|usage module module|help \
+         latency|latest latency|reset lolwut module module|help \
          module|list module|load module|loadex module|unload monitor psync replconf replicaof \
          save slaveof slowlog slowlog|get slowlog|help slowlog|len \
          slowlog|reset sync",
