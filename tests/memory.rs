@@ -322,6 +322,10 @@ fn what_keys_use_is_what_the_server_uses_for_them() {
         (20_000, "hash", "HSET hash: a b c VALUE"),
         (1, "big", "HSET big FIELD VALUE"),
         (1, "queue", "RPUSH queue VALUE"),
+        (1, "members", "SADD members FIELD-VALUE"),
+        (1, "scores", "ZADD scores FIELD VALUE-FIELD"),
+        (20_000, "stream", "XADD stream: * field VALUE"),
+        (1, "log", "XADD log * field VALUE"),
     ] {
         client.run("FLUSHALL SYNC");
         while info(&mut client, "lazyfree_pending_objects") > 0 {}

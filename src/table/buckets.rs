@@ -1,4 +1,4 @@
-//! A table's buckets: an array that grows and shrinks at its end and never moves.
+//! A table's buckets: an array that grows and shrinks at its end, and moves only while it is small.
 
 use std::ops::{Index, IndexMut};
 
@@ -7,13 +7,14 @@ use super::bucket::Bucket;
 use crate::allocator::size_class;
 
 /// Buckets are allocated so many at a time: growing never moves them, and leaves no holes of odd
-/// sizes behind.
+/// sizes behind. Only the first ones are fewer at first, and their number doubles: there are many
+/// tables with few entries.
 const SEGMENT: usize = 8;
 
 /// A growing array of buckets.
 pub struct Buckets<E: Slot> {
     /// A segment stays where it is when the vector grows.
-    segments: Vec<Box<[Bucket<E>; SEGMENT]>>,
+    segments: Vec<Box<[Bucket<E>]>>,
     len: usize,
 }
 
@@ -41,9 +42,22 @@ impl<E: Slot> Buckets<E> {
         self.segments.reserve_exact(buckets.div_ceil(SEGMENT));
     }
 
+    /// Buckets that the segments have, used or not.
+    fn capacity(&self) -> usize {
+        match &self.segments[..] {
+            [] => 0,
+            [first] => first.len(),
+            segments => segments.len() * SEGMENT,
+        }
+    }
+
     pub fn push(&mut self, bucket: Bucket<E>) {
-        if self.len == self.segments.len() * SEGMENT {
-            self.segments.push(Box::default());
+        if self.len == self.capacity() {
+            match &self.segments[..] {
+                [] => self.segments.push(segment(1)),
+                [first] if first.len() < SEGMENT => self.resize_first(first.len() * 2),
+                _ => self.segments.push(segment(SEGMENT)),
+            }
         }
         self.len += 1;
         let last = self.len - 1;
@@ -54,23 +68,36 @@ impl<E: Slot> Buckets<E> {
         let last = self.len.checked_sub(1)?;
         let bucket = std::mem::take(&mut self[last]);
         self.len = last;
-        // One empty segment stays, so that a table at the edge does not allocate again and again.
-        self.segments.truncate(last / SEGMENT + 2);
+        // What is half full keeps an empty segment beside it, so that a table at the edge does not
+        // allocate again and again.
+        let is_half_full = last % SEGMENT >= SEGMENT / 2;
+        self.segments.truncate(last / SEGMENT + 1 + usize::from(is_half_full));
+        if let [first] = &self.segments[..]
+            && last <= first.len() / 4
+            && first.len() > 1
+        {
+            self.resize_first(first.len() / 2);
+        }
         Some(bucket)
+    }
+
+    /// Moves the buckets of the first segment, the only one, to one of that size.
+    fn resize_first(&mut self, size: usize) {
+        let mut old = std::mem::replace(&mut self.segments[0], segment(size));
+        let moved = self.segments[0].iter_mut().zip(&mut old);
+        moved.for_each(|(to, from)| std::mem::swap(to, from));
     }
 
     #[inline]
     pub fn get(&self, index: usize) -> Option<&Bucket<E>> {
-        self.segments.get(index / SEGMENT).map(|segment| &segment[index % SEGMENT])
+        self.segments.get(index / SEGMENT)?.get(index % SEGMENT)
     }
 
     /// Bytes that they take, but for chains.
     pub fn memory(&self) -> usize {
-        let segments = self.segments.len() * size_of::<[Bucket<E>; SEGMENT]>();
-        match self.segments.capacity() {
-            0 => 0,
-            capacity => segments + size_class(capacity * size_of::<usize>()),
-        }
+        let list = self.segments.capacity() * size_of::<Box<[Bucket<E>]>>();
+        let list = if list == 0 { 0 } else { size_class(list) };
+        self.capacity() * size_of::<Bucket<E>>() + list
     }
 
     /// Allocations that they take.
@@ -81,6 +108,10 @@ impl<E: Slot> Buckets<E> {
     pub fn iter(&self) -> impl Iterator<Item = &Bucket<E>> {
         self.segments.iter().flat_map(|segment| segment.iter()).take(self.len)
     }
+}
+
+fn segment<E: Slot>(size: usize) -> Box<[Bucket<E>]> {
+    std::iter::repeat_with(Bucket::default).take(size).collect()
 }
 
 impl<E: Slot> Index<usize> for Buckets<E> {

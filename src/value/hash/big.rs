@@ -41,8 +41,7 @@ impl Hash {
         let most = if samples == 0 { usize::MAX } else { samples };
         let sizes = self.records().take(most).map(Record::allocated);
         let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
-        // A bucket of 64 bytes has six records, about.
-        (bytes / usize::max(count, 1) + 11) * self.len()
+        self.records.memory() + bytes * self.len() / usize::max(count, 1)
     }
 
     /// About how many allocations the hash has.

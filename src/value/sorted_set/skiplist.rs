@@ -78,8 +78,7 @@ impl SortedSet {
         let most = if samples == 0 { usize::MAX } else { samples };
         let sizes = self.table.iter().take(most).map(Record::allocated);
         let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
-        // A bucket of 64 bytes has six records, about.
-        (bytes / usize::max(count, 1) + 11) * self.len() + self.tree.memory()
+        self.table.memory() + bytes * self.len() / usize::max(count, 1) + self.tree.memory()
     }
 
     pub fn len(&self) -> usize {
