@@ -55,6 +55,9 @@ const OPTIONS: &[&str] = &[
     "--zset-max-listpack-value", "20",
 ];
 
+/// As in the options.
+const SET_MAX_LISTPACK_VALUE: usize = 20;
+
 fn servers() -> Pair {
     Pair::new(Server::oracle(OPTIONS), Server::start(OPTIONS))
 }
