@@ -129,6 +129,28 @@ fn keys_announce_what_is_done_to_them() {
 }
 
 #[test]
+fn hashes_announce_what_becomes_of_their_fields() {
+    assert_eq!(
+        all("hsetex h ex 100 fields 1 a 1\nhpersist h fields 1 a\nhincrby h a 1\n\
+             hgetex h px 9000 fields 1 a\nhexpire h 100 gt fields 1 a\nhexpire h 0 fields 1 a"),
+        [
+            "hset h",
+            "hexpire h",
+            "hpersist h",
+            "hincrby h",
+            "hexpire h",
+            "hexpire h",
+            "hexpired h",
+            "del h"
+        ]
+    );
+    assert_eq!(
+        events("KAn", "hsetex h exat 1 fields 1 a 1"),
+        ["new h", "hset h", "hexpire h", "hexpired h", "del h"]
+    );
+}
+
+#[test]
 fn what_changes_nothing_announces_nothing() {
     assert_eq!(all("get a\ndel a\nlpushx l a\nset a 1 xx\nhdel h f"), [""; 0]);
 }

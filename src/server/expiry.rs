@@ -12,6 +12,7 @@ use verbena_transport::Alarm;
 
 use super::{KeyspaceEvent, Worker};
 use crate::keyspace::{Expired, NEVER, Swept};
+use crate::value::Entry;
 
 /// The longest time without a break for clients.
 const SLICE: Duration = Duration::from_micros(30);
@@ -115,23 +116,36 @@ fn slice(
     let started = Instant::now();
     let server = worker.server;
     let _entered = server.keyspace.enter(worker.index);
-    let notified = server.events.wants(worker.settings().notify_keyspace_events, "expired");
+    let classes = worker.settings().notify_keyspace_events;
+    // What happens here to fields is announced in the class of what happens to keys.
+    let expired_wanted = server.events.wants(classes, "expired");
+    let del_wanted = server.events.wants(classes, "del");
     let mut events = Vec::new();
     for shard in todo {
         let stats = worker.stats();
-        let swept = server.keyspace.expire_some(shard, now, entries, |db, expired| match expired {
-            Expired::Element(entry) => {
-                if notified {
-                    let key = entry.key().into();
-                    events.push(KeyspaceEvent { db, name: "expired", key });
+        let swept = server.keyspace.expire_some(shard, now, entries, |db, expired| {
+            let mut announce = |wanted: bool, name, entry: &Entry| {
+                if wanted {
+                    events.push(KeyspaceEvent { db, name, key: entry.key().into() });
                 }
-                server.reclaimer.entry(entry);
-                stats.expired_keys.add(1);
-                stats.changes.add(1);
+            };
+            match expired {
+                Expired::Element(entry) => {
+                    announce(expired_wanted, "expired", &entry);
+                    server.reclaimer.entry(entry);
+                    stats.expired_keys.add(1);
+                    stats.changes.add(1);
+                }
+                // Of fields Valkey counts as changes only those that a command removes.
+                Expired::Items(entry, count) => {
+                    announce(expired_wanted, "hexpired", entry);
+                    stats.expired_fields.add(count as u64);
+                }
+                Expired::Vacant(entry) => {
+                    announce(del_wanted, "del", &entry);
+                    server.reclaimer.entry(entry);
+                }
             }
-            // Of fields Valkey counts as changes only those that a command removes.
-            Expired::Items(_, count) => stats.expired_fields.add(count as u64),
-            Expired::Vacant(entry) => server.reclaimer.entry(entry),
         });
         if !events.is_empty() {
             server.events.deliver(&std::mem::take(&mut events));

@@ -174,6 +174,9 @@ fn set_in_the_past(cx: &mut Cx<'_>, args: Args<'_>) -> Result {
         let removed = pairs(args).filter(|(field, _)| hash.discard(field)).count();
         (removed, hash.is_empty())
     })?;
+    if removed.is_none() {
+        cx.event(cx.client.db, "new", &key);
+    }
     let (removed, is_empty) = removed.unwrap_or((0, true));
     cx.effects.changes += removed as u64;
     cx.event(cx.client.db, "hset", &key);
