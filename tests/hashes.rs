@@ -95,15 +95,14 @@ fn a_big_hash_that_expires_keeps_nobody_waiting() {
     fill(&mut client, "{h}", 200_000, 1);
     assert_eq!(client.run("HLEN {h}").integer(), 200_000);
     client.run("DEBUG SET-ACTIVE-EXPIRE 1");
-    let mut longest = Duration::ZERO;
+    let mut served = 0;
     while client.run("EXISTS {h}").integer() == 1 {
-        let started = Instant::now();
         // The same shard.
         client.run("GET {h}other");
-        longest = longest.max(started.elapsed());
+        served += 1;
     }
-    // To go through the whole hash takes a multiple of this.
-    assert!(longest < Duration::from_millis(40), "{longest:?}");
+    // Nobody is, or one, where the hash goes in one piece.
+    assert!(served > 100, "{served} requests were served meanwhile");
 }
 
 #[test]
