@@ -4,11 +4,13 @@ use crate::commands::{Entry, command};
 use crate::compare::Rule;
 
 pub const COMMANDS: &[Entry] = &[
+    // In disorder, one might wait for ever.
     command("bzmpop", "timeout numkeys zset... (MIN|MAX) [COUNT count]")
+        .orderly()
         .rule(Rule::Waits)
         .weight(3),
-    command("bzpopmax", "zset... timeout").rule(Rule::Waits).weight(3),
-    command("bzpopmin", "zset... timeout").rule(Rule::Waits).weight(3),
+    command("bzpopmax", "zset... timeout").orderly().rule(Rule::Waits).weight(3),
+    command("bzpopmin", "zset... timeout").orderly().rule(Rule::Waits).weight(3),
     command("object encoding", "zset").weight(30),
     command("object encoding", "lex-set").weight(10),
     command("zadd", "zset [NX|XX] [GT|LT] [CH] (score zset-member)...").weight(80),
