@@ -139,3 +139,21 @@ fn an_idle_time_is_what_was_said() {
         assert!(ours.abs_diff(theirs) <= 5, "{idle}: {ours} and {theirs}");
     }
 }
+
+#[test]
+fn a_restored_list_goes_to_whoever_waits_for_it() {
+    let server = Server::start(&[]);
+    let (mut waiting, mut client) = (server.connect(), server.connect());
+    let id = waiting.run("CLIENT ID").integer();
+    waiting.send(&["BLPOP", "list", "0"]);
+    let is_blocked = |line: &str| line.contains(" flags=b ");
+    while !is_blocked(&client.run(&format!("CLIENT LIST ID {id}")).text()) {}
+    let list = payloads::sealed(80, b"\x01\x02\x01a\x01b");
+    assert!(client.command(&[&b"RESTORE"[..], b"list", b"0", &list]).is("OK"));
+    let popped = waiting.read();
+    assert_eq!(
+        (popped.elements()[0].text(), popped.elements()[1].text()),
+        ("list".into(), "a".into())
+    );
+    assert_eq!(client.run("LLEN list").integer(), 1);
+}
