@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::group::Group;
 use super::node::{Entry, Fields, Node, Slot};
 use super::range::{Range, RevRange};
-use super::{StreamId, radix};
+use super::{StreamId, map_memory, radix};
+use crate::allocator::size_class;
 
 /// Bytes that the names and values of one entry, and one node, may have.
 pub const MAX_NODE: usize = 1 << 30;
@@ -84,9 +85,10 @@ impl Log {
 
     pub fn memory(&self, samples: usize) -> usize {
         let most = if samples == 0 { usize::MAX } else { samples };
-        let sizes = self.nodes.values().take(most).map(|node| 64 + node.capacity());
+        let sizes = self.nodes.values().take(most).map(|node| size_class(node.capacity()));
         let (count, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
-        bytes * self.nodes.len() / usize::max(count, 1)
+        let nodes = self.nodes.len();
+        map_memory::<StreamId, Node>(nodes) + bytes * nodes / usize::max(count, 1)
     }
 
     pub fn nodes(&self) -> usize {

@@ -14,6 +14,8 @@ mod range;
 
 use std::collections::BTreeMap;
 
+use crate::allocator::size_class;
+
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdText, StreamId};
 pub use log::{Bound, Log, MAX_NODE, NodeLimits, Trim};
@@ -35,13 +37,22 @@ impl Stream {
     pub fn memory(&self, samples: usize) -> usize {
         // A pending entry stands in its group and in its consumer.
         let group = |group: &Group| 256 + 96 * group.pending().len();
-        self.log.memory(samples) + self.groups.values().map(group).sum::<usize>()
+        size_class(size_of::<Stream>())
+            + self.log.memory(samples)
+            + map_memory::<Box<[u8]>, Group>(self.groups.len())
+            + self.groups.values().map(group).sum::<usize>()
     }
 
     /// About how many allocations are freed with the stream.
     pub fn allocations(&self) -> usize {
         self.log.allocations() + self.groups.values().map(Group::allocations).sum::<usize>()
     }
+}
+
+/// About how many bytes a B-tree takes: its leaves have room for eleven, of which appending fills six.
+fn map_memory<K, V>(len: usize) -> usize {
+    let leaf = 11 * (size_of::<K>() + size_of::<V>()) + 2 * size_of::<usize>();
+    len.div_ceil(6) * size_class(leaf)
 }
 
 #[cfg(test)]
