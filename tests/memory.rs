@@ -351,3 +351,84 @@ fn what_keys_use_is_what_the_server_uses_for_them() {
         assert!((used * 9 / 10..used * 11 / 10).contains(&(sum as u64)), "{key}: {sum} of {used}");
     }
 }
+
+/// Commands on keys named by their types.
+const USES: &str = "
+    SET s 1 | GET s | SET s 2 | SET s 3 KEEPTTL | SET s 4 GET | SET s 5 XX | SET s 6 NX | APPEND s x
+    STRLEN s | GETRANGE s 0 1 | SETRANGE s 0 9 | GETSET s 3 | GETEX s | GETEX s EX 100 | GETEX s PERSIST
+    INCR s | INCRBYFLOAT s 1.5 | MGET s s | MSET s 1 | MSETNX s 2 | SETNX s 1 | SETEX s 100 x | LCS s s
+    EXISTS s | TYPE s | TTL s | EXPIRE s 100 | PERSIST s | OBJECT ENCODING s | TOUCH s | DUMP s | SET s 1
+    SETBIT s 7 1 | GETBIT s 7 | BITCOUNT s | BITOP NOT s2 s | COPY s s3 | RENAME s s4 | RENAME s4 s
+    MEMORY USAGE s | PFADD p a b c | PFCOUNT p
+    RPUSH l 1 2 3 | LPUSH l 0 | LRANGE l 0 -1 | LLEN l | LINDEX l 0 | LSET l 0 5 | LPOP l | LREM l 0 9
+    LTRIM l 0 100 | LPOS l 1 | LPUSHX l 1 | LMOVE l l LEFT RIGHT | LMPOP 1 l LEFT | BLPOP l 1
+    HSET h a 1 b 2 c 3 | HGET h a | HMGET h a b | HGETALL h | HLEN h | HDEL h c | HINCRBY h a 1
+    HSCAN h 0 | HEXPIRE h 100 FIELDS 1 a | HTTL h FIELDS 1 a | HPERSIST h FIELDS 1 a
+    SADD t 1 2 3 4 | SREM t 1 | SISMEMBER t 2 | SMEMBERS t | SCARD t | SSCAN t 0 | SINTER t t
+    SINTERCARD 1 t | SUNIONSTORE t9 t t
+    ZADD z 1 a 2 b 3 c | ZSCORE z a | ZRANGE z 0 -1 | ZRANK z a | ZINCRBY z 1 a | ZREM z c | ZPOPMIN z
+    ZSCAN z 0 | ZRANGESTORE z2 z 0 -1 | ZUNIONSTORE z3 1 z | ZMPOP 1 z MIN
+    XADD x 1-1 a 1 | XLEN x | XRANGE x - + | XADD x 2-1 b 2 | XTRIM x MAXLEN 1 | XINFO STREAM x
+    XGROUP CREATE x g 0 | XREADGROUP GROUP g c STREAMS x > | XPENDING x g | XDEL x 1-1";
+
+#[test]
+fn uses_are_counted_as_valkey_counts_them() {
+    // Each use adds one, and nothing is forgotten.
+    let options = ["--lfu-log-factor", "0", "--lfu-decay-time", "0"];
+    let (ours, oracle) = (Server::start(&options), Server::oracle(&options));
+    let (mut ours, mut oracle) = (ours.connect(), oracle.connect());
+    for client in [&mut ours, &mut oracle] {
+        client.run("CONFIG SET maxmemory-policy allkeys-lfu");
+    }
+    let keys = ["s", "s2", "s3", "p", "l", "h", "t", "t9", "z", "z2", "z3", "x"];
+    for command in USES.split(['|', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
+        let (reply, expected) = (ours.run(command), oracle.run(command));
+        assert_eq!(shape(&reply), shape(&expected), "{command}");
+        for key in keys {
+            let ask = format!("OBJECT FREQ {key}");
+            assert_eq!(ours.run(&ask), oracle.run(&ask), "{key} after {command}");
+        }
+    }
+}
+
+#[test]
+fn the_limit_holds_for_collections_that_are_freed_in_the_background() {
+    let (server, mut watcher) = limited(48, "allkeys-lru", &["--io-threads", "2"]);
+    let limit = info(&mut watcher, "maxmemory");
+    let (mut greatest, mut least) = (0, u64::MAX);
+    thread::scope(|scope| {
+        let writers: Vec<_> = ["RPUSH", "HSET", "SADD", "ZADD"]
+            .map(|command| {
+                let mut client = server.connect();
+                scope.spawn(move || {
+                    // A few thousand elements each: a megabyte or less.
+                    for key in 0..45 {
+                        let add = |n: usize| {
+                            let elements = (0..20).map(|m| match command {
+                                "RPUSH" | "SADD" => format!(" {n}:{m}:{}", "x".repeat(100)),
+                                "HSET" => format!(" {n}:{m} {}", "x".repeat(100)),
+                                _ => format!(" {n} {n}:{m}:{}", "x".repeat(60)),
+                            });
+                            format!("{command} {command}:{key}{}", elements.collect::<String>())
+                        };
+                        let replies = pipeline(&mut client, (0..200).map(add));
+                        assert!(replies.iter().all(|reply| matches!(reply, Value::Integer(_))));
+                    }
+                })
+            })
+            .into_iter()
+            .collect();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            let used = info(&mut watcher, "used_memory");
+            greatest = greatest.max(used);
+            if info(&mut watcher, "evicted_keys") > 10 {
+                least = least.min(used);
+            }
+        }
+    });
+    assert!(greatest <= limit + limit / 50, "{greatest} of {limit}");
+    // No more goes than must: a collection has a megabyte or less.
+    assert!(least >= limit - limit / 20, "{least} of {limit}");
+    let freed = info(&mut watcher, "lazyfreed_objects");
+    assert!(freed > 20, "{freed} collections were freed in the background");
+}

@@ -153,6 +153,12 @@ impl<'a> Cx<'a> {
         Some(EntryMut { table: self.table(key), position })
     }
 
+    /// Looks a key up to change it after it was looked up to read it: that was the access.
+    pub fn write_again(&mut self, key: &Key<'_>) -> Option<EntryMut<'_>> {
+        let position = self.position(key)?;
+        Some(EntryMut { table: self.table(key), position })
+    }
+
     #[inline]
     fn note_access(&mut self, key: &Key<'_>, position: Position) {
         if !self.client.no_touch {
@@ -178,9 +184,8 @@ impl<'a> Cx<'a> {
         self.ready_in(db, key);
     }
 
-    /// Adds an entry that was under another key or in another database, under a key that has none in
-    /// database `db`: what is remembered of its use stays.
-    pub fn insert_moved(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
+    /// Adds an entry under a key that has none in database `db`: what it remembers of its use stays.
+    pub fn insert_used(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
         self.table_of(db, key).insert(key.hash, entry);
         self.event(db, "new", key);
         self.ready_in(db, key);
@@ -195,7 +200,7 @@ impl<'a> Cx<'a> {
                 let old = entry.remove();
                 let mut new = Entry::new(key.bytes, value, expiry);
                 new.set_access(old.access());
-                self.insert_moved(self.client.db, key, new);
+                self.table(key).insert(key.hash, new);
                 reclaimer.entry(old);
             }
             Some(mut entry) => {

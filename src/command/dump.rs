@@ -131,7 +131,7 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     } else {
         entry.set_access(options.access(cx));
         let db = cx.client.db;
-        cx.insert_moved(db, &key, entry);
+        cx.insert_used(db, &key, entry);
         cx.changed("restore", &key);
     }
     out.ok();

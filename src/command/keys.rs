@@ -153,7 +153,7 @@ fn rename(cx: &mut Cx<'_>, replace: bool) -> Result<bool> {
     }
     if let Some(entry) = cx.remove(&from) {
         let expiry = entry.expiry();
-        cx.insert_moved(cx.client.db, &to, entry.rekey(to.bytes, expiry));
+        cx.insert_in(cx.client.db, &to, entry.rekey(to.bytes, expiry));
         cx.changed("rename_from", &from);
         cx.event(cx.client.db, "rename_to", &to);
     }
@@ -211,7 +211,7 @@ fn move_key(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     let moved = cx.write(&key).is_some() && make_room(cx, db, &key, false);
     if moved && let Some(entry) = cx.remove(&key) {
-        cx.insert_moved(db, &key, entry);
+        cx.insert_in(db, &key, entry);
         cx.changed("move_from", &key);
         cx.event(db, "move_to", &key);
     }

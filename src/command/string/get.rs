@@ -95,7 +95,7 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     let now = cx.now;
-    let Some(mut entry) = cx.write(&key) else { return Ok(()) };
+    let Some(mut entry) = cx.write_again(&key) else { return Ok(()) };
     match time {
         Some(time) if time <= now => expire_now(cx, &key),
         None if entry.entry().expiry().is_none() => {}

@@ -68,8 +68,8 @@ fn integer(entry: &Entry) -> Result<i64> {
 
 fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
-    let number = match cx.write(&key) {
-        Some(entry) => float(entry.entry())?,
+    let number = match cx.peek(&key) {
+        Some(entry) => float(entry)?,
         None => Extended::from(0),
     };
     let increment = Extended::parse(&args[2]).ok_or(CommandError::NOT_FLOAT)?;

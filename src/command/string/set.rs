@@ -215,6 +215,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         if holds { out.ok() } else { out.null() }
     }
     if !holds {
+        // The look at it was an access.
+        cx.write(&key);
         return Ok(());
     }
     match time {
@@ -245,7 +247,7 @@ fn store(cx: &mut Cx<'_>, key: &Key<'_>, bytes: &[u8], expiry: Expiry<'_>, time:
 
 fn setnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
-    let missing = cx.peek(&key).is_none();
+    let missing = cx.write(&key).is_none();
     if missing {
         cx.insert(&key, Entry::new(key.bytes, Value::string(args.at(2)), None));
         cx.changed("set", &key);
@@ -294,7 +296,7 @@ fn msetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if args.len().is_multiple_of(2) {
         return Err(CommandError::arity("msetnx"));
     }
-    let missing = cx.keys.iter().all(|key| cx.peek(key).is_none());
+    let missing = cx.keys.iter().all(|key| cx.write(key).is_none());
     if missing {
         set_all(cx, args.from(1));
     }
