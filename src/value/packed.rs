@@ -153,9 +153,9 @@ impl Head {
 fn tail_len(len: usize) -> usize {
     match len {
         0..=127 => 1,
-        128..16383 => 2,
-        16383..2_097_151 => 3,
-        2_097_151..268_435_455 => 4,
+        128..=16_383 => 2,
+        16_384..=2_097_151 => 3,
+        2_097_152..=268_435_455 => 4,
         _ => 5,
     }
 }
@@ -582,6 +582,23 @@ mod tests {
             (&bytes[2..7], &bytes[5007..]),
             (&[0xf0, 0x88, 0x13, 0, 0][..], &[39, 128 | 13][..])
         );
+    }
+
+    /// From the lengths of the oracle's DUMP of hashes with one field.
+    #[test]
+    fn a_length_takes_as_many_bytes_as_it_has_seven_bits() {
+        for (body, tail) in
+            [(127, 1), (128, 2), (16_383, 2), (16_384, 3), (2_097_151, 3), (2_097_152, 4)]
+        {
+            let head = match body {
+                ..=4097 => 2,
+                _ => 5,
+            };
+            let bytes = packed([vec![b'x'; body - head]]);
+            assert_eq!(bytes.len() - HEADER - body, tail, "{body}");
+            assert!(validate(&bytes));
+            assert_eq!(Packed::new(&bytes).last(), Some(HEADER));
+        }
     }
 
     #[test]
