@@ -57,9 +57,9 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn insert(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let after = match args.at(2) {
-        word if word.eq_ignore_ascii_case(b"before") => 0,
-        word if word.eq_ignore_ascii_case(b"after") => 1,
+    let side = match args.at(2) {
+        word if word.eq_ignore_ascii_case(b"before") => Side::Before,
+        word if word.eq_ignore_ascii_case(b"after") => Side::After,
         _ => return Err(CommandError::SYNTAX),
     };
     let (key, limit) = (cx.key(), limit(cx));
@@ -70,11 +70,11 @@ fn insert(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut list = entry.entry_mut().list_mut(limit)?;
     list.make_room([args.at(4)].into_iter());
     let pivot = Element::of(args.at(3));
-    let Some(index) = list.read().iter(End::Head).position(|element| element == pivot) else {
+    let Some(pivot) = list.read().iter(End::Head).position(|element| element == pivot) else {
         out.integer(-1);
         return Ok(());
     };
-    list.insert(index + after, args.at(4));
+    list.insert(pivot, side, args.at(4));
     out.integer(list.len() as i64);
     cx.changed("linsert", &key);
     Ok(())

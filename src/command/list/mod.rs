@@ -10,7 +10,7 @@ pub mod transfer;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
-use crate::value::list::{End, Limit, ListRef};
+use crate::value::list::{End, Limit, ListRef, Side};
 use crate::value::packed::Element;
 
 /// What the rows of this family have in common.

@@ -55,16 +55,17 @@ pub(super) fn transfer(
     if let Some(mut entry) = cx.write(source) {
         let mut list = entry.entry_mut().list_mut(limit)?;
         list.remove(from, 1);
-        list.shrink();
         if source.bytes == target.bytes {
-            // It is never empty in between.
+            // It is never empty in between, nor packed because it is shorter for a moment.
             list.make_room([&*taken].into_iter());
             list.push(to, &taken);
+            list.shrink();
             cx.event(cx.client.db, pop_event(from), source);
             cx.changed(if to == End::Head { "lpush" } else { "rpush" }, target);
             out.bulk(&taken);
             return Ok(true);
         }
+        list.shrink();
     }
     push::push(cx, target, to, [&*taken].into_iter())?;
     cx.event(cx.client.db, pop_event(from), source);

@@ -16,6 +16,15 @@ pub enum End {
     Tail,
 }
 
+/// A side of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Towards the head.
+    Before,
+    /// Towards the tail.
+    After,
+}
+
 /// What a listpack has besides its elements, in bytes: Valkey counts it.
 const LISTPACK_OVERHEAD: usize = 7;
 
@@ -48,9 +57,13 @@ impl Limit {
         bytes > self.bytes || elements > self.elements
     }
 
-    /// Below this a list becomes packed again, so that one at the edge does not go back and forth.
+    /// Up to this a list becomes packed again, so that one at the edge does not go back and forth.
+    /// Where the setting is a number of elements, bytes do not matter here.
     fn half(self) -> Limit {
-        Limit { bytes: self.bytes / 2, elements: self.elements / 2 }
+        match self.elements {
+            usize::MAX => Limit { bytes: self.bytes / 2, ..self },
+            elements => Limit { bytes: usize::MAX, elements: elements / 2 },
+        }
     }
 }
 
@@ -264,15 +277,22 @@ impl ListMut<'_> {
         true
     }
 
-    /// Adds an element before the one of that index, which may be one more than the last;
-    /// [`make_room`](Self::make_room) was called for it.
-    pub fn insert(&mut self, index: usize, element: &[u8]) {
+    /// Adds an element beside the one of index `pivot`; [`make_room`](Self::make_room) was called for
+    /// it.
+    ///
+    /// # Panics
+    /// If there is no such pivot.
+    pub fn insert(&mut self, pivot: usize, side: Side, element: &[u8]) {
         let limit = self.limit;
         if let Some(list) = self.big() {
-            return list.insert(index, element, limit);
+            return list.insert(pivot, side, element, limit);
         }
         let view = self.packed_view();
-        let at = view.nth(index).unwrap_or(view.end());
+        let pivot = view.nth(pivot).expect("the pivot is in the list");
+        let at = match side {
+            Side::Before => pivot,
+            Side::After => view.after(pivot),
+        };
         packed::insert(&mut self.entry.packed_mut().expect("a packed list"), at, element);
     }
 

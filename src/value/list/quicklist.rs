@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::iter;
 
-use super::{End, LISTPACK_OVERHEAD, Limit, equal, listpack_len, remove_all};
+use super::{End, LISTPACK_OVERHEAD, Limit, Side, equal, listpack_len, remove_all};
 use crate::allocator::size_class;
 use crate::value::packed::{self, Element, HEADER, Packed, Splice};
 
@@ -292,78 +292,125 @@ impl List {
 
     pub(super) fn set(&mut self, index: usize, element: &[u8], limit: Limit) -> bool {
         let Some((at, index)) = self.locate(index) else { return false };
+        let is_apart = limit.sets_apart(element.len());
         let node = &mut self.nodes[at];
         let offset = node.view().nth(index).expect("it was located");
-        let old = node.view().after(offset) - offset;
-        let bytes = listpack_len(node.view()) - old + packed::encoded_len(element);
-        if node.view().len() == 1 || !limit.is_exceeded(bytes, 0) {
+        if node.is_plain && !is_apart {
+            // It is short enough now to join others.
+            self.insert_beside(at, 0, Side::After, element, limit);
+            self.nodes.remove(at);
+        } else if !is_apart || node.view().len() == 1 {
+            // Even where the node grows beyond its limit: so does Valkey's.
             packed::replace(node, offset, element);
-            node.is_plain = limit.sets_apart(element.len());
+            node.is_plain = is_apart;
         } else {
             packed::remove(node, offset, 1);
-            self.put(at, offset, element, limit);
+            let apart = self.split_with(at, offset, Node::single(element, limit));
+            // Valkey joins nothing where it has not split the node.
+            if index > 0 {
+                self.merge_around(apart, limit);
+            }
         }
         true
     }
 
-    /// Puts an element into a node of its own, between what is before and after `offset` in the node
-    /// at `at`.
-    fn put(&mut self, at: usize, offset: usize, element: &[u8], limit: Limit) {
-        let node = &mut self.nodes[at];
-        let tail = node.split_off(offset);
-        let mut next = at + 1;
-        if node.is_empty() {
-            self.nodes.remove(at);
-            next = at;
-        }
-        self.nodes.insert(next, Node::single(element, limit));
+    /// Splits the node at `at` before `offset` and puts a node between its parts, those that are not
+    /// empty. Returns where it is.
+    fn split_with(&mut self, at: usize, offset: usize, between: Node) -> usize {
+        let tail = self.nodes[at].split_off(offset);
         if !tail.is_empty() {
-            self.nodes.insert(next + 1, tail);
+            self.nodes.insert(at + 1, tail);
         }
+        if self.nodes[at].is_empty() {
+            self.nodes.insert(at, between);
+            self.nodes.remove(at + 1);
+            return at;
+        }
+        self.nodes.insert(at + 1, between);
+        at + 1
     }
 
-    pub(super) fn insert(&mut self, index: usize, element: &[u8], limit: Limit) {
-        if index >= self.len {
-            return self.push(End::Tail, element, limit);
-        }
-        let (at, index) = self.locate(index).expect("the index is inside");
+    /// Adds an element beside the one of index `pivot`.
+    pub(super) fn insert(&mut self, pivot: usize, side: Side, element: &[u8], limit: Limit) {
+        let (at, index) = self.locate(pivot).expect("the pivot is in the list");
         self.len += 1;
+        self.insert_beside(at, index, side, element, limit);
+    }
+
+    /// Adds an element beside the one of that index in the node at `at`. Which node it goes to decides
+    /// when the list becomes short enough to be packed again, so it is the one that Valkey takes.
+    fn insert_beside(&mut self, at: usize, index: usize, side: Side, element: &[u8], limit: Limit) {
         let node = &mut self.nodes[at];
-        let offset = node.view().nth(index).expect("it was located");
-        if node.has_room(element, limit) {
+        let pivot = node.view().nth(index).expect("the pivot is in the node");
+        let (offset, is_outermost, neighbour, new) = match side {
+            Side::Before => (pivot, index == 0, at.checked_sub(1), at),
+            Side::After => {
+                let after = node.view().after(pivot);
+                (after, after == node.view().end(), Some(at + 1), at + 1)
+            }
+        };
+        let is_apart = limit.sets_apart(element.len());
+        if !is_apart && node.has_room(element, limit) {
             return packed::insert(node, offset, element);
         }
-        if index == 0 {
-            // The node before may have room at its end.
-            if let Some(before) = at.checked_sub(1).and_then(|at| self.nodes.get_mut(at))
-                && before.has_room(element, limit)
-            {
-                return packed::push(before, element);
-            }
-            return self.nodes.insert(at, Node::single(element, limit));
+        if is_outermost {
+            let neighbour = neighbour.and_then(|at| self.nodes.get_mut(at));
+            return match neighbour {
+                Some(node) if !is_apart && node.has_room(element, limit) => match side {
+                    Side::Before => packed::push(node, element),
+                    Side::After => packed::insert(node, HEADER, element),
+                },
+                _ => self.nodes.insert(new, Node::single(element, limit)),
+            };
         }
-        self.put(at, offset, element, limit);
-        self.merge(at + 1, limit);
+        if is_apart {
+            self.split_with(at, offset, Node::single(element, limit));
+            return;
+        }
+        let mut tail = node.split_off(offset);
+        let other = match side {
+            Side::Before => {
+                packed::push(node, element);
+                at + 1
+            }
+            Side::After => {
+                packed::insert(&mut tail, HEADER, element);
+                at
+            }
+        };
+        self.nodes.insert(at + 1, tail);
+        self.merge_around(other, limit);
     }
 
-    /// Joins the node at `at` with its neighbours, where they fit in one.
-    fn merge(&mut self, at: usize, limit: Limit) {
-        let fits = |a: &Node, b: &Node| {
-            if a.is_plain || b.is_plain {
-                return false;
-            }
-            let (a, b) = (a.view(), b.view());
-            let bytes = listpack_len(a) + listpack_len(b) - LISTPACK_OVERHEAD;
-            !limit.is_exceeded(bytes, a.len() + b.len())
-        };
-        for at in [at, at.saturating_sub(1)] {
-            if let (Some(first), Some(second)) = (self.nodes.get(at), self.nodes.get(at + 1))
-                && fits(first, second)
-                && let Some(second) = self.nodes.remove(at + 1)
-            {
-                self.nodes[at].append(&second);
-            }
+    /// Joins the nodes around the one at `at`, where they fit in one: those before it, those after it,
+    /// then it with its neighbours.
+    fn merge_around(&mut self, at: usize, limit: Limit) {
+        let mut at = at;
+        if at >= 2 && self.merge(at - 2, limit) {
+            at -= 1;
         }
+        self.merge(at + 1, limit);
+        if at >= 1 && self.merge(at - 1, limit) {
+            at -= 1;
+        }
+        self.merge(at, limit);
+    }
+
+    /// Joins the node at `at` with the next one, if they are there and fit in one.
+    fn merge(&mut self, at: usize, limit: Limit) -> bool {
+        let fits = |first: &Node, second: &Node| {
+            let (a, b) = (first.view(), second.view());
+            let bytes = listpack_len(a) + listpack_len(b) - LISTPACK_OVERHEAD;
+            !first.is_plain && !second.is_plain && !limit.is_exceeded(bytes, a.len() + b.len())
+        };
+        let is_one = match (self.nodes.get(at), self.nodes.get(at + 1)) {
+            (Some(first), Some(second)) => fits(first, second),
+            _ => false,
+        };
+        if is_one && let Some(second) = self.nodes.remove(at + 1) {
+            self.nodes[at].append(&second);
+        }
+        is_one
     }
 
     pub(super) fn remove_equal(&mut self, end: End, most: usize, element: &[u8]) -> usize {
@@ -379,7 +426,13 @@ impl List {
             }
             let node = &mut self.nodes[at];
             let found = equal(node.view(), end, most - removed, element);
+            if found.is_empty() {
+                continue;
+            }
             remove_all(node, &found);
+            if node.bytes.capacity() / 2 > node.bytes().len() {
+                node.settle();
+            }
             removed += found.len();
         }
         self.len -= removed;
