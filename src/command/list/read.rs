@@ -108,9 +108,7 @@ impl Sought {
                 b"rank" => {
                     let rank = parse_i64(value).ok_or(CommandError::NOT_INTEGER)?;
                     if rank == i64::MIN {
-                        return Err("ERR value is out of range, value must between \
-                                    -9223372036854775807 and 9223372036854775807"
-                            .into());
+                        return Err(NO_OPPOSITE);
                     }
                     if rank == 0 {
                         return Err(
