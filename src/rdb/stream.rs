@@ -86,12 +86,14 @@ pub fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Stream> {
         return Err(BadFormat);
     }
     log.entries_added = length;
+    // The first entry's, which is known already where there is one. The first version does not tell.
+    let mut first = StreamId::MAX;
     if kind != types::STREAM_1 {
-        // The first entry's, which is known already.
-        id(reader)?;
+        first = id(reader)?;
         log.max_deleted_id = id(reader)?;
         log.entries_added = reader.length()?;
     }
+    log.restore_first_id(first);
     let mut stream = Stream { log, ..Stream::default() };
     for _ in 0..reader.count(5 * LENGTH)? {
         let name = reader.string()?;

@@ -166,6 +166,12 @@ const SERVER: &[Entry] = &[
     command("debug", "SLEEP pause").orderly().weight(1),
     command("info", "[section...]").rule(Rule::Kind).weight(2),
     command("lastsave", "").rule(Rule::Kind).weight(1),
+    command("memory doctor", "").rule(Rule::Kind).weight(1),
+    command("memory help", "").weight(1),
+    command("memory malloc-stats", "").rule(Rule::Kind).weight(1),
+    command("memory purge", "").weight(1),
+    command("memory stats", "").rule(Rule::Kind).weight(1),
+    command("memory usage", "key [SAMPLES count]").rule(Rule::Kind).weight(4),
     command("role", "").weight(1),
     command("time", "").rule(Rule::Kind).weight(1),
 ];

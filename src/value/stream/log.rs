@@ -83,6 +83,13 @@ impl Log {
         self.first_id
     }
 
+    /// Sets what an empty stream tells of its first entry.
+    pub fn restore_first_id(&mut self, id: StreamId) {
+        if self.is_empty() {
+            self.first_id = id;
+        }
+    }
+
     pub fn memory(&self, samples: usize) -> usize {
         let most = if samples == 0 { usize::MAX } else { samples };
         let sizes = self.nodes.values().take(most).map(|node| size_class(node.capacity()));
