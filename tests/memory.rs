@@ -159,7 +159,7 @@ fn keys_that_are_used_less_go_first() {
 fn any_key_goes_at_random() {
     let (_server, mut client) = limited(64, "allkeys-random", &[]);
     // Hash tags put half of the keys into one shard.
-    let name = |n: usize| if n % 2 == 0 { format!("{{tag}}{n}") } else { n.to_string() };
+    let name = |n: usize| if n.is_multiple_of(2) { format!("{{tag}}{n}") } else { n.to_string() };
     pipeline(&mut client, (0..4000).map(|n| format!("SET {} {}", name(n), "x".repeat(100))));
     limit(&mut client);
     evict(&mut client, 3000, |n| format!("SET filler:{n} {}", "x".repeat(100)));

@@ -121,7 +121,7 @@ pub fn add_scored(
         None => {
             let mut entry = Entry::new(key.bytes, sorted_set::EMPTY, None);
             let done = apply(&mut change(&mut entry, limits)?, rules, pairs)?;
-            if view(&entry)?.len() > 0 {
+            if !view(&entry)?.is_empty() {
                 cx.insert(&key, entry);
             }
             done

@@ -63,7 +63,7 @@ fn zrem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     };
     let mut set = change(entry.entry_mut(), limits)?;
     let removed = args.from(2).iter().filter(|member| set.remove(member)).count();
-    let is_empty = set.view().len() == 0;
+    let is_empty = set.view().is_empty();
     changed(cx, "zrem", &key, removed);
     if is_empty {
         remove_emptied(cx, &key);
