@@ -15,29 +15,39 @@ pub enum Combination {
     Not,
 }
 
-/// The combined string: as long as the longest one, with zeros where others end before it.
-pub fn combine(how: Combination, strings: &[&[u8]]) -> Vec<u8> {
-    let Some((first, others)) = strings.split_first() else { return Vec::new() };
+/// Writes the combined string over another: as long as the longest one, with zeros where others end before it.
+pub fn combine(how: Combination, strings: &[&[u8]], combined: &mut Vec<u8>) {
+    combined.clear();
+    let Some((first, others)) = strings.split_first() else { return };
     let len = others.iter().fold(first.len(), |len, other| len.max(other.len()));
-    let mut combined = Vec::with_capacity(len);
+    combined.reserve_exact(len);
     for start in (0..len).step_by(BLOCK) {
         let end = len.min(start + BLOCK);
         combined.extend_from_slice(part(first, start, end));
         combined.resize(end, 0);
         let block = &mut combined[start..];
         for other in others {
-            let other = part(other, start, end);
-            let (common, beyond) = block.split_at_mut(other.len());
-            fold(how, common, other);
-            if how == Combination::And {
-                beyond.fill(0);
-            }
+            fold_into(how, block, part(other, start, end));
         }
         if how == Combination::Not {
             invert(block);
         }
     }
-    combined
+}
+
+/// Combines a string with another, with which it gets as long.
+pub fn combine_with(how: Combination, into: &mut Vec<u8>, other: &[u8]) {
+    into.resize(into.len().max(other.len()), 0);
+    fold_into(how, into, other);
+}
+
+/// Combines a string with another that is no longer.
+fn fold_into(how: Combination, into: &mut [u8], other: &[u8]) {
+    let (common, beyond) = into.split_at_mut(other.len());
+    fold(how, common, other);
+    if how == Combination::And {
+        beyond.fill(0);
+    }
 }
 
 /// What the string has between two positions.
@@ -66,6 +76,12 @@ mod tests {
 
     use super::*;
 
+    fn combined(how: Combination, strings: &[&[u8]]) -> Vec<u8> {
+        let mut combined = vec![1; 3];
+        combine(how, strings, &mut combined);
+        combined
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -87,16 +103,20 @@ mod tests {
                 let expected = (0..len)
                     .map(|i| refs.iter().map(|s| s.get(i).copied().unwrap_or(0)).reduce(fold).unwrap())
                     .collect::<Vec<_>>();
-                prop_assert!(combine(how, &refs) == expected, "{:?}", how);
+                prop_assert!(combined(how, &refs) == expected, "{:?}", how);
+                let (first, others) = strings.split_first().unwrap();
+                let mut folded = first.clone();
+                others.iter().for_each(|other| combine_with(how, &mut folded, other));
+                prop_assert!(folded == expected, "{:?}", how);
             }
             let negated = refs[0].iter().map(|byte| !byte).collect::<Vec<_>>();
-            prop_assert!(combine(Combination::Not, &refs[..1]) == negated);
+            prop_assert!(combined(Combination::Not, &refs[..1]) == negated);
         }
     }
 
     #[test]
     fn nothing_makes_nothing() {
-        assert!(combine(Combination::Or, &[]).is_empty());
-        assert!(combine(Combination::Not, &[b""]).is_empty());
+        assert!(combined(Combination::Or, &[]).is_empty());
+        assert!(combined(Combination::Not, &[b""]).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
-pub use combine::{Combination, combine};
+pub use combine::{Combination, combine, combine_with};
 pub use field::{Field, Overflow};
 
 /// Bytes that are compared at once while a string is searched.

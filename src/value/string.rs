@@ -4,6 +4,7 @@
 //! [`INLINE_LIMIT`] on are shared with the replies that refer to them, so they are copied before a
 //! change that such a reply must not see.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::entry::{INLINE_LIMIT, Value};
@@ -44,6 +45,11 @@ impl<'a> Value<'a> {
             Some(number) => Value::Int(number),
             None => Value::Bytes(bytes),
         }
+    }
+
+    /// A string from [`INLINE_LIMIT`] bytes on, which is not copied.
+    pub fn long(bytes: Vec<u8>) -> Value<'a> {
+        Value::Object(Box::new(Object::Str(Arc::new(bytes))))
     }
 }
 
@@ -99,21 +105,28 @@ impl Entry {
             self.set_value(Value::Bytes(&bytes));
             self.set_raw(true);
         } else {
-            self.set_value(Value::Object(Box::new(Object::Str(Arc::new(bytes)))));
+            self.set_value(Value::long(bytes));
         }
     }
 
     /// Replaces a long string in the memory that it has, if the new one fits that well and no reply
     /// refers to it. Says whether it did.
     pub(super) fn overwrite_long_string(&mut self, bytes: &[u8]) -> bool {
-        let Some(string) = self.object_mut().and_then(Object::as_string_mut) else { return false };
-        let Some(string) = Arc::get_mut(string) else { return false };
-        let fits = (string.capacity() / 4 * 3..=string.capacity()).contains(&bytes.len());
-        if fits {
-            string.clear();
-            string.extend_from_slice(bytes);
-        }
-        fits
+        let Some(string) = self.long_string_for(bytes.len()) else { return false };
+        string.clear();
+        string.extend_from_slice(bytes);
+        true
+    }
+
+    /// The memory of a long string that is to be replaced by one of `len` bytes, if that fits well and
+    /// nothing else refers to it. The string is empty then.
+    pub fn take_memory(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.long_string_for(len).map(mem::take)
+    }
+
+    fn long_string_for(&mut self, len: usize) -> Option<&mut Vec<u8>> {
+        let string = Arc::get_mut(self.object_mut()?.as_string_mut()?)?;
+        (string.capacity() / 4 * 3..=string.capacity()).contains(&len).then_some(string)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::bits::{Combination, combine};
+use crate::bits::{Combination, combine, combine_with};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
-use crate::value::entry::Value;
+use crate::value::entry::{INLINE_LIMIT, Value};
 use crate::value::{Entry, ValueRef};
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -25,31 +25,6 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::DEFAULT
 }];
 
-/// A string that is read while its key's shard is worked on: a long one is not copied.
-enum Source {
-    Short(Vec<u8>),
-    Long(Arc<Vec<u8>>),
-}
-
-impl Source {
-    fn of(cx: &mut Cx<'_>, key: &Key<'_>) -> Result<Source> {
-        let Some(entry) = cx.read(key) else { return Ok(Source::Short(Vec::new())) };
-        match entry.value() {
-            ValueRef::Object(object) => {
-                Ok(Source::Long(object.as_string().ok_or(CommandError::WRONG_TYPE)?.clone()))
-            }
-            _ => Ok(Source::Short(entry.string(&mut itoa::Buffer::new())?.to_vec())),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Source::Short(bytes) => bytes,
-            Source::Long(bytes) => bytes,
-        }
-    }
-}
-
 fn bitop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let how = match args.at(1) {
         word if word.eq_ignore_ascii_case(b"and") => Combination::And,
@@ -62,33 +37,73 @@ fn bitop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if how == Combination::Not && keys.len() != 1 {
         return Err("ERR BITOP NOT must be called with a single source key.".into());
     }
-    let sources = keys.iter().map(|key| Source::of(cx, key)).collect::<Result<Vec<_>>>()?;
-    let strings = sources.iter().map(Source::bytes).collect::<Vec<_>>();
-    let combined = combine(how, &strings);
-    // The destination may be one of them; it is free to be changed now.
-    drop(sources);
+    let mut sources = Sources::default();
+    for key in keys {
+        sources.add(how, cx, key)?;
+    }
+    let combined = sources.combine(how, cx, destination);
     let len = combined.len();
     if len > 0 {
         store(cx, destination, combined);
         cx.changed("set", destination);
-    } else if let Some(old) = cx.remove(destination) {
-        cx.server.reclaimer.entry(old);
+    } else if cx.remove_and_reclaim(destination) {
         cx.changed("del", destination);
     }
     out.integer(len as i64);
     Ok(())
 }
 
+/// The strings that are combined.
+#[derive(Default)]
+struct Sources {
+    /// Those that lie in their entries are combined at once: an entry is not borrowed for longer.
+    short: Option<Vec<u8>>,
+    /// Those that need not be copied.
+    long: Vec<Arc<Vec<u8>>>,
+}
+
+impl Sources {
+    fn add(&mut self, how: Combination, cx: &mut Cx<'_>, key: &Key<'_>) -> Result {
+        let entry = cx.read(key);
+        if let Some(ValueRef::Object(object)) = entry.map(Entry::value) {
+            self.long.push(object.as_string().ok_or(CommandError::WRONG_TYPE)?.clone());
+            return Ok(());
+        }
+        let mut digits = itoa::Buffer::new();
+        let string = match entry {
+            Some(entry) => entry.string(&mut digits)?,
+            None => b"",
+        };
+        match &mut self.short {
+            Some(short) => combine_with(how, short, string),
+            short => *short = Some(string.to_vec()),
+        }
+        Ok(())
+    }
+
+    /// The combined string, in the memory of what the destination had, where that is long too.
+    fn combine(self, how: Combination, cx: &mut Cx<'_>, destination: &Key<'_>) -> Vec<u8> {
+        let strings = self.short.iter().chain(self.long.iter().map(Arc::as_ref));
+        let strings = strings.map(Vec::as_slice).collect::<Vec<_>>();
+        let len = strings.iter().map(|string| string.len()).max().unwrap_or(0);
+        let table = cx.table(destination);
+        let old = table
+            .find(destination.hash, destination.bytes)
+            .and_then(|at| table.get_mut(at).take_memory(len));
+        let mut combined = old.unwrap_or_default();
+        combine(how, &strings, &mut combined);
+        combined
+    }
+}
+
 fn store(cx: &mut Cx<'_>, key: &Key<'_>, string: Vec<u8>) {
-    match cx.write(key) {
-        Some(mut entry) => {
-            entry.set_expiry(None);
-            entry.entry_mut().set_raw_string(string);
-        }
-        None => {
-            let mut entry = Entry::new(key.bytes, Value::Bytes(b""), None);
-            entry.set_raw_string(string);
-            cx.insert(key, entry);
-        }
+    if string.len() >= INLINE_LIMIT {
+        cx.set(key, Value::long(string), None);
+        return;
+    }
+    cx.set(key, Value::Bytes(&string), None);
+    let table = cx.table(key);
+    if let Some(position) = table.find(key.hash, key.bytes) {
+        table.get_mut(position).set_raw(true);
     }
 }

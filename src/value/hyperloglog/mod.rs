@@ -134,15 +134,11 @@ pub fn raise(
         let has = dense::get(&bytes[HEADER..], claim.register);
         return Ok(has < claim.value && raise_dense(bytes.to_mut(), claim));
     }
-    let change = match sparse::find(bytes, claim, *cursor)? {
-        (_, None) => return Ok(false),
-        (before, Some(change)) => {
-            *cursor = before;
-            change
-        }
-    };
+    let (before, change) = sparse::find(bytes, claim, *cursor)?;
+    *cursor = before;
+    let Some(change) = change else { return Ok(false) };
     if change.fits(bytes.len(), sparse_limit) {
-        change.apply(bytes.to_mut(), *cursor);
+        change.apply(bytes.to_mut(), before);
     } else {
         let mut dense = to_dense(bytes)?;
         raise_dense(&mut dense, claim);

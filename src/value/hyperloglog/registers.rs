@@ -8,27 +8,34 @@ use super::{Claim, Corrupt, ENCODING, HEADER, REGISTERS, dense, sparse};
 /// Registers of a dense group: four of six bits are three bytes.
 const GROUP: usize = 4;
 const GROUP_LEN: usize = 3;
-const GROUPS: usize = REGISTERS / GROUP;
 
-/// Groups that are worked on at once, a vector of each register of a group.
+/// Groups that are worked on at once.
 const BATCH: usize = 64;
+const BATCHES: usize = REGISTERS / GROUP / BATCH;
 
-/// One byte for each register, in planes: register `i` is in plane `i % 4`. So a vector of groups is
-/// taken apart and put together without moving bytes within it.
-pub struct Registers([[u8; GROUPS]; GROUP]);
+/// The registers of a batch, one byte for each: first the first one of each group, then the second
+/// ones … So groups are taken apart and put together by operations on whole vectors.
+type Batch = [[u8; BATCH]; GROUP];
+
+/// Batch by batch, so that the vectors that are worked on together never differ by a multiple of 4 KiB:
+/// a processor takes such addresses for the same at first.
+#[repr(align(64))]
+pub struct Registers([Batch; BATCHES]);
 
 impl Registers {
     /// All are zero.
     pub fn new() -> Box<Registers> {
-        Box::new(Registers([[0; GROUPS]; GROUP]))
+        Box::new(Registers([[[0; BATCH]; GROUP]; BATCHES]))
     }
 
     pub fn get(&self, index: usize) -> u8 {
-        self.0[index % GROUP][index / GROUP]
+        let group = index / GROUP;
+        self.0[group / BATCH][index % GROUP][group % BATCH]
     }
 
     fn raise(&mut self, claim: Claim) {
-        let register = &mut self.0[claim.register % GROUP][claim.register / GROUP];
+        let group = claim.register / GROUP;
+        let register = &mut self.0[group / BATCH][claim.register % GROUP][group % BATCH];
         *register = claim.value.max(*register);
     }
 
@@ -84,26 +91,28 @@ impl Registers {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn occurrences(planes: &[[u8; GROUPS]; GROUP], value: u8) -> u32 {
-    let in_plane = |plane: &[u8; GROUPS]| {
-        // No more than 64 in each, from as many batches.
+fn occurrences(batches: &[Batch; BATCHES], value: u8) -> u32 {
+    /// So many, with four times as many vectors, that no count overflows.
+    const COUNTED: usize = 32;
+    let mut sum = 0;
+    for batches in batches.as_chunks::<COUNTED>().0 {
         let mut counts = [0u8; BATCH];
-        for batch in plane.as_chunks::<BATCH>().0 {
-            for (count, register) in counts.iter_mut().zip(batch) {
-                *count += u8::from(*register == value);
+        for [a, b, c, d] in batches {
+            for (at, count) in counts.iter_mut().enumerate() {
+                *count +=
+                    [a[at], b[at], c[at], d[at]].map(|r| u8::from(r == value)).iter().sum::<u8>();
             }
         }
-        counts.iter().map(|count| u32::from(*count)).sum::<u32>()
-    };
-    planes.iter().map(in_plane).sum()
+        sum += counts.iter().map(|count| u32::from(*count)).sum::<u32>();
+    }
+    sum
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vbmi", "x86_64+avx2"))]
-fn merge_dense(planes: &mut [[u8; GROUPS]; GROUP], packed: &[u8]) {
-    let (batches, _) = packed.as_chunks::<{ GROUP_LEN * BATCH }>();
-    let [a, b, c, d] = planes.each_mut().map(|plane| plane.as_chunks_mut::<BATCH>().0);
-    for ((((batch, a), b), c), d) in batches.iter().zip(a).zip(b).zip(c).zip(d) {
-        for (at, group) in batch.as_chunks::<GROUP_LEN>().0.iter().enumerate() {
+fn merge_dense(batches: &mut [Batch; BATCHES], packed: &[u8]) {
+    let (packed, _) = packed.as_chunks::<{ GROUP_LEN * BATCH }>();
+    for (packed, [a, b, c, d]) in packed.iter().zip(batches) {
+        for (at, group) in packed.as_chunks::<GROUP_LEN>().0.iter().enumerate() {
             let [first, second, third] = *group;
             a[at] = a[at].max(first & dense::MAX);
             b[at] = b[at].max(first >> 6 | second << 2 & dense::MAX);
@@ -114,11 +123,10 @@ fn merge_dense(planes: &mut [[u8; GROUPS]; GROUP], packed: &[u8]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vbmi", "x86_64+avx2"))]
-fn pack(planes: &[[u8; GROUPS]; GROUP], packed: &mut [u8]) {
-    let (batches, _) = packed.as_chunks_mut::<{ GROUP_LEN * BATCH }>();
-    let [a, b, c, d] = planes.each_ref().map(|plane| plane.as_chunks::<BATCH>().0);
-    for ((((batch, a), b), c), d) in batches.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        for (at, group) in batch.as_chunks_mut::<GROUP_LEN>().0.iter_mut().enumerate() {
+fn pack(batches: &[Batch; BATCHES], packed: &mut [u8]) {
+    let (packed, _) = packed.as_chunks_mut::<{ GROUP_LEN * BATCH }>();
+    for (packed, [a, b, c, d]) in packed.iter_mut().zip(batches) {
+        for (at, group) in packed.as_chunks_mut::<GROUP_LEN>().0.iter_mut().enumerate() {
             *group = [a[at] | b[at] << 6, b[at] >> 2 | c[at] << 4, c[at] >> 4 | d[at] << 2];
         }
     }
