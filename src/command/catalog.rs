@@ -230,7 +230,7 @@ fn write_spec(spec: &KeySpec, out: &mut Reply<'_>) {
             out.bulk(b"startfrom");
             out.integer(from.into());
         }
-        BeginSearch::Unknown | BeginSearch::LastKeyword(&[], _) => {
+        BeginSearch::Unknown | BeginSearch::Computed(_) | BeginSearch::LastKeyword(&[], _) => {
             part("begin_search", "unknown", &[], out)
         }
     }

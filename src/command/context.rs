@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{CommandError, Result};
 use crate::blocking::{Block, Blocked};
 use crate::config::Settings;
-use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table};
+use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table, shard_of};
 use crate::server::{KeyspaceEvent, Server, WorkerStats};
 use crate::session::Client;
 use crate::table::Slot;
@@ -119,6 +119,33 @@ impl<'a> Cx<'a> {
             table.find(key.hash, key.bytes).map(|position| table.get(position))
         };
         keys.iter().zip(exists).map(|(key, exists)| entry(key).filter(|_| exists)).collect()
+    }
+
+    /// Looks up a key that the call has not declared. The command's scope must be
+    /// [`Exclusive`](super::Scope::Exclusive).
+    pub fn read_undeclared<R>(
+        &mut self,
+        key: &Key<'_>,
+        look: impl FnOnce(Option<&Entry>) -> R,
+    ) -> R {
+        let (db, now, stats) = (self.client.db, self.now, self.stats);
+        let (settings, touches) = (self.settings, !self.client.no_touch);
+        self.locked.visit(shard_of(key.slot), |shard| {
+            let table = shard.table_mut(db);
+            let position = table.find(key.hash, key.bytes);
+            let is_alive =
+                |at: &Position| table.get(*at).expiry().is_none_or(|expiry| expiry > now);
+            let Some(position) = position.filter(is_alive) else {
+                stats.keyspace_misses.add(1);
+                return look(None);
+            };
+            stats.keyspace_hits.add(1);
+            let entry = table.get_mut(position);
+            if touches {
+                entry.set_access(access::again(settings, now, entry.access()));
+            }
+            look(Some(entry))
+        })
     }
 
     /// Looks a key up to tell about it: counts a hit or a miss, but is no access. For TTL, TYPE,

@@ -27,7 +27,7 @@ mod object;
 mod scan;
 mod server;
 mod set;
-//TMP mod sort;
+mod sort;
 mod sorted_set;
 mod spec;
 mod stream;
@@ -88,7 +88,6 @@ const FAMILIES: &[&[Command]] = &[
     set::algebra::COMMANDS,
     set::members::COMMANDS,
     set::random::COMMANDS,
-    //TMP sort::COMMANDS,
     sorted_set::add::COMMANDS,
     sorted_set::algebra::COMMANDS,
     sorted_set::blocking::COMMANDS,
@@ -98,6 +97,7 @@ const FAMILIES: &[&[Command]] = &[
     sorted_set::read::COMMANDS,
     sorted_set::remove::COMMANDS,
     sorted_set::scan::COMMANDS,
+    sort::COMMANDS,
     string::get::COMMANDS,
     string::set::COMMANDS,
     string::range::COMMANDS,

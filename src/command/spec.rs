@@ -186,7 +186,7 @@ pub enum Group {
 }
 
 /// Where a command's keys begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum BeginSearch {
     /// At this argument.
     Index(usize),
@@ -196,6 +196,8 @@ pub enum BeginSearch {
     /// them; searched from an argument on. Clients are told of a keyword.
     LastKeyword(&'static [&'static str], i32),
     Unknown,
+    /// Where this says, which clients cannot know: COMMAND INFO calls it unknown. There is one key.
+    Computed(fn(Args<'_>) -> Option<usize>),
 }
 
 /// Which arguments are keys, from where they begin.
@@ -218,7 +220,7 @@ pub enum FindKeys {
 }
 
 /// One group of keys in a command's arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     pub flags: KeyFlags,
     pub begin: BeginSearch,
@@ -292,6 +294,8 @@ pub struct Command {
     pub tips: &'static [&'static str],
     pub group: Group,
     pub scope: Scope,
+    /// What a call holds, where that depends on its arguments.
+    pub scope_of: Option<fn(Args<'_>) -> Scope>,
     pub run: Handler,
     pub subcommands: &'static [Command],
 }
@@ -308,6 +312,7 @@ impl Command {
         tips: &[],
         group: Group::Generic,
         scope: Scope::Keys,
+        scope_of: None,
         run: |_, _, _| Err("ERR a container command needs a subcommand".into()),
         subcommands: &[],
     };

@@ -212,6 +212,10 @@ pub fn key_positions(
                 _ => continue,
             },
             BeginSearch::Unknown => continue,
+            BeginSearch::Computed(find) => {
+                find(args).into_iter().for_each(|index| each(index, spec));
+                continue;
+            }
         };
         match spec.find {
             FindKeys::Range { last, step, limit } => {

@@ -157,8 +157,9 @@ impl<'w> Turn<'w> {
         if self.limited && !self.has_room(found) {
             return self.refuse(found, &CommandError::OUT_OF_MEMORY, out);
         }
+        let scope = found.command.scope_of.map_or(found.command.scope, |scope_of| scope_of(args));
         let started = self.worker.ticks();
-        let result = self.call(client, found, pending.key, args, out);
+        let result = self.call(client, found, scope, pending.key, args, out);
         let stats = &self.worker.stats().commands[found.id];
         stats.calls.add(1);
         stats.ticks.add(self.worker.ticks() - started);
@@ -167,7 +168,7 @@ impl<'w> Turn<'w> {
             stats.failed.add(1);
             self.fail(&error, out);
         }
-        if found.command.flags.contains(Flags::ADMIN) || found.command.scope == Scope::Exclusive {
+        if found.command.flags.contains(Flags::ADMIN) || scope == Scope::Exclusive {
             self.refresh(client);
         }
     }
@@ -200,6 +201,7 @@ impl<'w> Turn<'w> {
         &mut self,
         client: &mut Client,
         found: &Registered,
+        scope: Scope,
         key: (u64, u16),
         args: Args<'_>,
         out: &mut Reply<'_>,
@@ -221,7 +223,7 @@ impl<'w> Turn<'w> {
         }
         let call =
             Call { worker, settings: &self.settings, now: self.now, client, found, keys: &keys };
-        match found.command.scope {
+        match scope {
             Scope::Keys | Scope::Shards => {
                 let locked = keyspace.lock_keys(&keys);
                 if !(locked.has_movers() && found.command.flags.contains(Flags::WRITE)) {

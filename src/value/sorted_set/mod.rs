@@ -36,6 +36,9 @@ pub struct Limits {
 const MAX_PACKED: usize = 1 << 30;
 
 impl Limits {
+    /// What no listpack meets.
+    pub const NONE: Limits = Limits { members: 0, bytes: 0 };
+
     pub fn of(settings: &Settings) -> Limits {
         // A limit beyond the address space is none.
         let limit = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
