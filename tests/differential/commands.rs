@@ -1,7 +1,7 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, dump, geo, hash, hyperloglog, list, set, sorted_set, stream};
+use crate::families::{bitmap, dump, geo, hash, hyperloglog, list, set, sort, sorted_set, stream};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -190,6 +190,7 @@ pub const FAMILIES: &[&[Entry]] = &[
     list::COMMANDS,
     set::COMMANDS,
     sorted_set::COMMANDS,
+    sort::COMMANDS,
     stream::COMMANDS,
 ];
 

@@ -15,7 +15,7 @@ pub const MISSING: &[(&str, &str)] = &[
          cluster|setslot cluster|shards cluster|slaves cluster|slot-stats cluster|slots \
          cluster|syncslots readonly readwrite",
     ),
-    ("migrate, sort and wait", "migrate sort sort_ro wait waitaof"),
+    ("migrate and wait", "migrate wait waitaof"),
     (
         "persistence, replication, ACL and introspection",
         "acl acl|cat acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list \

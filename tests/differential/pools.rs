@@ -54,6 +54,18 @@ pub fn pool(name: &str) -> Pool {
         "element" => element,
         "sketch" => sketch,
         "set-key" => set_key,
+        "sort-key" => sort_key,
+        "sort-sequence" => sort_sequence,
+        "sort-list" => |_| b"sort:list".to_vec(),
+        "sort-set" => |_| b"sort:set".to_vec(),
+        "sort-zset" => |_| b"sort:zset".to_vec(),
+        "sort-element" => sort_element,
+        "sort-number" => sort_number,
+        "sort-weight" => |rng| [b"sort:weight:", &*sort_element(rng)].concat(),
+        "sort-hash" => |rng| [b"sort:hash:", &*sort_element(rng)].concat(),
+        "sort-field" => |rng| pick(rng, &[b"f", b"g", b"f->g", b"*"]),
+        "sort-by" => sort_by,
+        "sort-get" => sort_get,
         "set-member" => set_member,
         "stream" => stream,
         "group" => group,
@@ -968,6 +980,63 @@ fn distance(rng: &mut StdRng) -> Vec<u8> {
 
 fn unit(rng: &mut StdRng) -> Vec<u8> {
     pick(rng, &[b"m", b"km", b"km", b"km", b"km", b"mi", b"mi", b"FT", b"Km", b"x"])
+}
+
+fn sort_key(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.95) {
+        pick(rng, &[b"sort:list", b"sort:set", b"sort:zset", b"sort:none"])
+    } else {
+        key(rng)
+    }
+}
+
+fn sort_sequence(rng: &mut StdRng) -> Vec<u8> {
+    pick(rng, &[b"sort:list", b"sort:zset"])
+}
+
+/// No zero bytes: texts that differ only after one are equal when they are collated.
+fn sort_element(rng: &mut StdRng) -> Vec<u8> {
+    if rng.random_bool(0.97) {
+        rng.random_range(-3..30i64).to_string().into_bytes()
+    } else {
+        pick(rng, &[b"a", b"B", b"", b"abcdefgh", b"abcdefghi", b"abcdefghj", "ä".as_bytes()])
+    }
+}
+
+fn sort_number(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..40) {
+        0..=29 => rng.random_range(-10..10i64).to_string().into_bytes(),
+        30..=38 => pick(
+            rng,
+            &[b"1.5", b"1.50", b"-0", b"+1", b"01", b".5", b"1e1", b"inf", b"-inf", b"1e-300"],
+        ),
+        _ => pick(rng, &[b"x", b"", b"nan", b" 1", b"0x1"]),
+    }
+}
+
+fn sort_by(rng: &mut StdRng) -> Vec<u8> {
+    pick(
+        rng,
+        &[
+            b"sort:weight:*",
+            b"sort:weight:*",
+            b"sort:hash:*->f",
+            b"sort:hash:*->f->g",
+            b"sort:hash:*->*",
+            b"sort:hash:*",
+            b"sort:hash:*->",
+            b"*",
+            b"sort:none:*->f",
+        ],
+    )
+}
+
+fn sort_get(rng: &mut StdRng) -> Vec<u8> {
+    match rng.random_range(0..4) {
+        0 => b"#".to_vec(),
+        1 => pick(rng, &[b"sort:set", b"", b"**", b"##", b"#*", b"sort:list*"]),
+        _ => sort_by(rng),
+    }
 }
 
 /// Any argument at all.

@@ -7,5 +7,6 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod set;
+pub mod sort;
 pub mod sorted_set;
 pub mod stream;
