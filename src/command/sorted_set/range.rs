@@ -132,9 +132,29 @@ impl<'a> Query<'a> {
                 range
             };
         }
-        // A negative offset passes over everything.
-        let Ok(offset) = usize::try_from(self.offset) else { return 0..0 };
-        let span = match &self.ends {
+        let span = match (usize::try_from(self.offset), set) {
+            (Ok(offset), _) => self.span_from(set, offset),
+            // What is below 0 means nothing to a listpack of Valkey's, and to its skiplist that it has
+            // to count from the other end.
+            (Err(_), SortedSetRef::Packed(_)) => 0..0,
+            (Err(_), SortedSetRef::Big(_)) => {
+                let span = self.span_from(set, 0);
+                let len = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
+                match len {
+                    len if len > span.len() => 0..0,
+                    len if self.reverse => span.start..span.start + len,
+                    len => span.end - len..span.end,
+                }
+            }
+        };
+        let len = usize::try_from(self.limit).map_or(span.len(), |limit| limit.min(span.len()));
+        if self.reverse { span.end - len..span.end } else { span.start..span.start + len }
+    }
+
+    /// The ranks of what is in the range, without the first `offset` of them in the order of the reply.
+    fn span_from(&self, set: SortedSetRef<'_>, offset: usize) -> Range<usize> {
+        match &self.ends {
+            Ends::Ranks(..) => 0..0,
             Ends::Lex(range) => set.lex_span(range, self.reverse, offset),
             Ends::Scores(range) => {
                 let span = set.score_span(range);
@@ -145,10 +165,7 @@ impl<'a> Query<'a> {
                     span.start + offset..span.end
                 }
             }
-            Ends::Ranks(..) => 0..0,
-        };
-        let len = usize::try_from(self.limit).map_or(span.len(), |limit| limit.min(span.len()));
-        if self.reverse { span.end - len..span.end } else { span.start..span.start + len }
+        }
     }
 }
 
