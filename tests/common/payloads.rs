@@ -39,7 +39,10 @@ const OUT_OF_ORDER: &[&str] = &[
 
 /// Streams of which XINFO tells what Valkey believes without looking, or of entries that are no more.
 const TOLD_OTHERWISE: &[&str] =
-    &["stream-15-empty", "first-wrong", "no-nodes-last-set", "node-all-deleted", "count0"];
+    &["entry-id-0-0", "first-wrong", "no-nodes-last-set", "node-all-deleted", "count0"];
+
+/// So are streams of the first version without nodes.
+const EMPTY_STREAM_1: &[u8] = &[15, 0];
 
 pub struct Payload {
     pub name: &'static str,
@@ -74,7 +77,8 @@ impl Payload {
     pub fn is_certain(&self) -> bool {
         // When what has expired is removed is a matter of chance.
         let expires = self.name.starts_with("expired");
-        let is_told_otherwise = TOLD_OTHERWISE.contains(&self.name);
+        let is_told_otherwise =
+            TOLD_OTHERWISE.contains(&self.name) || self.value.starts_with(EMPTY_STREAM_1);
         !expires && !is_told_otherwise && !self.is_refused() && !self.is_out_of_order()
     }
 
