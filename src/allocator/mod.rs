@@ -13,6 +13,7 @@ use crossbeam_utils::CachePadded;
 use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
 use tikv_jemallocator::Jemalloc;
 
+use size_class::round_up;
 pub use size_class::{SMALL_MAX, size_class};
 
 /// jemalloc, counted. To be used as the global allocator.
@@ -32,7 +33,7 @@ static SHARED: CachePadded<AtomicI64> = CachePadded::new(AtomicI64::new(0));
 static CLAIMED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// The thread's counter. Neither it nor its destruction allocates.
+    /// The thread's own counter. Neither the cell nor its destruction allocates.
     static OWN: Cell<Option<&'static AtomicI64>> = const { Cell::new(None) };
 }
 
@@ -67,22 +68,23 @@ fn own() -> &'static AtomicI64 {
     OWN.get().unwrap_or_else(claim)
 }
 
+/// Gives the thread a counter of its own, if there is one left. It stays when the thread ends: what
+/// the thread has allocated may live on.
 #[cold]
 fn claim() -> &'static AtomicI64 {
-    // A thread's counter stays when the thread ends: what it has allocated may live on.
-    let index = CLAIMED.fetch_add(1, Ordering::Relaxed);
-    let counter = COUNTERS.get(index).unwrap_or(&SHARED);
+    let Some(counter) = COUNTERS.get(CLAIMED.fetch_add(1, Ordering::Relaxed)) else {
+        return &SHARED;
+    };
     OWN.set(Some(counter));
     counter
 }
 
 #[inline]
 fn count(change: i64) {
-    let counter = own();
-    if std::ptr::eq(counter, &*SHARED) {
-        counter.fetch_add(change, Ordering::Relaxed);
-    } else {
-        counter.store(counter.load(Ordering::Relaxed) + change, Ordering::Relaxed);
+    match OWN.get() {
+        // Nobody else adds to it, so no atomic addition is needed, which would cost more than all else.
+        Some(own) => own.store(own.load(Ordering::Relaxed) + change, Ordering::Relaxed),
+        None => _ = claim().fetch_add(change, Ordering::Relaxed),
     }
 }
 
@@ -90,7 +92,7 @@ fn count(change: i64) {
 /// them a multiple of it.
 #[inline]
 fn set_aside(size: usize, align: usize) -> i64 {
-    size_class(size.next_multiple_of(align)) as i64
+    size_class(round_up(size, align)) as i64
 }
 
 /// What the allocator says about itself, for people.
