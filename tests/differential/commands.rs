@@ -189,8 +189,8 @@ pub const FAMILIES: &[&[Entry]] = &[
     hyperloglog::COMMANDS,
     list::COMMANDS,
     set::COMMANDS,
-    sorted_set::COMMANDS,
     sort::COMMANDS,
+    sorted_set::COMMANDS,
     stream::COMMANDS,
 ];
 
