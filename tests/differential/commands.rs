@@ -168,7 +168,6 @@ const SERVER: &[Entry] = &[
     command("lastsave", "").rule(Rule::Kind).weight(1),
     command("memory doctor", "").rule(Rule::Kind).weight(1),
     command("memory help", "").weight(1),
-    command("memory malloc-stats", "").rule(Rule::Kind).weight(1),
     command("memory purge", "").weight(1),
     command("memory stats", "").rule(Rule::Kind).weight(1),
     command("memory usage", "key [SAMPLES count]").rule(Rule::Kind).weight(4),
@@ -199,5 +198,6 @@ pub const NOT_RANDOM: &[(&str, &str)] = &[
     ("client pause", "stops everybody: tests/connection.rs"),
     ("config set", "changes what later replies depend on: tests/config.rs"),
     ("pfselftest", "takes Valkey a quarter of a second: sketches.rs"),
+    ("memory malloc-stats", "another allocator, which has some: tests/memory.rs"),
     ("shutdown", "ends the server: tests/life.rs"),
 ];

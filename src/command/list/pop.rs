@@ -127,12 +127,11 @@ impl Wanted {
     /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]` from the argument of that index on.
     pub(super) fn parse(args: Args<'_>, first: usize) -> Result<Wanted> {
         let positive = |text: &[u8], what: &str| {
-            let number =
-                parse_i64(text).filter(|number| (1..=i64::from(i32::MAX)).contains(number));
+            let number = parse_i64(text).filter(|number| *number > 0);
             number.ok_or_else(|| format!("ERR {what} should be greater than 0").into())
         };
         let keys: Result<i64> = positive(args.at(first), "numkeys");
-        let after = first + 1 + keys? as usize;
+        let after = (first + 1).saturating_add(keys? as usize);
         let end = end(args.get(after).ok_or(CommandError::SYNTAX)?)?;
         let mut wanted = Wanted { end, count: 1 };
         let mut counted = false;
