@@ -141,13 +141,15 @@ impl<'a> Input<'a> {
         if score.is_nan() { 0.0 } else { score }
     }
 
+    /// A member's weighted score. Unlike where this input's members are gone through, Valkey leaves
+    /// what is not a number to the aggregation.
     fn score(&self, member: &[u8]) -> Option<f64> {
         let score = match self.members {
             Members::None => None,
             Members::Sorted(set) => set.score(member),
             Members::Plain(set) => set.contains(member).then_some(PLAIN_SCORE),
         };
-        score.map(|score| self.weighted(score))
+        score.map(|score| self.weight * score)
     }
 
     fn for_each(&self, mut each: impl FnMut(Element<'a>, f64)) {
