@@ -6,6 +6,7 @@ use super::{CommandError, Result};
 use crate::blocking::{Block, Blocked};
 use crate::config::Settings;
 use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table, shard_of};
+use crate::resp::Reply;
 use crate::server::{KeyspaceEvent, Server, WorkerStats};
 use crate::session::Client;
 use crate::table::Slot;
@@ -302,6 +303,27 @@ impl<'a> Cx<'a> {
                 self.note_ready(db, &Key::new(&key));
             }
         }
+    }
+
+    /// Tries the command's keys, and has the client wait for any of them if none has anything. `check`
+    /// refuses values of another type: nobody is made to wait for those.
+    pub fn first_or_block(
+        &mut self,
+        deadline: Option<i64>,
+        blocked: Box<dyn Blocked>,
+        check: impl Fn(&Entry) -> Result,
+        out: &mut Reply<'_>,
+    ) -> Result {
+        for key in self.keys {
+            if blocked.attempt(self, key, out)? {
+                return Ok(());
+            }
+            if let Some(entry) = self.peek(key) {
+                check(entry)?;
+            }
+        }
+        self.block(self.keys, deadline, blocked);
+        Ok(())
     }
 
     /// Has the client wait for any of `keys`, which the command has found unreadable, until

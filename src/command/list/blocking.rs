@@ -49,31 +49,11 @@ pub const COMMANDS: &[Command] = &[
         run: |cx, args, out| {
             let wanted = Wanted::parse(args, 2)?;
             let deadline = timeout::seconds(args.at(1), cx.now)?;
-            first_or_block(cx, deadline, Box::new(wanted), out)
+            cx.first_or_block(deadline, Box::new(wanted), |entry| entry.list().map(drop), out)
         },
         ..LIST
     },
 ];
-
-/// Tries the command's keys, and waits for any of them if none has anything.
-fn first_or_block(
-    cx: &mut Cx<'_>,
-    deadline: Option<i64>,
-    blocked: Box<dyn Blocked>,
-    out: &mut Reply<'_>,
-) -> Result {
-    for key in cx.keys {
-        if blocked.attempt(cx, key, out)? {
-            return Ok(());
-        }
-        // A client is not made to wait for what is no list.
-        if let Some(entry) = cx.peek(key) {
-            entry.list()?;
-        }
-    }
-    cx.block(cx.keys, deadline, blocked);
-    Ok(())
-}
 
 impl Blocked for Wanted {
     fn attempt(&self, cx: &mut Cx<'_>, key: &Key<'_>, out: &mut Reply<'_>) -> Result<bool> {
@@ -102,7 +82,7 @@ impl Blocked for Pop {
 
 fn pop_or_block(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, end: End) -> Result {
     let deadline = timeout::seconds(args.at(args.len() - 1), cx.now)?;
-    first_or_block(cx, deadline, Box::new(Pop(end)), out)
+    cx.first_or_block(deadline, Box::new(Pop(end)), |entry| entry.list().map(drop), out)
 }
 
 /// BLMOVE, BRPOPLPUSH.

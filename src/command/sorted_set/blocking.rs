@@ -25,7 +25,7 @@ pub const COMMANDS: &[Command] = &[
         run: |cx, args, out| {
             let pop = MultiPop::parse(args.from(2))?;
             let deadline = timeout::seconds(args.at(1), cx.now)?;
-            first_or_block(cx, deadline, Box::new(pop), out)
+            cx.first_or_block(deadline, Box::new(pop), |entry| view(entry).map(drop), out)
         },
         ..BLOCKS
     },
@@ -33,27 +33,7 @@ pub const COMMANDS: &[Command] = &[
 
 fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End, out: &mut Reply<'_>) -> Result {
     let deadline = timeout::seconds(args.at(args.len() - 1), cx.now)?;
-    first_or_block(cx, deadline, Box::new(Pop(end)), out)
-}
-
-/// Tries the command's keys, and waits for any of them if none has anything.
-fn first_or_block(
-    cx: &mut Cx<'_>,
-    deadline: Option<i64>,
-    blocked: Box<dyn Blocked>,
-    out: &mut Reply<'_>,
-) -> Result {
-    for key in cx.keys {
-        if blocked.attempt(cx, key, out)? {
-            return Ok(());
-        }
-        // A client is not made to wait for what is no sorted set.
-        if let Some(entry) = cx.peek(key) {
-            view(entry)?;
-        }
-    }
-    cx.block(cx.keys, deadline, blocked);
-    Ok(())
+    cx.first_or_block(deadline, Box::new(Pop(end)), |entry| view(entry).map(drop), out)
 }
 
 /// Another client may have put something else where a sorted set is waited for.
