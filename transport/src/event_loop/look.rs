@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 /// Looks before a sleep.
-const LOOKS: u32 = 20;
+const LOOKS: u32 = 16;
 
 /// The share of the looked-at idle moments, in `CERTAIN`, that must have ended by a look.
 const WORTH_IT: u32 = CERTAIN / 4;

@@ -1,0 +1,261 @@
+"""Data types: redis-benchmark's tests, memory, and commands over big values."""
+
+import random
+import time
+
+from .servers import Link, median, redis_benchmark, request, two_cpus, valkey, verbena, with_servers
+
+# Requests of a round of redis-benchmark, by pipeline depth.
+REQUESTS = {32: 640_000, 1: 100_000}
+
+
+class Test:
+    """One test of redis-benchmark: of its own, by name, or of a command."""
+
+    def __init__(self, name, *command, load=None, share=1.0, mixed=False):
+        self.name = name
+        # Without a command, redis-benchmark's test of this name.
+        self.command = command or ("-t", name)
+        # Run before each round, as many times as the test has requests.
+        self.load = load
+        # Of the requests of the others: for those whose replies are long.
+        self.share = share
+
+    def run(self, server, requests, pipeline, cpus):
+        requests = max(1000, int(requests * self.share))
+        common = ("-n", requests, "-c", 50, "-r", 100_000, "-P", pipeline)
+        if self.load:
+            redis_benchmark(server, "-n", requests, "-c", 50, "-r", 1_000_000, "-P", 32, *self.load, cpus=cpus)
+        before = server.cpu()
+        (row,) = redis_benchmark(server, *common, *self.command, cpus=cpus).values()
+        return {"rps": float(row["rps"]), "cpu_us": (server.cpu() - before) / requests * 1e6}
+
+
+TESTS = [
+    Test("ping_inline"),
+    Test("ping_mbulk"),
+    Test("set"),
+    Test("get"),
+    Test("incr"),
+    Test("lpush"),
+    Test("rpush"),
+    Test("lpop", load=("-t", "lpush")),
+    Test("rpop", load=("-t", "lpush")),
+    Test("sadd"),
+    Test("hset"),
+    Test("spop", load=("-t", "sadd")),
+    Test("zadd"),
+    Test("zpopmin", load=("-t", "zadd")),
+    Test("mset", share=0.25),
+    Test("xadd", "XADD", "mystream", "*", "myfield", "__rand_int__", share=0.5),
+    Test("hgetall", "HGETALL", "small:hash"),
+    Test("zrange", "ZRANGE", "big:zset", "__rand_int__", "__rand_int__", share=0.5),
+    Test("zrange_10", "ZRANGE", "small:zset", "0", "9"),
+    Test("lrange_100", "LRANGE", "range:list", "0", "99", share=0.25),
+    Test("lrange_300", "LRANGE", "range:list", "0", "299", share=0.1),
+    Test("lrange_500", "LRANGE", "range:list", "0", "499", share=0.1),
+    Test("lrange_600", "LRANGE", "range:list", "0", "599", share=0.1),
+]
+
+
+def fill_for_tests(server):
+    """Makes the values that the reading tests read: a hash of 5 fields, sorted sets of 10 and of 100,000 members,
+    and a list of 100,000 elements."""
+    with Link(server) as link:
+        link.call("HSET", "small:hash", *(f"{part}:{i}" for i in range(5) for part in ("field", "value")))
+        link.call("ZADD", "small:zset", *(word for i in range(10) for word in (i, f"member:{i}")))
+        link.pipeline(request("RPUSH", "range:list", *(f"element:{i + k}" for k in range(100))) for i in range(0, 100_000, 100))
+
+
+def redis_benchmark_tests(title, pipeline, rounds, enough):
+    """Runs every test on both servers in turn; prints the ratios, and those that are not enough."""
+    on, client = two_cpus()
+    rows = {}
+
+    def measure(servers):
+        for server in servers:
+            fill_for_tests(server)
+        for test in TESTS:
+            for turn in range(3):
+                for server in servers:
+                    row = test.run(server, REQUESTS[pipeline], pipeline, client)
+                    # The first round warms up.
+                    if turn:
+                        rows.setdefault(test.name, {}).setdefault(server.name, []).append(row)
+            for server in servers:
+                with Link(server) as link:
+                    link.call("DEL", "mylist", "myset", "myzset", "myhash", "mystream")
+
+    starts = max(1, rounds // 2)
+    for _ in range(starts):
+        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
+    print(f"\n{title}, median of {starts * 2} rounds, {starts} starts")
+    summary, short = {}, []
+    for name, by_server in rows.items():
+        ours, theirs = by_server["verbena"], by_server["valkey"]
+        row = {
+            "rps": median(ours, "rps"),
+            "throughput": median(ours, "rps") / median(theirs, "rps"),
+            "cpu": median(ours, "cpu_us") / median(theirs, "cpu_us"),
+            "cpu_us": median(ours, "cpu_us"),
+        }
+        summary[name] = row
+        verdict = "" if enough(row) else "   short"
+        print(
+            f"  {name:12} {row['rps']:12,.0f} requests/s   {row['cpu_us']:8.3f} µs server CPU per request"
+            f"   valkey: {row['throughput']:.2f}× throughput, {row['cpu']:.2f}× CPU{verdict}")
+    return summary
+
+
+def types(rounds):
+    """redis-benchmark's tests at -P 32."""
+    title = "redis-benchmark's tests, 50 connections, -P 32"
+    return redis_benchmark_tests(title, 32, rounds, lambda row: row["throughput"] >= 1.2)
+
+
+def types_single(rounds):
+    """redis-benchmark's tests at -P 1."""
+    title = "redis-benchmark's tests, 50 connections, -P 1"
+    return redis_benchmark_tests(title, 1, rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
+
+
+def small(command, words):
+    """1,000,000 keys of one command each; `words` gives the ten or so arguments of the i-th."""
+    return lambda: (request(command, f"key:{i:09}", *words(i)) for i in range(1_000_000))
+
+
+def big(command, words):
+    """One key of 10,000,000 elements; `words` gives the arguments of the i-th."""
+    return lambda: (
+        request(command, "key", *(word for i in range(start, start + 100) for word in words(i)))
+        for start in range(0, 10_000_000, 100))
+
+
+COLLECTIONS = {
+    "1,000,000 hashes of 5 fields": small("HSET", lambda i: [w for k in range(5) for w in (f"field{k}", f"value:{i * 5 + k}")]),
+    "1,000,000 sets of 10 integers": small("SADD", lambda i: [i * 10 + k for k in range(10)]),
+    "1,000,000 sets of 10 strings": small("SADD", lambda i: [f"member:{i * 10 + k}" for k in range(10)]),
+    "1,000,000 sorted sets of 10": small("ZADD", lambda i: [w for k in range(10) for w in (i * 10 + k, f"member:{i * 10 + k}")]),
+    "1,000,000 lists of 10": small("RPUSH", lambda i: [f"element:{i * 10 + k}" for k in range(10)]),
+    "one sorted set of 10,000,000": big("ZADD", lambda i: (i * 7919 % 10_000_019, f"member:{i:010}")),
+    "one set of 10,000,000": big("SADD", lambda i: (f"member:{i:010}",)),
+    "one hash of 10,000,000": big("HSET", lambda i: (f"field:{i:010}", f"value:{i:010}")),
+}
+
+
+def collections(_rounds):
+    """RSS of many small collections, and of single big ones."""
+    summary = {}
+    print("\nMemory of collections: RSS more than when empty, MB")
+    for name, requests in COLLECTIONS.items():
+        row = {}
+        for make in (verbena, valkey):
+            def measure(servers):
+                (server,) = servers
+                empty = server.rss()
+                with Link(server) as link:
+                    link.pipeline(requests(), 200)
+                time.sleep(1)
+                row[server.name] = (server.rss() - empty) / 1e6
+            with_servers([make], measure)
+        row["ratio"] = row["verbena"] / row["valkey"]
+        verdict = "" if row["ratio"] < 1 else "   short"
+        print(f"  {name:30} verbena {row['verbena']:8.1f}   valkey {row['valkey']:8.1f}   {row['ratio']:.2f}×{verdict}", flush=True)
+        summary[name] = row
+    return summary
+
+
+def fill_big(link):
+    """Makes the values of BIG."""
+    draw = random.Random(1)
+    count = 1_000_000
+
+    def many(command, key, words, count=count):
+        link.pipeline(
+            (request(command, key, *(w for i in range(start, start + 100) for w in words(i))) for start in range(0, count, 100)), 200)
+
+    many("RPUSH", "list:numbers", lambda i: (draw.randrange(10_000_000),))
+    many("RPUSH", "list:words", lambda i: (f"word:{draw.randrange(10_000_000)}",))
+    many("SADD", "set:a", lambda i: (f"member:{i}",))
+    many("SADD", "set:b", lambda i: (f"member:{i * 2}",))
+    many("SADD", "ints:a", lambda i: (i,))
+    many("SADD", "ints:b", lambda i: (i * 3,))
+    many("ZADD", "zset:a", lambda i: (draw.randrange(10_000_000), f"member:{i}"), 500_000)
+    many("ZADD", "zset:b", lambda i: (draw.randrange(10_000_000), f"member:{i * 2}"), 500_000)
+    for name in "ab":
+        link.call("SET", f"bits:{name}", draw.randbytes(16 << 20))
+        link.call("SET", f"bits:small:{name}", draw.randbytes(1 << 20))
+    for i in range(8):
+        many("PFADD", f"hll:dense:{i}", lambda k: (f"{i}:{k}",), 100_000)
+        many("PFADD", f"hll:sparse:{i}", lambda k: (f"{i}:{k}",), 500)
+
+
+# Name, request, calls of a round.
+BIG = [
+    ("SORT, numbers", ("SORT", "list:numbers", "LIMIT", 0, 10), 2),
+    ("SORT, all numbers", ("SORT", "list:numbers"), 2),
+    ("SORT, words", ("SORT", "list:words", "ALPHA", "LIMIT", 0, 10), 2),
+    ("SORT … STORE", ("SORT", "list:numbers", "STORE", "out"), 2),
+    ("SINTER", ("SINTER", "set:a", "set:b"), 2),
+    ("SINTER, integers", ("SINTER", "ints:a", "ints:b"), 2),
+    ("SINTERCARD", ("SINTERCARD", 2, "set:a", "set:b"), 2),
+    ("SINTERSTORE", ("SINTERSTORE", "out", "set:a", "set:b"), 2),
+    ("SUNIONSTORE", ("SUNIONSTORE", "out", "set:a", "set:b"), 2),
+    ("SDIFFSTORE", ("SDIFFSTORE", "out", "set:a", "set:b"), 2),
+    ("ZUNIONSTORE", ("ZUNIONSTORE", "out", 2, "zset:a", "zset:b"), 2),
+    ("ZINTERSTORE", ("ZINTERSTORE", "out", 2, "zset:a", "zset:b"), 2),
+    ("BITOP AND, 1 MB", ("BITOP", "AND", "out", "bits:small:a", "bits:small:b"), 200),
+    ("BITOP AND, 16 MB", ("BITOP", "AND", "out", "bits:a", "bits:b"), 10),
+    ("BITOP OR, 16 MB", ("BITOP", "OR", "out", "bits:a", "bits:b"), 10),
+    ("BITOP XOR, 16 MB", ("BITOP", "XOR", "out", "bits:a", "bits:b"), 10),
+    ("BITOP NOT, 16 MB", ("BITOP", "NOT", "out", "bits:a"), 10),
+    ("BITCOUNT, 1 MB", ("BITCOUNT", "bits:small:a"), 400),
+    ("BITCOUNT, 16 MB", ("BITCOUNT", "bits:a"), 20),
+    ("PFMERGE, dense", ("PFMERGE", "out", *(f"hll:dense:{i}" for i in range(8))), 1000),
+    ("PFMERGE, sparse", ("PFMERGE", "out", *(f"hll:sparse:{i}" for i in range(8))), 1000),
+    ("PFCOUNT, dense", ("PFCOUNT", *(f"hll:dense:{i}" for i in range(8))), 1000),
+]
+
+
+def big_inputs(rounds):
+    """Commands over big values: the time of a call, of one client."""
+    on, client = two_cpus()
+    rows = {}
+
+    def measure(servers):
+        links = [Link(server) for server in servers]
+        for link in links:
+            fill_big(link)
+        for name, words, calls in BIG:
+            sent = request(*words)
+            lengths = []
+            for link in links:
+                link.call("DEL", "out")
+                lengths.append(link.call(*words))
+            for _ in range(max(3, rounds)):
+                for server, link, length in zip(servers, links, lengths):
+                    cpu, started = server.cpu(), time.perf_counter()
+                    for _ in range(calls):
+                        link.call_again(sent, length)
+                    elapsed = time.perf_counter() - started
+                    row = {"ms": elapsed / calls * 1e3, "cpu_ms": (server.cpu() - cpu) / calls * 1e3}
+                    rows.setdefault(name, {}).setdefault(server.name, []).append(row)
+        for link in links:
+            link.__exit__()
+
+    with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
+    print(f"\nCommands over big values, median of {max(3, rounds)} rounds")
+    summary = {}
+    for name, by_server in rows.items():
+        ours, theirs = by_server["verbena"], by_server["valkey"]
+        row = {
+            "ms": median(ours, "ms"),
+            "speed": median(theirs, "ms") / median(ours, "ms"),
+            "cpu_speed": median(theirs, "cpu_ms") / median(ours, "cpu_ms"),
+        }
+        verdict = "" if row["speed"] >= 1.5 else "   short"
+        print(
+            f"  {name:20} {row['ms']:9.3f} ms   valkey {median(theirs, 'ms'):9.3f} ms: {row['speed']:.2f}× the speed"
+            f" ({row['cpu_speed']:.2f}× by CPU){verdict}", flush=True)
+        summary[name] = row
+    return summary
