@@ -49,8 +49,8 @@ TESTS = [
     Test("mset", share=0.25),
     Test("xadd", "XADD", "mystream", "*", "myfield", "__rand_int__", share=0.5),
     Test("hgetall", "HGETALL", "small:hash"),
-    Test("zrange", "ZRANGE", "big:zset", "__rand_int__", "__rand_int__", share=0.5),
     Test("zrange_10", "ZRANGE", "small:zset", "0", "9"),
+    Test("zrange_100", "ZRANGE", "big:zset", "50000", "50099", share=0.25),
     Test("lrange_100", "LRANGE", "range:list", "0", "99", share=0.25),
     Test("lrange_300", "LRANGE", "range:list", "0", "299", share=0.1),
     Test("lrange_500", "LRANGE", "range:list", "0", "499", share=0.1),
@@ -64,6 +64,7 @@ def fill_for_tests(server):
     with Link(server) as link:
         link.call("HSET", "small:hash", *(f"{part}:{i}" for i in range(5) for part in ("field", "value")))
         link.call("ZADD", "small:zset", *(word for i in range(10) for word in (i, f"member:{i}")))
+        link.pipeline(request("ZADD", "big:zset", *(w for k in range(100) for w in (i + k, f"member:{i + k}"))) for i in range(0, 100_000, 100))
         link.pipeline(request("RPUSH", "range:list", *(f"element:{i + k}" for k in range(100))) for i in range(0, 100_000, 100))
 
 
@@ -99,10 +100,13 @@ def redis_benchmark_tests(title, pipeline, rounds, enough):
             "cpu": median(ours, "cpu_us") / median(theirs, "cpu_us"),
             "cpu_us": median(ours, "cpu_us"),
         }
+        # Below about 0.95 the client is the limit, and only the CPU compares the servers.
+        row["busy"] = row["rps"] * row["cpu_us"] / 1e6
         summary[name] = row
         verdict = "" if enough(row) else "   short"
         print(
             f"  {name:12} {row['rps']:12,.0f} requests/s   {row['cpu_us']:8.3f} µs server CPU per request"
+            f"   {row['busy']:4.0%} busy"
             f"   valkey: {row['throughput']:.2f}× throughput, {row['cpu']:.2f}× CPU{verdict}")
     return summary
 
@@ -227,15 +231,17 @@ def big_inputs(rounds):
         for link in links:
             fill_big(link)
         for name, words, calls in BIG:
-            sent = request(*words)
+            # Short calls go in one pipeline: what is compared is the servers' work, not the way to them.
+            together = calls if calls >= 10 else 1
+            sent = request(*words) * together
             lengths = []
             for link in links:
                 link.call("DEL", "out")
-                lengths.append(link.call(*words))
+                lengths.append(link.call(*words) * together)
             for _ in range(max(3, rounds)):
                 for server, link, length in zip(servers, links, lengths):
                     cpu, started = server.cpu(), time.perf_counter()
-                    for _ in range(calls):
+                    for _ in range(calls // together):
                         link.call_again(sent, length)
                     elapsed = time.perf_counter() - started
                     row = {"ms": elapsed / calls * 1e3, "cpu_ms": (server.cpu() - cpu) / calls * 1e3}

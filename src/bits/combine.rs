@@ -2,6 +2,8 @@
 
 use multiversion::multiversion;
 
+use super::{AT_ONCE, prefetch_after};
+
 /// Bytes that are worked on at once: they stay in the first cache until every string is in them.
 const BLOCK: usize = 16 << 10;
 
@@ -23,7 +25,16 @@ pub fn combine(how: Combination, strings: &[&[u8]], combined: &mut Vec<u8>) {
     combined.reserve_exact(len);
     for start in (0..len).step_by(BLOCK) {
         let end = len.min(start + BLOCK);
-        combined.extend_from_slice(part(first, start, end));
+        let others = match others {
+            [] => {
+                combined.extend_from_slice(part(first, start, end));
+                others
+            }
+            [second, others @ ..] => {
+                append(how, combined, part(first, start, end), part(second, start, end));
+                others
+            }
+        };
         combined.resize(end, 0);
         let block = &mut combined[start..];
         for other in others {
@@ -47,6 +58,31 @@ fn fold_into(how: Combination, into: &mut [u8], other: &[u8]) {
     fold(how, common, other);
     if how == Combination::And {
         beyond.fill(0);
+    }
+}
+
+/// Appends the combination of two strings, as long as the longer one.
+fn append(how: Combination, combined: &mut Vec<u8>, a: &[u8], b: &[u8]) {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let (common, beyond) = long.split_at(short.len());
+    for (short, common) in short.chunks(AT_ONCE).zip(common.chunks(AT_ONCE)) {
+        prefetch_after(short);
+        prefetch_after(common);
+        append_common(how, combined, short, common);
+    }
+    match how {
+        Combination::And => combined.resize(combined.len() + beyond.len(), 0),
+        _ => combined.extend_from_slice(beyond),
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn append_common(how: Combination, combined: &mut Vec<u8>, a: &[u8], b: &[u8]) {
+    let pairs = a.iter().zip(b);
+    match how {
+        Combination::And => combined.extend(pairs.map(|(a, b)| a & b)),
+        Combination::Or | Combination::Not => combined.extend(pairs.map(|(a, b)| a | b)),
+        Combination::Xor => combined.extend(pairs.map(|(a, b)| a ^ b)),
     }
 }
 

@@ -240,6 +240,45 @@ impl<E: Slot> Bucket<E> {
         (0..SLOTS).all(|slot| self.entry(slot).is_none())
     }
 
+    /// Hints that the chain, if there is one, will be read soon.
+    #[inline]
+    pub fn prefetch_chain(&self) {
+        if let Some(chain) = self.chain() {
+            super::prefetch(chain);
+        }
+    }
+
+    /// All entries with their tags, chain included.
+    #[inline]
+    pub fn tagged(&self) -> impl Iterator<Item = (u8, &E)> {
+        let chain = std::iter::successors(Some(self), |bucket| bucket.chain());
+        chain.flat_map(|bucket| {
+            (0..SLOTS).filter_map(|slot| Some((bucket.tags[slot], bucket.entry(slot)?)))
+        })
+    }
+
+    /// The entries with a tag, chain included.
+    #[inline]
+    pub fn tagged_as(&self, tag: u8) -> impl Iterator<Item = &E> {
+        let chain = std::iter::successors(Some(self), |bucket| bucket.chain());
+        chain.flat_map(move |bucket| {
+            let mut candidates = bucket.candidates(tag);
+            std::iter::from_fn(move || {
+                while candidates != 0 {
+                    let slot = candidates.trailing_zeros() as usize / 8;
+                    candidates &= candidates - 1;
+                    // A false alarm is possible above a true one.
+                    if bucket.tags[slot] == tag
+                        && let Some(entry) = bucket.entry(slot)
+                    {
+                        return Some(entry);
+                    }
+                }
+                None
+            })
+        })
+    }
+
     /// The places of all entries, chain included.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let chain = std::iter::successors(Some(self), |bucket| bucket.chain());

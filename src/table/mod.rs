@@ -12,6 +12,7 @@ mod bucket;
 mod buckets;
 mod hash;
 mod prefetch;
+mod sift;
 
 use std::sync::Arc;
 
@@ -224,6 +225,13 @@ impl<E: Slot> Table<E> {
         bucket as usize
     }
 
+    /// How many bits of the hash the entries of a bucket have in common: those of its number.
+    #[inline]
+    fn depth(&self, bucket: usize) -> u32 {
+        let is_split = (bucket as u32) < self.split || bucket as u32 > self.mask;
+        self.mask.count_ones() + u32::from(is_split)
+    }
+
     /// Hints that `hash` will be looked up soon: loads its bucket.
     #[inline]
     pub fn prefetch_bucket(&self, hash: u64) {
@@ -392,8 +400,7 @@ impl<E: Slot> Table<E> {
         let index = self.bucket_of(u64::from(bits));
         let bucket = &self.buckets[index];
         bucket.places().for_each(|place| each(bucket.get(place)));
-        let is_split = (index as u32) < self.split || index as u32 > self.mask;
-        let depth = self.mask.count_ones() + u32::from(is_split);
+        let depth = self.depth(index);
         if depth == 0 {
             return None;
         }

@@ -1,13 +1,13 @@
 //! Intersection, union and difference of sets of any encodings.
 //!
-//! Integers among themselves are merged. Otherwise members go a batch at a time through the sets that
-//! they are looked for in, each hashed once for all of them, with the cache misses of a batch
-//! overlapping.
+//! Integers among themselves are merged. Two hash tables are walked through side by side. Otherwise
+//! members go a batch at a time through the sets that they are looked for in, each hashed once for all of
+//! them, with the cache misses of a batch overlapping.
 
 use smallvec::SmallVec;
 
 use super::member::{BATCH, Distinct};
-use super::{IntSet, Member, SetRef, intset};
+use super::{IntSet, Member, Set, SetRef, intset};
 use crate::value::packed::Element;
 
 /// The members of a result, each once.
@@ -73,19 +73,46 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
         common.truncate(limit);
         return Found::Integers(common);
     }
-    let [first, others @ ..] = sets else { return Found::Members(Vec::new()) };
-    Found::Members(passing(*first, limit, |batch| {
+    let sieve = |others: &[SetRef<'a>], batch: &mut Vec<Member<'a>>| {
         for other in others {
             other.prefetch(batch);
             batch.retain(|member| other.has(member));
         }
-    }))
+    };
+    Found::Members(match sets {
+        [] => Vec::new(),
+        // All that the first two share is found before the others are asked: not if a few will do.
+        [SetRef::Table(first), SetRef::Table(second), others @ ..]
+            if are_alike(first, second) && (others.is_empty() || limit == usize::MAX) =>
+        {
+            let shared = first.sift(second, true, limit);
+            passing(shared.into_iter(), limit, |batch| sieve(others, batch))
+        }
+        [first, others @ ..] => {
+            passing(first.iter().map(Member::new), limit, |batch| sieve(others, batch))
+        }
+    })
+}
+
+/// A table is walked through beside another that has up to so many times its members. Beyond that, to
+/// look each member up is less work.
+const ALIKE: usize = 8;
+
+fn are_alike(set: &Set, other: &Set) -> bool {
+    other.len() / ALIKE <= set.len()
 }
 
 /// The members that any of the sets has, in the order of the sets.
 pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
     if let Some(sets) = integers(sets) {
         return Found::Integers(merge(&sets, intset::union));
+    }
+    if let [SetRef::Table(first), SetRef::Table(second)] = sets
+        && are_alike(second, first)
+    {
+        let mut all: Vec<_> = sets[0].iter().map(Member::new).collect();
+        all.extend(second.sift(first, false, usize::MAX));
+        return Found::Members(all);
     }
     let (largest, total) = sets
         .iter()
@@ -105,28 +132,35 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     }
     // Either each member is looked for in each of the others, or those are brought together first.
     let total: usize = others.iter().map(SetRef::len).sum();
-    let rest = if first.len().saturating_mul(others.len()) <= first.len() + total {
-        passing(first, usize::MAX, |batch| {
-            for other in others {
-                other.prefetch(batch);
-                batch.retain(|member| !other.has(member));
-            }
-        })
-    } else {
+    let members = first.iter().map(Member::new);
+    let sieve = |others: &[SetRef<'a>], batch: &mut Vec<Member<'a>>| {
+        for other in others {
+            other.prefetch(batch);
+            batch.retain(|member| !other.has(member));
+        }
+    };
+    let rest = if first.len().saturating_mul(others.len()) > first.len() + total {
         let mut excluded = Distinct::default();
         others.iter().for_each(|set| excluded.extend(set.iter()));
-        passing(first, usize::MAX, |batch| batch.retain(|member| !excluded.contains(member)))
+        passing(members, usize::MAX, |batch| batch.retain(|member| !excluded.contains(member)))
+    } else if let (SetRef::Table(set), [SetRef::Table(other), others @ ..]) = (first, others)
+        && are_alike(set, other)
+    {
+        let rest = set.sift(other, false, usize::MAX);
+        passing(rest.into_iter(), usize::MAX, |batch| sieve(others, batch))
+    } else {
+        passing(members, usize::MAX, |batch| sieve(others, batch))
     };
     Found::Members(rest)
 }
 
 /// Up to `limit` of the members that `sieve` leaves in their batch.
 fn passing<'a>(
-    set: SetRef<'a>,
+    members: impl Iterator<Item = Member<'a>>,
     limit: usize,
     mut sieve: impl FnMut(&mut Vec<Member<'a>>),
 ) -> Vec<Member<'a>> {
-    let mut members = set.iter().map(Member::new).fuse();
+    let mut members = members.fuse();
     let mut passed = Vec::new();
     let mut batch = Vec::with_capacity(BATCH);
     while passed.len() < limit {

@@ -1,5 +1,7 @@
 //! A large set: a hash table of records.
 
+use std::ops::ControlFlow;
+
 use smallvec::SmallVec;
 
 use super::Member;
@@ -7,6 +9,7 @@ use super::member::BATCH;
 
 use crate::table::{Table, hash, prefetch};
 use crate::value::Record;
+use crate::value::packed::Element;
 
 /// Members that are on their way into the cache while one is looked at: enough to hide the memory's
 /// latency, few enough to stay in the first-level cache.
@@ -128,6 +131,26 @@ impl Set {
     /// All members, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         Ahead::new(self.members.iter()).map(Record::key)
+    }
+
+    /// Up to `limit` members that `other` has too, or else that it has not.
+    pub fn sift<'a>(&'a self, other: &Set, shared: bool, limit: usize) -> Vec<Member<'a>> {
+        let mut records = Vec::new();
+        if limit > 0 {
+            self.members.sift(&other.members, |record, found| {
+                if found == shared {
+                    records.push(record);
+                }
+                if records.len() < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        }
+        // Those that had nothing to be compared with have not been read yet.
+        let members = Ahead::new(records.into_iter()).map(Record::key);
+        members.map(|text| Member::new(Element::Bytes(text))).collect()
     }
 
     /// Calls `each` for the members at `cursor` and returns the next cursor, or `None` at the end.
