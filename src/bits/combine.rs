@@ -2,8 +2,6 @@
 
 use multiversion::multiversion;
 
-use super::{AT_ONCE, prefetch_after};
-
 /// Bytes that are worked on at once: they stay in the first cache until every string is in them.
 const BLOCK: usize = 16 << 10;
 
@@ -65,11 +63,7 @@ fn fold_into(how: Combination, into: &mut [u8], other: &[u8]) {
 fn append(how: Combination, combined: &mut Vec<u8>, a: &[u8], b: &[u8]) {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     let (common, beyond) = long.split_at(short.len());
-    for (short, common) in short.chunks(AT_ONCE).zip(common.chunks(AT_ONCE)) {
-        prefetch_after(short);
-        prefetch_after(common);
-        append_common(how, combined, short, common);
-    }
+    append_common(how, combined, short, common);
     match how {
         Combination::And => combined.resize(combined.len() + beyond.len(), 0),
         _ => combined.extend_from_slice(beyond),

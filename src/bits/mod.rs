@@ -15,18 +15,6 @@ pub use field::{Field, Overflow};
 /// Bytes that are compared at once while a string is searched.
 const BLOCK: usize = 128;
 
-/// Bytes that are worked on between two looks ahead.
-const AT_ONCE: usize = 1 << 10;
-
-/// Hints that what comes some way after this part of a string will be read soon. The processor does so
-/// by itself, but only up to the end of a page.
-#[inline]
-fn prefetch_after(part: &[u8]) {
-    for line in (0..part.len()).step_by(64) {
-        crate::table::prefetch(part.as_ptr().wrapping_add(2 * AT_ONCE + line));
-    }
-}
-
 /// Whether the bit at `position` is set; beyond the end none is.
 pub fn is_set(bytes: &[u8], position: usize) -> bool {
     bytes.get(position / 8).is_some_and(|byte| byte << (position % 8) & 0x80 != 0)
@@ -52,11 +40,7 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
         0 => 0,
         used => bytes[end - 1] & (0xff >> used),
     };
-    let all = bytes[first..end].chunks(AT_ONCE).map(|part| {
-        prefetch_after(part);
-        count_all(part)
-    });
-    all.sum::<u64>() - u64::from(before.count_ones() + after.count_ones())
+    count_all(&bytes[first..end]) - u64::from(before.count_ones() + after.count_ones())
 }
 
 #[multiversion(targets(

@@ -6,6 +6,7 @@
 
 use smallvec::SmallVec;
 
+use super::hashtable::AHEAD;
 use super::member::{BATCH, Distinct};
 use super::{IntSet, Member, Set, SetRef, intset};
 use crate::value::packed::Element;
@@ -45,7 +46,12 @@ impl<'a> Found<'a> {
                 numbers.iter().for_each(|number| each(Element::Int(*number)));
             }
             Found::Members(members) => {
-                members.iter().for_each(|member| each(member.element()));
+                for (index, member) in members.iter().enumerate() {
+                    if let Some(later) = members.get(index + AHEAD) {
+                        later.prefetch();
+                    }
+                    each(member.element());
+                }
             }
         }
     }
@@ -86,7 +92,10 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
             if are_alike(first, second) && (others.is_empty() || limit == usize::MAX) =>
         {
             let shared = first.sift(second, true, limit);
-            passing(shared.into_iter(), limit, |batch| sieve(others, batch))
+            match others {
+                [] => shared,
+                _ => passing(shared.into_iter(), limit, |batch| sieve(others, batch)),
+            }
         }
         [first, others @ ..] => {
             passing(first.iter().map(Member::new), limit, |batch| sieve(others, batch))
@@ -110,8 +119,10 @@ pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
     if let [SetRef::Table(first), SetRef::Table(second)] = sets
         && are_alike(second, first)
     {
-        let mut all: Vec<_> = sets[0].iter().map(Member::new).collect();
-        all.extend(second.sift(first, false, usize::MAX));
+        let new = second.sift(first, false, usize::MAX);
+        let mut all = Vec::with_capacity(first.len() + new.len());
+        first.append_to(&mut all);
+        all.extend(new);
         return Found::Members(all);
     }
     let (largest, total) = sets
@@ -147,7 +158,10 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
         && are_alike(set, other)
     {
         let rest = set.sift(other, false, usize::MAX);
-        passing(rest.into_iter(), usize::MAX, |batch| sieve(others, batch))
+        match others {
+            [] => rest,
+            _ => passing(rest.into_iter(), usize::MAX, |batch| sieve(others, batch)),
+        }
     } else {
         passing(members, usize::MAX, |batch| sieve(others, batch))
     };

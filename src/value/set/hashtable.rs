@@ -13,7 +13,7 @@ use crate::value::packed::Element;
 
 /// Members that are on their way into the cache while one is looked at: enough to hide the memory's
 /// latency, few enough to stay in the first-level cache.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// A set as a hash table: the encoding `hashtable`.
 #[derive(Clone, Default)]
@@ -149,8 +149,14 @@ impl Set {
             });
         }
         // Those that had nothing to be compared with have not been read yet.
-        let members = Ahead::new(records.into_iter()).map(Record::key);
-        members.map(|text| Member::new(Element::Bytes(text))).collect()
+        read(&records).collect()
+    }
+
+    /// Appends all members to others.
+    pub fn append_to<'a>(&'a self, members: &mut Vec<Member<'a>>) {
+        let mut records = Vec::with_capacity(self.len());
+        records.extend(self.members.iter());
+        members.extend(read(&records));
     }
 
     /// Calls `each` for the members at `cursor` and returns the next cursor, or `None` at the end.
@@ -167,6 +173,16 @@ impl<'a> FromIterator<&'a [u8]> for Set {
         members.for_each(|member| set.insert_new(hash(member), member));
         set
     }
+}
+
+/// The members that records are.
+fn read<'a>(records: &[&'a Record]) -> impl ExactSizeIterator<Item = Member<'a>> {
+    records.iter().enumerate().map(|(index, record)| {
+        if let Some(later) = records.get(index + AHEAD) {
+            later.prefetch();
+        }
+        Member::new(Element::Bytes(record.key()))
+    })
 }
 
 /// Records of an iterator, each of which was prefetched some steps before it is returned.
@@ -205,7 +221,7 @@ impl<'a, I: Iterator<Item = &'a Record>> Iterator for Ahead<'a, I> {
 impl Member<'_> {
     /// Hints that the member's text will be read soon.
     #[inline]
-    fn prefetch(&self) {
+    pub(super) fn prefetch(&self) {
         if let Some(text) = self.text() {
             prefetch(text.as_ptr());
         }
