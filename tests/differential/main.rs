@@ -31,7 +31,7 @@ use pair::Pair;
 use rounds::Rounds;
 
 /// Seeds that every run of the tests uses, and steps from each.
-const SEEDS: [u64; 4] = [1, 2, 3, 4];
+const SEEDS: [u64; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 const STEPS: usize = 25_000;
 
 /// What both servers are started with, so that they behave alike, and so that collections outgrow their
