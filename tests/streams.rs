@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Client, Server, Value};
+use common::{Server, Value};
 
 /// Before a client waits. Both streams have one entry, and a group that has got it.
 const SETUP: &[&str] =
@@ -54,7 +54,7 @@ fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Va
     waiting.send(&wait.split(' ').collect::<Vec<_>>());
     let times_out = wait.contains("BLOCK 20 ");
     if !times_out && !wait.ends_with(" 0") {
-        wait_until_blocked(&mut others, id);
+        others.wait_until_blocked(id);
     }
     let mut replies = then.iter().map(|words| others.run(words)).collect::<Vec<_>>();
     if !times_out {
@@ -63,17 +63,6 @@ fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Va
     }
     replies.push(waiting.read());
     replies
-}
-
-fn wait_until_blocked(client: &mut Client, id: i64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let line = client.run(&format!("CLIENT LIST ID {id}")).text();
-        if line.contains(" flags=b ") {
-            return;
-        }
-        assert!(Instant::now() < deadline, "never blocked: {line}");
-    }
 }
 
 #[test]
@@ -98,7 +87,7 @@ fn what_is_added_goes_to_one_consumer_in_the_order_of_their_arrival() {
         let id = consumer.run("CLIENT ID").integer();
         let words = ["XREADGROUP", "GROUP", "g", name, "BLOCK", "0", "STREAMS", "s", ">"];
         consumer.send(&words);
-        wait_until_blocked(&mut client, id);
+        client.wait_until_blocked(id);
         consumers.push(consumer);
     }
     for (number, mut consumer) in consumers.into_iter().enumerate() {

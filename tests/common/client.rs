@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,6 +76,18 @@ impl Client {
     /// Runs one command, written with spaces between its arguments.
     pub fn run(&mut self, words: &str) -> Value {
         self.command(&words.split_ascii_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Asks until the client with that ID waits for a key.
+    pub fn wait_until_blocked(&mut self, id: i64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.run(&format!("CLIENT LIST ID {id}")).text();
+            if line.contains(" flags=b ") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never blocked: {line}");
+        }
     }
 
     /// Runs one command and returns its reply as it came over the wire.
