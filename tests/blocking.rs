@@ -161,7 +161,8 @@ fn each_element_is_delivered_once_whoever_pushes_and_waits() {
             let mut client = server.connect();
             scope.spawn(move || {
                 // Not all look at the queues in the same order.
-                let words = ["BLPOP q0 q1 q2 0", "BRPOP q2 q1 q0 0", "BLMPOP 0 3 q1 q0 q2 LEFT COUNT 3"];
+                let words =
+                    ["BLPOP q0 q1 q2 0", "BRPOP q2 q1 q0 0", "BLMPOP 0 3 q1 q0 q2 LEFT COUNT 3"];
                 let words = words[consumer % words.len()];
                 let mut taken = Vec::new();
                 loop {
