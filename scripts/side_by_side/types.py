@@ -91,7 +91,7 @@ def redis_benchmark_tests(title, pipeline, rounds, enough):
     for _ in range(starts):
         with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
     print(f"\n{title}, median of {starts * 2} rounds, {starts} starts")
-    summary, short = {}, []
+    summary = {}
     for name, by_server in rows.items():
         ours, theirs = by_server["verbena"], by_server["valkey"]
         row = {

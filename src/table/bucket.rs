@@ -77,6 +77,12 @@ impl<E: Slot> Bucket<E> {
         (self.volatile & HAS_CHAIN != 0).then(|| unsafe { &mut **self.slots[CHAIN_SLOT].chain })
     }
 
+    /// The bucket and those of its chain.
+    #[inline]
+    fn with_chain(&self) -> impl Iterator<Item = &Bucket<E>> {
+        std::iter::successors(Some(self), |bucket| bucket.chain())
+    }
+
     fn at_depth(&self, depth: u32) -> &Bucket<E> {
         let mut bucket = self;
         for _ in 0..depth {
@@ -251,8 +257,7 @@ impl<E: Slot> Bucket<E> {
     /// All entries with their tags, chain included.
     #[inline]
     pub fn tagged(&self) -> impl Iterator<Item = (u8, &E)> {
-        let chain = std::iter::successors(Some(self), |bucket| bucket.chain());
-        chain.flat_map(|bucket| {
+        self.with_chain().flat_map(|bucket| {
             (0..SLOTS).filter_map(|slot| Some((bucket.tags[slot], bucket.entry(slot)?)))
         })
     }
@@ -260,8 +265,7 @@ impl<E: Slot> Bucket<E> {
     /// The entries with a tag, chain included.
     #[inline]
     pub fn tagged_as(&self, tag: u8) -> impl Iterator<Item = &E> {
-        let chain = std::iter::successors(Some(self), |bucket| bucket.chain());
-        chain.flat_map(move |bucket| {
+        self.with_chain().flat_map(move |bucket| {
             let mut candidates = bucket.candidates(tag);
             std::iter::from_fn(move || {
                 while candidates != 0 {
@@ -281,8 +285,7 @@ impl<E: Slot> Bucket<E> {
 
     /// The places of all entries, chain included.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let chain = std::iter::successors(Some(self), |bucket| bucket.chain());
-        chain.enumerate().flat_map(|(depth, bucket)| {
+        self.with_chain().enumerate().flat_map(|(depth, bucket)| {
             (0..SLOTS)
                 .filter(|&slot| bucket.entry(slot).is_some())
                 .map(move |slot| Place { depth: depth as u32, slot: slot as u8 })
@@ -291,8 +294,7 @@ impl<E: Slot> Bucket<E> {
 
     /// The places of the entries that may have an expiry.
     pub fn volatile_places(&self) -> impl Iterator<Item = Place> + '_ {
-        let chain = std::iter::successors(Some(self), |bucket| bucket.chain());
-        chain.enumerate().flat_map(|(depth, bucket)| {
+        self.with_chain().enumerate().flat_map(|(depth, bucket)| {
             let bits = bucket.volatile & !HAS_CHAIN;
             (0..SLOTS)
                 .filter(move |&slot| bits & 1 << slot != 0)

@@ -79,12 +79,6 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
         common.truncate(limit);
         return Found::Integers(common);
     }
-    let sieve = |others: &[SetRef<'a>], batch: &mut Vec<Member<'a>>| {
-        for other in others {
-            other.prefetch(batch);
-            batch.retain(|member| other.has(member));
-        }
-    };
     Found::Members(match sets {
         [] => Vec::new(),
         // All that the first two share is found before the others are asked: not if a few will do.
@@ -92,13 +86,10 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
             if are_alike(first, second) && (others.is_empty() || limit == usize::MAX) =>
         {
             let shared = first.sift(second, true, limit);
-            match others {
-                [] => shared,
-                _ => passing(shared.into_iter(), limit, |batch| sieve(others, batch)),
-            }
+            sieved(shared, others, true)
         }
         [first, others @ ..] => {
-            passing(first.iter().map(Member::new), limit, |batch| sieve(others, batch))
+            passing(first.iter().map(Member::new), limit, |batch| sieve(batch, others, true))
         }
     })
 }
@@ -144,12 +135,6 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     // Either each member is looked for in each of the others, or those are brought together first.
     let total: usize = others.iter().map(SetRef::len).sum();
     let members = first.iter().map(Member::new);
-    let sieve = |others: &[SetRef<'a>], batch: &mut Vec<Member<'a>>| {
-        for other in others {
-            other.prefetch(batch);
-            batch.retain(|member| !other.has(member));
-        }
-    };
     let rest = if first.len().saturating_mul(others.len()) > first.len() + total {
         let mut excluded = Distinct::default();
         others.iter().for_each(|set| excluded.extend(set.iter()));
@@ -158,14 +143,27 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
         && are_alike(set, other)
     {
         let rest = set.sift(other, false, usize::MAX);
-        match others {
-            [] => rest,
-            _ => passing(rest.into_iter(), usize::MAX, |batch| sieve(others, batch)),
-        }
+        sieved(rest, others, false)
     } else {
-        passing(members, usize::MAX, |batch| sieve(others, batch))
+        passing(members, usize::MAX, |batch| sieve(batch, others, false))
     };
     Found::Members(rest)
+}
+
+/// Leaves in a batch what all of the others have, or else what none has.
+fn sieve(batch: &mut Vec<Member<'_>>, others: &[SetRef<'_>], shared: bool) {
+    for other in others {
+        other.prefetch(batch);
+        batch.retain(|member| other.has(member) == shared);
+    }
+}
+
+/// As [`sieve`], of any number of members.
+fn sieved<'a>(members: Vec<Member<'a>>, others: &[SetRef<'_>], shared: bool) -> Vec<Member<'a>> {
+    if others.is_empty() {
+        return members;
+    }
+    passing(members.into_iter(), usize::MAX, |batch| sieve(batch, others, shared))
 }
 
 /// Up to `limit` of the members that `sieve` leaves in their batch.
