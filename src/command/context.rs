@@ -340,6 +340,22 @@ impl<'a> Cx<'a> {
         self.event(self.client.db, event, key);
     }
 
+    /// Records an event that is `times` changes; nothing if it is none.
+    pub fn changed_times(&mut self, event: &'static str, key: &Key<'_>, times: usize) {
+        if times > 0 {
+            self.changed(event, key);
+            self.effects.changes += times as u64 - 1;
+        }
+    }
+
+    /// Removes the key of a collection that has become empty.
+    pub fn remove_emptied(&mut self, key: &Key<'_>) {
+        if let Some(entry) = self.remove(key) {
+            self.server.reclaimer.entry(entry);
+            self.event(self.client.db, "del", key);
+        }
+    }
+
     /// Records a further keyspace event of a change that is counted already, or is counted apart.
     #[inline]
     pub fn event(&mut self, db: usize, event: &'static str, key: &Key<'_>) {

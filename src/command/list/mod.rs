@@ -61,11 +61,8 @@ fn pop_event(end: End) -> &'static str {
 
 /// Removes a list that has become empty.
 fn remove_if_empty(cx: &mut Cx<'_>, key: &Key<'_>) {
-    if cx.peek(key).is_some_and(|entry| entry.list().is_ok_and(ListRef::is_empty))
-        && let Some(entry) = cx.remove(key)
-    {
-        cx.server.reclaimer.entry(entry);
-        cx.event(cx.client.db, "del", key);
+    if cx.peek(key).is_some_and(|entry| entry.list().is_ok_and(ListRef::is_empty)) {
+        cx.remove_emptied(key);
     }
 }
 

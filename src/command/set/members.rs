@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{READ, change, changed, read, remove_emptied, view, write_member};
+use super::{READ, change, read, view, write_member};
 use crate::command::scan::{Found, ScanOptions, Scanned, parse_cursor};
 use crate::command::{Categories, Command, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::glob;
@@ -129,7 +129,7 @@ fn sadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     let added = add(cx, &key, args.from(2).iter())?;
     if added > 0 {
-        changed(cx, "sadd", &key, added);
+        cx.changed_times("sadd", &key, added);
     }
     out.integer(added as i64);
     Ok(())
@@ -146,10 +146,10 @@ fn srem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let removed = members.iter().filter(|member| set.remove(member)).count();
     let emptied = set.view().is_empty();
     if removed > 0 {
-        changed(cx, "srem", &key, removed);
+        cx.changed_times("srem", &key, removed);
     }
     if emptied {
-        remove_emptied(cx, &key);
+        cx.remove_emptied(&key);
     }
     out.integer(removed as i64);
     Ok(())
@@ -223,13 +223,13 @@ fn move_member(cx: &mut Cx<'_>, from: &Key<'_>, to: &Key<'_>, member: &[u8]) -> 
         let mut set = change(source.entry_mut(), limits)?;
         set.remove(member);
         let emptied = set.view().is_empty();
-        changed(cx, "srem", from, 1);
+        cx.changed_times("srem", from, 1);
         if emptied {
-            remove_emptied(cx, from);
+            cx.remove_emptied(from);
         }
     }
     if add(cx, to, [member].into_iter())? > 0 {
-        changed(cx, "sadd", to, 1);
+        cx.changed_times("sadd", to, 1);
     }
     Ok(true)
 }

@@ -34,20 +34,6 @@ fn write_member(out: &mut Reply<'_>, member: Element<'_>) {
     }
 }
 
-/// Records an event that is `times` changes.
-fn changed(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, times: usize) {
-    cx.changed(event, key);
-    cx.effects.changes += times as u64 - 1;
-}
-
-/// Removes the key of a set that has become empty.
-fn remove_emptied(cx: &mut Cx<'_>, key: &Key<'_>) {
-    if let Some(entry) = cx.remove(key) {
-        cx.server.reclaimer.entry(entry);
-        cx.event(cx.client.db, "del", key);
-    }
-}
-
 /// Frees in the background what was in a set.
 fn reclaim(cx: &Cx<'_>, object: Object) {
     cx.server.reclaimer.entry(Entry::new(b"", Value::Object(Box::new(object)), None));

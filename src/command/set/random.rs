@@ -1,6 +1,6 @@
 //! SPOP, SRANDMEMBER.
 
-use super::{READ, change, changed, read, reclaim, view, write_member};
+use super::{READ, change, read, reclaim, view, write_member};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -63,7 +63,7 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let all = entry.remove();
         view(&all)?.iter().for_each(|member| write_member(out, member));
         cx.server.reclaimer.entry(all);
-        changed(cx, "spop", &key, popped);
+        cx.changed_times("spop", &key, popped);
         cx.event(cx.client.db, "del", &key);
         return Ok(());
     }
@@ -72,7 +72,7 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some(rest) = rest {
         reclaim(cx, rest);
     }
-    changed(cx, "spop", &key, popped);
+    cx.changed_times("spop", &key, popped);
     Ok(())
 }
 

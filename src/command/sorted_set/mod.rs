@@ -47,22 +47,6 @@ fn change(entry: &mut Entry, limits: Limits) -> Result<SortedSetMut<'_>> {
     SortedSetMut::new(entry, limits).ok_or(CommandError::WRONG_TYPE)
 }
 
-/// Records an event that is `times` changes.
-fn changed(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, times: usize) {
-    if times > 0 {
-        cx.changed(event, key);
-        cx.effects.changes += times as u64 - 1;
-    }
-}
-
-/// Removes the key of a sorted set that has become empty.
-fn remove_emptied(cx: &mut Cx<'_>, key: &Key<'_>) {
-    if let Some(entry) = cx.remove(key) {
-        cx.server.reclaimer.entry(entry);
-        cx.event(cx.client.db, "del", key);
-    }
-}
-
 /// Puts a new sorted set in the place of whatever is at `key`; without one, only removes that.
 pub(super) fn store(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, entry: Option<Entry>) {
     let before = cx.remove(key);

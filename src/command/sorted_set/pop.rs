@@ -1,6 +1,6 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP, and what their blocking kin do once they need not wait.
 
-use super::{change, changed, remove_emptied, view, write_member, write_members};
+use super::{change, view, write_member, write_members};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -82,9 +82,9 @@ pub fn try_pop(
     if popped < len {
         change(entry.entry_mut(), limits)?.remove_range(ranks);
     }
-    changed(cx, end.event(), key, popped);
+    cx.changed_times(end.event(), key, popped);
     if popped == len {
-        remove_emptied(cx, key);
+        cx.remove_emptied(key);
     }
     Ok(true)
 }

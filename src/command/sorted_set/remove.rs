@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::range::ranks;
-use super::{NOT_IN_LEX, NOT_IN_SCORES, change, changed, remove_emptied, view};
+use super::{NOT_IN_LEX, NOT_IN_SCORES, change, view};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -64,9 +64,9 @@ fn zrem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut set = change(entry.entry_mut(), limits)?;
     let removed = args.from(2).iter().filter(|member| set.remove(member)).count();
     let is_empty = set.view().is_empty();
-    changed(cx, "zrem", &key, removed);
+    cx.changed_times("zrem", &key, removed);
     if is_empty {
-        remove_emptied(cx, &key);
+        cx.remove_emptied(&key);
     }
     out.integer(removed as i64);
     Ok(())
@@ -89,9 +89,9 @@ fn remove_span(
     if removed < len {
         change(entry.entry_mut(), limits)?.remove_range(span);
     }
-    changed(cx, event, &key, removed);
+    cx.changed_times(event, &key, removed);
     if removed == len {
-        remove_emptied(cx, &key);
+        cx.remove_emptied(&key);
     }
     out.integer(removed as i64);
     Ok(())
