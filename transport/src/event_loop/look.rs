@@ -2,8 +2,12 @@
 //!
 //! A worker that keeps up with its clients runs out of work between any two requests. To sleep and be
 //! woken takes its processor time, and that of the client that wakes it. So the loop looks a few times
-//! before it sleeps, as long as that has lately spared it the sleep often enough. Where it has not (one
-//! client that waits for each reply, say), it sleeps at once and only now and then tries again.
+//! before it sleeps. All looks together take 2.4 µs, the sleep 4 to 7 µs of either side: so even if none
+//! of them finds anything, little is lost.
+//!
+//! Where looks hardly ever spare the loop a sleep (one client that waits for each reply, say), it sleeps
+//! at once and only now and then tries again. It must not give up early: sleeps beget sleeps, since the
+//! work that piles up until the thread runs is done at once, and then nothing is left to be found.
 
 use std::cell::Cell;
 
@@ -11,11 +15,11 @@ use std::cell::Cell;
 const LOOKS: u32 = 16;
 
 /// The share of the looked-at idle moments, in `CERTAIN`, that must have ended by a look.
-const WORTH_IT: u32 = CERTAIN / 4;
-const CERTAIN: u32 = 1 << 12;
+const WORTH_IT: u32 = CERTAIN / 32;
+const CERTAIN: u32 = 1 << 16;
 
 /// How fast new experience replaces old: each idle moment counts one in so many.
-const MEMORY: u32 = 16;
+const MEMORY: u32 = 256;
 
 /// Where looking does not pay off, one in so many idle moments tries it again.
 const RETRY: u32 = 64;
@@ -32,7 +36,7 @@ pub(super) struct Looker {
 
 impl Default for Looker {
     fn default() -> Self {
-        Looker { worth: Cell::new(WORTH_IT), looking: Cell::new(false), skipped: Cell::new(0) }
+        Looker { worth: Cell::new(CERTAIN / 4), looking: Cell::new(false), skipped: Cell::new(0) }
     }
 }
 
@@ -79,11 +83,14 @@ mod tests {
     #[test]
     fn what_does_not_pay_off_is_given_up_and_tried_again() {
         let looker = Looker::default();
-        let looked = (0..1000).filter(|_| {
+        let fruitless = || {
             let looks = looker.looks() > 0;
             looker.sleeps();
             looks
-        });
+        };
+        assert_eq!((0..300).filter(|_| fruitless()).count(), 300);
+        (0..1000).for_each(|_| _ = fruitless());
+        let looked = (0..1000).filter(|_| fruitless());
         assert!((10..40).contains(&looked.count()));
         // It pays off again: all the more often it is done.
         let looked = (0..1000).filter(|_| {
