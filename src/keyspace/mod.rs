@@ -37,13 +37,15 @@ pub fn shard_of(slot: u16) -> usize {
     usize::from(slot) % SHARDS
 }
 
-/// One shard: the entries of its slots, in every database.
+/// One shard: the entries of its slots, in every database. What most commands need comes first: with
+/// the lock, it is one cache line.
 #[derive(Default)]
+#[repr(C)]
 pub struct Shard {
-    first: Table,
-    others: Vec<Table>,
     /// Who waits for keys of this shard.
     pub waiting: Waiting,
+    first: Table,
+    others: Vec<Table>,
 }
 
 static NO_ENTRIES: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::default);

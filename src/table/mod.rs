@@ -87,14 +87,11 @@ pub struct Position {
     place: Place,
 }
 
-/// A hash table.
+/// A hash table. What a look-up needs comes first.
+#[repr(C)]
 pub struct Table<E: Slot> {
     buckets: Buckets<E>,
     len: usize,
-    /// `2^level - 1`.
-    mask: u32,
-    /// Buckets below this are split already.
-    split: u32,
     /// Entries that have an expiry.
     volatile: u32,
     /// Entries that have items with an expiry.
@@ -145,8 +142,6 @@ impl<E: Slot> Table<E> {
         Table {
             buckets: Buckets::default(),
             len: 0,
-            mask: 0,
-            split: 0,
             volatile: 0,
             with_volatile_items: 0,
             expire_bucket: 0,
@@ -160,12 +155,8 @@ impl<E: Slot> Table<E> {
     pub fn with_capacity(entries: usize) -> Table<E> {
         let mut table = Table::default();
         let buckets = entries.div_ceil(FULL);
-        if let Some(level) = buckets.checked_ilog2() {
-            table.buckets.reserve(buckets);
-            (0..buckets).for_each(|_| table.buckets.push(Bucket::default()));
-            table.mask = (1 << level) - 1;
-            table.split = (buckets - (1 << level)) as u32;
-        }
+        table.buckets.reserve(buckets);
+        (0..buckets).for_each(|_| table.buckets.push(Bucket::default()));
         table
     }
 
@@ -217,19 +208,25 @@ impl<E: Slot> Table<E> {
         if self.is_volatile() { self.next_expiry } else { NEVER }
     }
 
+    /// Buckets below this are split already.
+    #[inline]
+    fn split(&self) -> usize {
+        self.buckets.len().saturating_sub(self.buckets.mask() as usize + 1)
+    }
+
     #[inline]
     fn bucket_of(&self, hash: u64) -> usize {
-        let bits = hash as u32;
-        let bucket = bits & self.mask;
-        let bucket = if bucket < self.split { bits & (self.mask << 1 | 1) } else { bucket };
-        bucket as usize
+        let mask = self.buckets.mask();
+        let finer = (hash as u32 & (mask << 1 | 1)) as usize;
+        // A bucket that is not split has no partner.
+        if finer < self.buckets.len() { finer } else { finer & mask as usize }
     }
 
     /// How many bits of the hash the entries of a bucket have in common: those of its number.
     #[inline]
     fn depth(&self, bucket: usize) -> u32 {
-        let is_split = (bucket as u32) < self.split || bucket as u32 > self.mask;
-        self.mask.count_ones() + u32::from(is_split)
+        let is_split = bucket < self.split() || bucket > self.buckets.mask() as usize;
+        self.buckets.mask().count_ones() + u32::from(is_split)
     }
 
     /// Hints that `hash` will be looked up soon: loads its bucket.
@@ -346,22 +343,18 @@ impl<E: Slot> Table<E> {
             self.buckets.push(Default::default());
             return;
         }
-        let bit = self.mask + 1;
+        let bit = self.buckets.mask() + 1;
+        let split = self.split();
         let mut low = Bucket::default();
         let mut high = Bucket::default();
-        let mut old = std::mem::take(&mut self.buckets[self.split as usize]);
+        let mut old = std::mem::take(&mut self.buckets[split]);
         old.drain(|tag, volatile, entry| {
             let moves = hash(entry.key()) as u32 & bit != 0;
             let to = if moves { &mut high } else { &mut low };
             to.insert(tag, volatile, entry);
         });
-        self.buckets[self.split as usize] = low;
+        self.buckets[split] = low;
         self.buckets.push(high);
-        self.split += 1;
-        if self.split > self.mask {
-            self.mask = self.mask << 1 | 1;
-            self.split = 0;
-        }
     }
 
     fn shrink(&mut self) {
@@ -372,13 +365,9 @@ impl<E: Slot> Table<E> {
         if self.buckets.len() <= 1 {
             return;
         }
-        if self.split == 0 {
-            self.mask >>= 1;
-            self.split = self.mask + 1;
-        }
-        self.split -= 1;
         let mut last = self.buckets.pop().expect("there are at least two buckets");
-        let into = &mut self.buckets[self.split as usize];
+        let partner = self.split();
+        let into = &mut self.buckets[partner];
         let mut earliest = NEVER;
         last.drain(|tag, volatile, entry| {
             earliest = earliest.min(entry.deadline().unwrap_or(NEVER));
