@@ -167,6 +167,12 @@ impl Keyspace {
         self.shards[shard].lock()
     }
 
+    /// Hints that a key of this slot will be looked up soon.
+    #[inline]
+    pub fn prefetch_shard(&self, slot: u16) {
+        prefetch(&*self.shards[shard_of(slot)]);
+    }
+
     /// Hints that these keys (hash and slot) will be looked up soon, in database `db`.
     ///
     /// A lookup is three dependent cache misses: shard, bucket, entry. Done for many keys at a time,
@@ -174,7 +180,7 @@ impl Keyspace {
     /// its request is prepared; its entry is not asked for, since that would wait for the bucket.
     pub fn prefetch(&self, db: usize, keys: impl Iterator<Item = (u64, u16)> + Clone) {
         for (_, slot) in keys.clone() {
-            prefetch(&*self.shards[shard_of(slot)]);
+            self.prefetch_shard(slot);
         }
         for (hash, slot) in keys.clone() {
             if let Some(shard) = self.shards[shard_of(slot)].try_lock() {

@@ -397,6 +397,8 @@ impl Session {
                     let key = match found {
                         Some(found) if found.first_key_only => {
                             let key = Key::new(args.at(1));
+                            // On its way while the next request is parsed.
+                            server.keyspace.prefetch_shard(key.slot);
                             (key.hash, key.slot)
                         }
                         _ => (0, 0),

@@ -4,44 +4,41 @@
 //! nearly every request pays for. What is timed here is rare and coarse, so it is left to the kernel.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 
 use crate::event_loop::{Interest, Source};
 
 /// Wakes a task after a while. It belongs to the event loop or runtime on which it was made.
 pub struct Alarm {
-    timer: Source<Timer>,
-}
-
-struct Timer(TimerFd);
-
-impl AsFd for Timer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
+    timer: Source<OwnedFd>,
 }
 
 impl Alarm {
     /// # Errors
     /// Where no more files can be opened.
     pub fn new() -> io::Result<Alarm> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = Timer(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Alarm { timer: Source::new(timer, Interest::Read)? })
     }
 
     /// Rings once, `after` from now; whatever was set before is forgotten.
     pub fn set(&self, after: Duration) {
         // Zero would switch it off.
-        let after = TimeSpec::from(after.max(Duration::from_nanos(1)));
-        let set =
-            self.timer.get_ref().0.set(Expiration::OneShot(after), TimerSetTimeFlags::empty());
-        set.expect("a timer takes any time that is not negative");
+        let after = after.max(Duration::from_nanos(1));
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: after.try_into().expect("no time is that long"),
+        };
+        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &once)
+            .expect("a timer takes any time that is not negative");
     }
 
     /// Waits until it rings.
@@ -49,7 +46,7 @@ impl Alarm {
         loop {
             let ready = ready!(self.timer.poll_readable(cx));
             ready.expect("an alarm lives no longer than its runtime");
-            if self.timer.get_ref().0.wait().is_ok() {
+            if rustix::io::read(self.timer.get_ref(), &mut [0; 8]).is_ok() {
                 return Poll::Ready(());
             }
             self.timer.clear_readable();

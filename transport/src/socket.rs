@@ -1,11 +1,12 @@
 //! What TCP and Unix sockets share: a [`Connection`] over any stream socket.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Read};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::Socket;
 
 use crate::buffer::Buffer;
@@ -16,7 +17,7 @@ use crate::{Connection, ConnectionInfo};
 const MAX_SLICES: usize = 64;
 
 /// Reports a peer that is gone as an error instead of by a signal.
-const FLAGS: i32 = libc::MSG_NOSIGNAL;
+const FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
 /// A [`Connection`] over a stream socket.
 pub(crate) struct SocketConnection {
@@ -59,7 +60,7 @@ impl SocketConnection {
     fn write(&self) -> io::Result<usize> {
         let socket = self.socket.get_ref();
         if self.queue.is_empty() {
-            return socket.send_with_flags(self.tx.filled(), FLAGS);
+            return Ok(rustix::net::send(socket, self.tx.filled(), FLAGS)?);
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
@@ -74,7 +75,8 @@ impl SocketConnection {
                 count += 1;
             }
         }
-        socket.send_vectored_with_flags(&slices[..count], FLAGS)
+        let nothing = &mut SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(socket, &slices[..count], nothing, FLAGS)?)
     }
 
     fn sent(&mut self, n: usize) {
@@ -103,8 +105,8 @@ impl Connection for SocketConnection {
         while self.socket.poll_readable(cx)?.is_ready() {
             let space = self.rx.space_to_receive();
             let room = space.len();
-            match self.socket.get_ref().read(space) {
-                Ok(n) => {
+            match rustix::net::recv(self.socket.get_ref(), space, RecvFlags::empty()) {
+                Ok((n, _)) => {
                     if n < room {
                         // There was no more: what comes from now on is an event of its own, as is
                         // the end of the stream.
@@ -118,7 +120,7 @@ impl Connection for SocketConnection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.clear_readable(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
         self.rx.release();

@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use rustix::event::{EventfdFlags, eventfd};
 use slab::Slab;
 
 use super::poller::Poller;
@@ -46,7 +47,7 @@ struct Remote {
     pending: AtomicBool,
     /// The loop's thread sleeps or is about to.
     asleep: AtomicBool,
-    bell: EventFd,
+    bell: OwnedFd,
 }
 
 /// What a waker refers to.
@@ -65,7 +66,7 @@ thread_local! {
 
 impl Executor {
     pub(super) fn new(poller: &Poller) -> io::Result<Executor> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         poller.add_bell(&bell)?;
         let remote = Arc::new(Remote {
             woken: Mutex::default(),
@@ -217,7 +218,7 @@ impl Remote {
         self.pending.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
             // It can only fail by being full, and then it has rung.
-            let _ = self.bell.write(1);
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::EventFd;
+use rustix::event::epoll::{CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 use slab::Slab;
 
 /// Descriptors that one call reports.
@@ -16,6 +16,9 @@ const EVENTS: usize = 256;
 
 /// Stands for the descriptor by which other threads wake this one.
 const BELL: u64 = u64::MAX;
+
+const NO_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+const NO_EVENT: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
 
 pub(super) enum Wait {
     /// Not at all.
@@ -25,9 +28,9 @@ pub(super) enum Wait {
 }
 
 pub(super) struct Poller {
-    epoll: Epoll,
+    epoll: OwnedFd,
     slots: RefCell<Slab<Rc<Slot>>>,
-    events: RefCell<Box<[EpollEvent]>>,
+    events: RefCell<Box<[Event]>>,
 }
 
 /// One descriptor, in one direction each.
@@ -85,29 +88,29 @@ impl Readiness {
 impl Poller {
     pub(super) fn new() -> io::Result<Poller> {
         Ok(Poller {
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
             slots: RefCell::default(),
-            events: RefCell::new(vec![EpollEvent::empty(); EVENTS].into()),
+            events: RefCell::new(vec![NO_EVENT; EVENTS].into()),
         })
     }
 
     /// Has every write to `bell` end a [`wait`](Self::wait).
-    pub(super) fn add_bell(&self, bell: &EventFd) -> io::Result<()> {
+    pub(super) fn add_bell(&self, bell: &OwnedFd) -> io::Result<()> {
         // Edge-triggered, so it need not be read.
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, BELL);
-        Ok(self.epoll.add(bell, event)?)
+        let flags = EventFlags::IN | EventFlags::ET;
+        Ok(epoll::add(&self.epoll, bell, EventData::new_u64(BELL), flags)?)
     }
 
     /// Watches a descriptor; the slot is its place here.
     pub(super) fn add(
         &self,
         fd: BorrowedFd<'_>,
-        flags: EpollFlags,
+        flags: EventFlags,
     ) -> io::Result<(usize, Rc<Slot>)> {
         let slot = Rc::new(Slot::default());
         let place = self.slots.borrow_mut().insert(slot.clone());
-        let event = EpollEvent::new(flags | EpollFlags::EPOLLET, place as u64);
-        if let Err(error) = self.epoll.add(fd, event) {
+        let data = EventData::new_u64(place as u64);
+        if let Err(error) = epoll::add(&self.epoll, fd, data, flags | EventFlags::ET) {
             self.slots.borrow_mut().remove(place);
             return Err(error.into());
         }
@@ -118,33 +121,33 @@ impl Poller {
     pub(super) fn remove(&self, place: usize, fd: impl AsFd) {
         // Only what is being watched is removed, so this can't fail; and if it did, there would be
         // nothing left to undo.
-        let _ = self.epoll.delete(fd);
+        let _ = epoll::delete(&self.epoll, fd);
         self.slots.borrow_mut().remove(place);
     }
 
     /// Notes what has become ready and wakes who waits for it. Says how many descriptors there were.
     pub(super) fn wait(&self, wait: Wait) -> io::Result<usize> {
         let timeout = match wait {
-            Wait::Look => EpollTimeout::ZERO,
-            Wait::Sleep => EpollTimeout::NONE,
+            Wait::Look => Some(&NO_TIME),
+            Wait::Sleep => None,
         };
         let mut events = self.events.borrow_mut();
-        let count = match self.epoll.wait(&mut events, timeout) {
+        let count = match epoll::wait(&self.epoll, &mut events[..], timeout) {
             Ok(count) => count,
-            Err(Errno::EINTR) => 0,
+            Err(Errno::INTR) => 0,
             Err(error) => return Err(error.into()),
         };
         let slots = self.slots.borrow();
         for event in &events[..count] {
             // Nobody removes a slot between the call and this, so the place is the right one.
-            let Some(slot) = slots.get(event.data() as usize) else { continue };
-            let flags = event.events();
-            let failed = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
-            let ended = failed || flags.contains(EpollFlags::EPOLLRDHUP);
-            if ended || flags.contains(EpollFlags::EPOLLIN) {
+            let Some(slot) = slots.get(event.data.u64() as usize) else { continue };
+            let flags = event.flags;
+            let failed = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+            let ended = failed || flags.contains(EventFlags::RDHUP);
+            if ended || flags.contains(EventFlags::IN) {
                 slot.read.set(ended);
             }
-            if failed || flags.contains(EpollFlags::EPOLLOUT) {
+            if failed || flags.contains(EventFlags::OUT) {
                 slot.write.set(failed);
             }
         }

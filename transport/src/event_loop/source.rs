@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nix::sys::epoll::EpollFlags;
+use rustix::event::epoll::EventFlags;
 use tokio::io::unix::AsyncFd;
 
 use super::EventLoop;
@@ -70,10 +70,8 @@ impl<T: AsFd> Source<T> {
             return Ok(Source::Tokio(watched?));
         };
         let flags = match interest {
-            Interest::Read => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
-            Interest::ReadWrite => {
-                EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP
-            }
+            Interest::Read => EventFlags::IN | EventFlags::RDHUP,
+            Interest::ReadWrite => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP,
         };
         let (place, slot) = event_loop.poller().add(io.as_fd(), flags)?;
         Ok(Source::Loop(Registered { io, event_loop, place, slot }))
