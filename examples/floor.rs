@@ -11,9 +11,9 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use clap::Parser;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use verbena_transport::{Connection, Incoming, tcp};
+use verbena_transport::{Connection, Incoming, event_loop, tcp};
 
 #[derive(Parser)]
 struct Options {
@@ -34,15 +34,14 @@ fn main() -> std::io::Result<()> {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Box<dyn Incoming>>();
         let answer = answer.clone();
         std::thread::spawn(move || {
-            let runtime =
-                Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
-            runtime.expect("an event loop").block_on(async move {
+            let serve = event_loop::block_on(async move {
                 while let Some(incoming) = receiver.recv().await {
                     if let Ok(connection) = incoming.attach() {
-                        tokio::task::spawn_local(respond(connection, answer.clone()));
+                        event_loop::spawn_local(respond(connection, answer.clone()));
                     }
                 }
             });
+            serve.expect("an event loop");
         });
         workers.push(sender);
     }

@@ -171,7 +171,11 @@ pub struct Request {
 impl RequestParser {
     /// Forgets the requests of the last batch, whose `consumed` bytes are gone from the input.
     pub fn begin(&mut self, consumed: usize) {
-        self.ranges.drain(..self.first);
+        if self.first == self.ranges.len() {
+            self.ranges.clear();
+        } else {
+            self.ranges.drain(..self.first);
+        }
         if self.ranges.is_empty() && self.ranges.capacity() > KEPT_ARGS {
             self.ranges = Vec::new();
         }
