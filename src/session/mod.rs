@@ -94,7 +94,9 @@ impl Session {
     async fn run(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
         self.publish_buffers(connection);
         while poll_fn(|cx| self.poll_receive(connection, cx)).await? > 0 {
-            self.prepare(connection).await;
+            if connection.info().kind != TransportKind::Rdma {
+                self.prepare(connection).await;
+            }
             loop {
                 match self.process(connection) {
                     None => break,
@@ -272,6 +274,9 @@ impl Session {
 
     /// Parses the first requests. Where there is only one, and other sessions of this thread have
     /// something to do too, one of these goes first: the request's memory is on its way meanwhile.
+    ///
+    /// Not over RDMA: what else the thread has to do may be to ask for the next completion's event, a
+    /// system call that the reply would wait for.
     async fn prepare(&mut self, connection: &mut dyn Connection) {
         let limits = self.client.limits(&self.worker.settings());
         self.parser.begin(0);
