@@ -212,3 +212,36 @@ fn the_longest_times_to_live_can_be_averaged() {
         assert!(text.is_some_and(|text| text.contains("db0:keys=3,expires=3")), "{info}");
     }
 }
+
+/// Where a sorted set was a listpack for a moment, it has lost the sign of its zeros.
+#[test]
+fn stored_ranges_have_the_same_zeros() {
+    let pair = servers();
+    let (mut oracle, mut subject) = pair.connect();
+    let long = "x".repeat(65);
+    let setup = [
+        "CONFIG SET zset-max-listpack-entries 0".to_owned(),
+        format!("ZADD long -0 a -0 {long} 1 b"),
+        "ZADD short -0 a -0 b -0 c -0 d".to_owned(),
+        "CONFIG SET zset-max-listpack-entries 2".to_owned(),
+    ];
+    let ranges =
+        ["0 -1", "0 1", "0 -1 REV", "-inf +inf BYSCORE", "+inf -inf BYSCORE REV", "- + BYLEX"];
+    let ranges = ["long", "short"].into_iter().flat_map(|source| {
+        let store = move |range| format!("ZRANGESTORE d {source} {range}");
+        ranges.into_iter().map(store)
+    });
+    let stored = ranges.flat_map(|store| {
+        let read = ["ZRANGE d 0 -1 WITHSCORES", "OBJECT ENCODING d"].map(String::from);
+        std::iter::once(store).chain(read)
+    });
+    let mut zeros = 0;
+    for command in setup.into_iter().chain(stored) {
+        let words = command.split(' ').map(str::as_bytes).collect::<Vec<_>>();
+        let [theirs, ours] =
+            [&mut oracle, &mut subject].map(|wire| wire.command(&words).to_string());
+        assert_eq!(theirs, ours, "{command}");
+        zeros += usize::from(theirs.contains("-0"));
+    }
+    assert!(zeros > 0, "no score is a negative zero");
+}

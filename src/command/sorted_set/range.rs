@@ -197,13 +197,28 @@ fn reply(cx: &mut Cx<'_>, args: Args<'_>, form: Form, out: &mut Reply<'_>) -> Re
 fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let query = Query::parse(args.from(3), Form::Zrangestore)?;
     let (limits, target, source) = (Limits::of(cx.settings), cx.keys[0], cx.keys[1]);
-    let members: Vec<Scored<'_>> = match read(cx, &source)? {
+    let mut members: Vec<Scored<'_>> = match read(cx, &source)? {
         Some(set) => set.iter(query.span(set)).collect(),
         None => Vec::new(),
     };
     let len = members.len();
+    // Where Valkey knows beforehand how long the result is, a long one is never a listpack.
+    let is_packed_at_first = len <= limits.members || !matches!(query.ends, Ends::Ranks(..));
+    match query.reverse {
+        _ if !is_packed_at_first => {}
+        true => lose_signs(members.iter_mut().rev(), limits),
+        false => lose_signs(members.iter_mut(), limits),
+    }
     let entry = (len > 0).then(|| from_sorted(target.bytes, &members, limits));
     store(cx, "zrangestore", &target, entry);
     out.integer(len as i64);
     Ok(())
+}
+
+/// Makes the zeros positive that Valkey has stored in a listpack, which knows no others, before the
+/// result grows beyond the limits.
+fn lose_signs<'m, 'e: 'm>(members: impl Iterator<Item = &'m mut Scored<'e>>, limits: Limits) {
+    let packed =
+        members.take(limits.members).take_while(|(member, _)| member.len() <= limits.bytes);
+    packed.for_each(|(_, score)| *score += 0.0);
 }
