@@ -1,9 +1,10 @@
 //! Strings combined bit by bit.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 
-/// Bytes that are worked on at once: they stay in the first cache until every string is in them.
-const BLOCK: usize = 16 << 10;
+use super::streams;
 
 /// How the bits at one position become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,29 +18,31 @@ pub enum Combination {
 
 /// Writes the combined string over another: as long as the longest one, with zeros where others end before it.
 pub fn combine(how: Combination, strings: &[&[u8]], combined: &mut Vec<u8>) {
-    combined.clear();
+    let len = strings.iter().map(|string| string.len()).max().unwrap_or(0);
+    if combined.capacity() < len {
+        *combined = vec![0; len];
+    } else {
+        combined.resize(len, 0);
+    }
     let Some((first, others)) = strings.split_first() else { return };
-    let len = others.iter().fold(first.len(), |len, other| len.max(other.len()));
-    combined.reserve_exact(len);
-    for start in (0..len).step_by(BLOCK) {
-        let end = len.min(start + BLOCK);
+    for block in streams(len) {
+        let into = &mut combined[block.clone()];
+        let first = part(first, &block);
         let others = match others {
             [] => {
-                combined.extend_from_slice(part(first, start, end));
+                copy(into, first);
                 others
             }
             [second, others @ ..] => {
-                append(how, combined, part(first, start, end), part(second, start, end));
+                combine_two(how, into, first, part(second, &block));
                 others
             }
         };
-        combined.resize(end, 0);
-        let block = &mut combined[start..];
         for other in others {
-            fold_into(how, block, part(other, start, end));
+            fold_into(how, into, part(other, &block));
         }
         if how == Combination::Not {
-            invert(block);
+            invert(into);
         }
     }
 }
@@ -59,30 +62,38 @@ fn fold_into(how: Combination, into: &mut [u8], other: &[u8]) {
     }
 }
 
-/// Appends the combination of two strings, as long as the longer one.
-fn append(how: Combination, combined: &mut Vec<u8>, a: &[u8], b: &[u8]) {
+/// Writes the combination of two strings, the longer of which is as long as `into`.
+fn combine_two(how: Combination, into: &mut [u8], a: &[u8], b: &[u8]) {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     let (common, beyond) = long.split_at(short.len());
-    append_common(how, combined, short, common);
+    let (into, rest) = into.split_at_mut(short.len());
+    combine_common(how, into, short, common);
     match how {
-        Combination::And => combined.resize(combined.len() + beyond.len(), 0),
-        _ => combined.extend_from_slice(beyond),
+        Combination::And => rest.fill(0),
+        _ => copy(rest, beyond),
     }
+}
+
+/// Writes a string that is no longer than `into`, and zeros behind it.
+fn copy(into: &mut [u8], string: &[u8]) {
+    let (common, beyond) = into.split_at_mut(string.len());
+    common.copy_from_slice(string);
+    beyond.fill(0);
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn append_common(how: Combination, combined: &mut Vec<u8>, a: &[u8], b: &[u8]) {
-    let pairs = a.iter().zip(b);
+fn combine_common(how: Combination, into: &mut [u8], a: &[u8], b: &[u8]) {
+    let triples = into.iter_mut().zip(a).zip(b);
     match how {
-        Combination::And => combined.extend(pairs.map(|(a, b)| a & b)),
-        Combination::Or | Combination::Not => combined.extend(pairs.map(|(a, b)| a | b)),
-        Combination::Xor => combined.extend(pairs.map(|(a, b)| a ^ b)),
+        Combination::And => triples.for_each(|((into, a), b)| *into = a & b),
+        Combination::Or | Combination::Not => triples.for_each(|((into, a), b)| *into = a | b),
+        Combination::Xor => triples.for_each(|((into, a), b)| *into = a ^ b),
     }
 }
 
-/// What the string has between two positions.
-fn part(string: &[u8], start: usize, end: usize) -> &[u8] {
-    &string[start.min(string.len())..end.min(string.len())]
+/// What the string has of a range of positions.
+fn part<'a>(string: &'a [u8], range: &Range<usize>) -> &'a [u8] {
+    &string[range.start.min(string.len())..range.end.min(string.len())]
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
@@ -105,6 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bits::{BLOCK, STREAMS};
 
     fn combined(how: Combination, strings: &[&[u8]]) -> Vec<u8> {
         let mut combined = vec![1; 3];
@@ -117,7 +129,7 @@ mod tests {
 
         #[test]
         fn shorter_strings_count_as_padded_with_zeros(
-            strings in prop::collection::vec((any::<u8>(), 0..2 * BLOCK + 2), 1..4)
+            strings in prop::collection::vec((any::<u8>(), 0..2 * STREAMS * BLOCK), 1..4)
         ) {
             let strings = strings
                 .into_iter()
