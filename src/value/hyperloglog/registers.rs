@@ -13,6 +13,9 @@ const GROUP_LEN: usize = 3;
 const BATCH: usize = 64;
 const BATCHES: usize = REGISTERS / GROUP / BATCH;
 
+/// Bytes of a sparse one from which on it is faster written out than visited value by value.
+const WORTH_EXPANDING: usize = 200;
+
 /// The registers of a batch, one byte for each: first the first one of each group, then the second
 /// ones … So groups are taken apart and put together by operations on whole vectors.
 type Batch = [[u8; BATCH]; GROUP];
@@ -52,7 +55,13 @@ impl Registers {
             merge_dense(&mut self.0, packed);
             return Ok(());
         }
-        sparse::for_each_value(packed, |claim| self.raise(claim))
+        if packed.len() < WORTH_EXPANDING {
+            return sparse::for_each_value(packed, |claim| self.raise(claim));
+        }
+        let mut expanded = [0; _];
+        sparse::expand(packed, &mut expanded)?;
+        merge_expanded(&mut self.0, &expanded);
+        Ok(())
     }
 
     /// A dense HyperLogLog of these registers, with the header of another.
@@ -118,6 +127,20 @@ fn merge_dense(batches: &mut [Batch; BATCHES], packed: &[u8]) {
             b[at] = b[at].max(first >> 6 | second << 2 & dense::MAX);
             c[at] = c[at].max(second >> 4 | third << 4 & dense::MAX);
             d[at] = d[at].max(third >> 2);
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vbmi", "x86_64+avx2"))]
+fn merge_expanded(batches: &mut [Batch; BATCHES], expanded: &sparse::Expanded) {
+    let (expanded, _) = expanded.as_chunks::<{ GROUP * BATCH }>();
+    for (expanded, [a, b, c, d]) in expanded.iter().zip(batches) {
+        for (at, group) in expanded.as_chunks::<GROUP>().0.iter().enumerate() {
+            let [first, second, third, fourth] = *group;
+            a[at] = a[at].max(first);
+            b[at] = b[at].max(second);
+            c[at] = c[at].max(third);
+            d[at] = d[at].max(fourth);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Run {
     }
 
     /// Registers.
-    fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         match self {
             Run::Zeros { len, .. } | Run::Values { len, .. } => len,
         }
@@ -137,6 +137,64 @@ pub(super) fn for_each_value(bytes: &[u8], mut each: impl FnMut(Claim)) -> Resul
             registers.for_each(|register| each(Claim { register, value }));
         }
     })
+}
+
+/// Registers written out, one byte for each. The last run may be written beyond them.
+pub(super) type Expanded = [u8; REGISTERS + MAX_VALUES];
+
+/// A run of one byte written out: its registers, zeros behind a shorter one.
+#[derive(Clone, Copy)]
+struct Written {
+    registers: [u8; MAX_VALUES],
+    /// Registers of the run; of one of zeros there may be more than are written.
+    len: u8,
+}
+
+/// By the run's byte.
+static WRITTEN: [Written; 256] = {
+    let mut written = [Written { registers: [0; MAX_VALUES], len: 0 }; 256];
+    let mut byte = 0;
+    while byte < written.len() {
+        let of = &mut written[byte];
+        if byte as u8 & VALUES == 0 {
+            of.len = (byte as u8 & 0x3f) + 1;
+        } else {
+            of.len = (byte as u8 & 3) + 1;
+            let mut at = 0;
+            while at < of.len as usize {
+                of.registers[at] = (byte as u8 >> 2 & 0x1f) + 1;
+                at += 1;
+            }
+        }
+        byte += 1;
+    }
+    written
+};
+
+/// Writes all registers over zeros.
+///
+/// Which runs are of zeros and which of values, and how long, is as random as the elements were, so
+/// a processor can't foresee it: every run of one byte is written by the same instructions, from a
+/// table. Nothing is read back, as what has just been written in parts is read late.
+pub(super) fn expand(bytes: &[u8], expanded: &mut Expanded) -> Result<(), Corrupt> {
+    let (mut at, mut first) = (0, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        if byte & (VALUES | LONG_ZEROS) == LONG_ZEROS {
+            let run = Run::decode(bytes, at);
+            first += run.len();
+            at += run.size();
+        } else {
+            let written = &WRITTEN[usize::from(byte)];
+            expanded[first..first + MAX_VALUES].copy_from_slice(&written.registers);
+            first += usize::from(written.len);
+            at += 1;
+        }
+        if first > REGISTERS {
+            return Err(Corrupt);
+        }
+    }
+    if first == REGISTERS { Ok(()) } else { Err(Corrupt) }
 }
 
 pub(super) fn histogram(bytes: &[u8]) -> Result<Histogram, Corrupt> {

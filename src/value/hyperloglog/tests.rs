@@ -155,6 +155,21 @@ proptest! {
 
 proptest! {
     #[test]
+    fn written_out_registers_are_those_that_are_visited(bytes in hostile()) {
+        let mut packed = bytes[HEADER..].to_vec();
+        let len: usize = sparse::runs(&packed).map(sparse::Run::len).sum();
+        for _ in 0..2 {
+            let mut expanded = [0; _];
+            let mut visited = [0; REGISTERS];
+            let result = sparse::for_each_value(&packed, |claim| visited[claim.register] = claim.value);
+            prop_assert_eq!(sparse::expand(&packed, &mut expanded), result);
+            prop_assert!(result.is_err() || expanded[..REGISTERS] == visited);
+            // As many as there should be, where there are not too many yet.
+            packed.extend(std::iter::repeat_n(0, REGISTERS.saturating_sub(len)));
+        }
+    }
+
+    #[test]
     fn hostile_bytes_are_refused_or_counted(
         bytes in hostile(), claims in prop::collection::vec((0..REGISTERS, 1..52u8), 1..50), limit in 0..600u64
     ) {
