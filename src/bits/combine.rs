@@ -12,7 +12,7 @@ pub enum Combination {
     And,
     Or,
     Xor,
-    /// All are one and negated: there should be one string only.
+    /// The bits of one string negated: there should be no other.
     Not,
 }
 
@@ -28,21 +28,13 @@ pub fn combine(how: Combination, strings: &[&[u8]], combined: &mut Vec<u8>) {
     for block in streams(len) {
         let into = &mut combined[block.clone()];
         let first = part(first, &block);
-        let others = match others {
-            [] => {
-                copy(into, first);
-                others
-            }
+        match others {
+            [] if how == Combination::Not => negate(into, first),
+            [] => copy(into, first),
             [second, others @ ..] => {
                 combine_two(how, into, first, part(second, &block));
-                others
+                others.iter().for_each(|other| fold_into(how, into, part(other, &block)));
             }
-        };
-        for other in others {
-            fold_into(how, into, part(other, &block));
-        }
-        if how == Combination::Not {
-            invert(into);
         }
     }
 }
@@ -107,8 +99,8 @@ fn fold(how: Combination, into: &mut [u8], other: &[u8]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn invert(bytes: &mut [u8]) {
-    bytes.iter_mut().for_each(|byte| *byte = !*byte);
+fn negate(into: &mut [u8], string: &[u8]) {
+    into.iter_mut().zip(string).for_each(|(into, byte)| *into = !byte);
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ pub use field::{Field, Overflow};
 const COMPARED: usize = 128;
 
 /// Bytes that are worked on at once where all of a string is.
-const BLOCK: usize = 1 << 10;
+const BLOCK: usize = 512;
 
 /// Places at which a string is worked on in turn. A processor that walks through memory at one place
-/// has too few of its lines on their way: here at four, 16 MiB are read 1.7 times as fast.
+/// has too few of its lines on their way: at four places, 16 MiB are combined 1.6 times as fast.
 const STREAMS: usize = 4;
 
 /// The blocks of a string of `len` bytes, in the order in which they are worked on.
