@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use verbena_transport::Alarm;
+use verbena_transport::event_loop::give_way;
 
 use super::{KeyspaceEvent, Worker};
 use crate::keyspace::{Expired, NEVER, Swept};
@@ -97,7 +98,7 @@ async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) {
                 worker.stats().expire_cycles_cut.add(1);
                 return;
             }
-            tokio::task::yield_now().await;
+            give_way().await;
         }
         shards = again;
         entries = STRETCH;

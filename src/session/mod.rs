@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
-use verbena_transport::event_loop::let_another_go_first;
+use verbena_transport::event_loop::{give_way, let_another_go_first};
 use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
 use crate::blocking::Waiter;
@@ -105,11 +105,11 @@ impl Session {
                     Some(Stop::Paused) => self.wait_for_pause(connection).await?,
                     Some(Stop::Blocked) => self.wait_for_keys(connection).await?,
                 }
-                tokio::task::yield_now().await;
+                give_way().await;
             }
             if self.served >= STRETCH {
                 self.served = 0;
-                tokio::task::yield_now().await;
+                give_way().await;
             }
         }
         // The peer has said all it wants to say, and may still listen.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use verbena_transport::event_loop::give_way;
 
 use super::{KeyspaceEvent, Server, Worker, unix_milliseconds};
 use crate::allocator::{self, ThreadCount};
@@ -297,7 +298,7 @@ pub async fn run(worker: Rc<Worker>) {
             if room != Room::Later {
                 break;
             }
-            tokio::task::yield_now().await;
+            give_way().await;
         }
     }
 }

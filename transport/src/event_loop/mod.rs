@@ -17,7 +17,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use executor::{Executor, MainWaker};
 use look::Looker;
@@ -38,6 +38,8 @@ pub(crate) struct EventLoop {
     executor: Executor,
     looker: Looker,
     busy_turns: Cell<u32>,
+    /// Who has given way, and runs after the next look at the descriptors.
+    given_way: RefCell<Vec<Waker>>,
 }
 
 impl EventLoop {
@@ -54,6 +56,11 @@ impl EventLoop {
     fn turn(&self) -> io::Result<()> {
         self.executor.run_ready();
         self.executor.take_remote();
+        if !self.given_way.borrow().is_empty() {
+            self.poller.wait(Wait::Look)?;
+            self.given_way.borrow_mut().drain(..).for_each(Waker::wake);
+            return Ok(());
+        }
         if self.executor.has_ready() {
             let turns = self.busy_turns.get() + 1;
             self.busy_turns.set(turns % BUSY_TURNS);
@@ -101,6 +108,7 @@ pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
         executor,
         looker: Looker::default(),
         busy_turns: Cell::new(0),
+        given_way: RefCell::default(),
     });
     let before = CURRENT.replace(Some(event_loop.clone()));
     assert!(before.is_none(), "a thread has one event loop");
@@ -128,6 +136,21 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
         Some(event_loop) => event_loop.executor.spawn(Box::pin(task)),
         None => drop(tokio::task::spawn_local(task)),
     }
+}
+
+/// Lets all others run first: those that are ready, and those whose descriptors are, which a task that
+/// works for long in pieces would keep waiting. On a tokio runtime it just yields.
+pub async fn give_way() {
+    let Some(event_loop) = EventLoop::current() else { return tokio::task::yield_now().await };
+    let mut given = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        event_loop.given_way.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Lets the next task of this turn of the event loop go first. False if there is none, or no event

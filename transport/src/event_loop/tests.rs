@@ -1,5 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
@@ -61,6 +63,34 @@ fn a_task_lets_another_go_first_where_there_is_one() {
     })
     .unwrap();
     assert_eq!(*seen.borrow(), [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("c", 0), ("c", 1)]);
+}
+
+#[test]
+fn who_gives_way_runs_after_the_tasks_whose_descriptors_are_ready() {
+    let steps = Rc::new(Cell::new(0));
+    let seen = block_on(async {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let steps = steps.clone();
+        let (answer, answered) = oneshot::channel();
+        let watched = steps.clone();
+        spawn_local(async move {
+            let near = Source::new(near, Interest::Read).unwrap();
+            poll_fn(|cx| near.poll_readable(cx)).await.unwrap();
+            answer.send(watched.get()).unwrap();
+        });
+        spawn_local(async move {
+            for step in 1..100 {
+                steps.set(step);
+                if step == 50 {
+                    (&far).write_all(b"x").unwrap();
+                }
+                give_way().await;
+            }
+        });
+        answered.await.unwrap()
+    });
+    assert_eq!(seen.unwrap(), 50);
 }
 
 #[test]
