@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::hashtable::AHEAD;
 use super::member::{BATCH, Distinct};
 use super::{IntSet, Member, Set, SetRef, intset};
+use crate::value::number::parse_i64;
 use crate::value::packed::Element;
 
 /// The members of a result, each once.
@@ -16,6 +17,8 @@ pub enum Found<'a> {
     /// In ascending order.
     Integers(Vec<i64>),
     Members(Vec<Member<'a>>),
+    /// All members of a set, and others that it does not have.
+    Grown(&'a Set, Vec<Member<'a>>),
 }
 
 impl<'a> Found<'a> {
@@ -25,6 +28,7 @@ impl<'a> Found<'a> {
         match self {
             Found::Integers(numbers) => numbers.len(),
             Found::Members(members) => members.len(),
+            Found::Grown(set, more) => set.len() + more.len(),
         }
     }
 
@@ -34,9 +38,13 @@ impl<'a> Found<'a> {
 
     /// Whether each member's text is that of a number.
     pub fn is_all_integers(&self) -> bool {
+        let all = |members: &[Member<'_>]| members.iter().all(|member| member.number().is_some());
         match self {
             Found::Integers(_) => true,
-            Found::Members(members) => members.iter().all(|member| member.number().is_some()),
+            Found::Members(members) => all(members),
+            Found::Grown(set, more) => {
+                all(more) && set.iter().all(|text| parse_i64(text).is_some())
+            }
         }
     }
 
@@ -45,15 +53,22 @@ impl<'a> Found<'a> {
             Found::Integers(numbers) => {
                 numbers.iter().for_each(|number| each(Element::Int(*number)));
             }
-            Found::Members(members) => {
-                for (index, member) in members.iter().enumerate() {
-                    if let Some(later) = members.get(index + AHEAD) {
-                        later.prefetch();
-                    }
-                    each(member.element());
-                }
+            Found::Members(members) => for_each_ahead(members, each),
+            Found::Grown(set, more) => {
+                set.iter().for_each(|text| each(Element::Bytes(text)));
+                for_each_ahead(more, each);
             }
         }
+    }
+}
+
+/// Has each member's text on its way into the cache before its turn comes.
+fn for_each_ahead<'a>(members: &[Member<'a>], mut each: impl FnMut(Element<'a>)) {
+    for (index, member) in members.iter().enumerate() {
+        if let Some(later) = members.get(index + AHEAD) {
+            later.prefetch();
+        }
+        each(member.element());
     }
 }
 
@@ -110,11 +125,7 @@ pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
     if let [SetRef::Table(first), SetRef::Table(second)] = sets
         && are_alike(second, first)
     {
-        let new = second.sift(first, false, usize::MAX);
-        let mut all = Vec::with_capacity(first.len() + new.len());
-        first.append_to(&mut all);
-        all.extend(new);
-        return Found::Members(all);
+        return Found::Grown(first, second.sift(first, false, usize::MAX));
     }
     let (largest, total) = sets
         .iter()

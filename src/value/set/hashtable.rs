@@ -87,6 +87,12 @@ impl Set {
         self.members.insert(hash, Record::new(member, None, None));
     }
 
+    /// Adds all members of a set none of which is there yet. They come in the order of their buckets
+    /// here as there, so what they need is near what the ones before needed.
+    pub fn insert_all_of(&mut self, set: &Set) {
+        set.iter().for_each(|member| self.insert_new(hash(member), member));
+    }
+
     /// Adds members none of which is there yet, and each of which is once among them.
     pub fn insert_all_new(&mut self, members: &[Member<'_>]) {
         let mut digits = itoa::Buffer::new();
@@ -150,13 +156,6 @@ impl Set {
         }
         // Those that had nothing to be compared with have not been read yet.
         read(&records).collect()
-    }
-
-    /// Appends all members to others.
-    pub fn append_to<'a>(&'a self, members: &mut Vec<Member<'a>>) {
-        let mut records = Vec::with_capacity(self.len());
-        records.extend(self.members.iter());
-        members.extend(read(&records));
     }
 
     /// Calls `each` for the members at `cursor` and returns the next cursor, or `None` at the end.

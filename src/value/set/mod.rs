@@ -299,6 +299,10 @@ impl<'a> SetMut<'a> {
         let admitted = self.limits.intset_entries;
         match (self.form(), found) {
             (Form::Table(set), Found::Members(members)) => set.insert_all_new(members),
+            (Form::Table(set), Found::Grown(all, more)) => {
+                set.insert_all_of(all);
+                set.insert_all_new(more);
+            }
             (Form::IntSet(mut set), Found::Integers(numbers)) if numbers.len() <= admitted => {
                 intset::fill(&mut set, numbers);
             }
