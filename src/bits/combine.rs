@@ -6,6 +6,9 @@ use multiversion::multiversion;
 
 use super::streams;
 
+/// Bytes that are worked on at once.
+const BLOCK: usize = 512;
+
 /// How the bits at one position become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Combination {
@@ -25,7 +28,7 @@ pub fn combine(how: Combination, strings: &[&[u8]], combined: &mut Vec<u8>) {
         combined.resize(len, 0);
     }
     let Some((first, others)) = strings.split_first() else { return };
-    for block in streams(len) {
+    for block in streams::<4, BLOCK>(len) {
         let into = &mut combined[block.clone()];
         let first = part(first, &block);
         match others {
@@ -108,7 +111,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bits::{BLOCK, STREAMS};
 
     fn combined(how: Combination, strings: &[&[u8]]) -> Vec<u8> {
         let mut combined = vec![1; 3];
@@ -121,7 +123,7 @@ mod tests {
 
         #[test]
         fn shorter_strings_count_as_padded_with_zeros(
-            strings in prop::collection::vec((any::<u8>(), 0..2 * STREAMS * BLOCK), 1..4)
+            strings in prop::collection::vec((any::<u8>(), 0..8 * BLOCK), 1..4)
         ) {
             let strings = strings
                 .into_iter()

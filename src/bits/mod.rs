@@ -15,18 +15,17 @@ pub use field::{Field, Overflow};
 /// Bytes that are compared at once while a string is searched.
 const COMPARED: usize = 128;
 
-/// Bytes that are worked on at once where all of a string is.
-const BLOCK: usize = 512;
-
-/// Places at which a string is worked on in turn. A processor that walks through memory at one place
-/// has too few of its lines on their way: at four places, 16 MiB are combined 1.6 times as fast.
-const STREAMS: usize = 4;
-
-/// The blocks of a string of `len` bytes, in the order in which they are worked on.
-fn streams(len: usize) -> impl Iterator<Item = Range<usize>> {
-    let stream = len.div_ceil(STREAMS).next_multiple_of(BLOCK);
+/// The blocks of a string of `len` bytes, in the order in which they are worked on: at so many places
+/// in turn.
+///
+/// A processor that walks through memory at one place has too few of its lines on their way: at four
+/// places, 16 MiB are combined 1.6 times as fast, and at eight they are counted 1.3 times as fast.
+fn streams<const PLACES: usize, const BLOCK: usize>(
+    len: usize,
+) -> impl Iterator<Item = Range<usize>> {
+    let stream = len.div_ceil(PLACES).next_multiple_of(BLOCK);
     let blocks = (0..stream).step_by(BLOCK);
-    let starts = blocks.flat_map(move |at| (0..STREAMS).map(move |n| n * stream + at));
+    let starts = blocks.flat_map(move |at| (0..PLACES).map(move |place| place * stream + at));
     starts.filter(move |start| *start < len).map(move |start| start..len.min(start + BLOCK))
 }
 
@@ -65,7 +64,7 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
 ))]
 fn count_all(bytes: &[u8]) -> u64 {
     let mut count = 0;
-    for block in streams(bytes.len()) {
+    for block in streams::<8, 256>(bytes.len()) {
         let (words, rest) = bytes[block].as_chunks();
         let in_words = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()));
         let in_rest = rest.iter().map(|byte| u64::from(byte.count_ones()));
@@ -150,9 +149,9 @@ mod tests {
 
     #[test]
     fn streams_pass_every_byte_once() {
-        for len in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 4 * BLOCK + 1, 5 * BLOCK, 39 * BLOCK - 1] {
+        for len in [0, 1, 255, 256, 257, 1025, 1280, 2047, 2048, 2049, 9983] {
             let mut seen = vec![0; len];
-            streams(len).for_each(|block| seen[block].iter_mut().for_each(|times| *times += 1));
+            streams::<4, 256>(len).for_each(|block| seen[block].iter_mut().for_each(|n| *n += 1));
             assert!(seen.iter().all(|times| *times == 1), "{len}");
             assert_eq!(count(&vec![0b1101; len], 0..8 * len), 3 * len as u64);
         }
