@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::streams;
+use super::stream;
 
 /// Bytes that are worked on at once.
 const BLOCK: usize = 512;
+
+/// Places at which strings are worked on in turn.
+const PLACES: usize = 4;
 
 /// How the bits at one position become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +31,19 @@ pub fn combine(how: Combination, strings: &[&[u8]], combined: &mut Vec<u8>) {
         combined.resize(len, 0);
     }
     let Some((first, others)) = strings.split_first() else { return };
-    for block in streams::<4, BLOCK>(len) {
-        let into = &mut combined[block.clone()];
-        let first = part(first, &block);
-        match others {
-            [] if how == Combination::Not => negate(into, first),
-            [] => copy(into, first),
-            [second, others @ ..] => {
-                combine_two(how, into, first, part(second, &block));
-                others.iter().for_each(|other| fold_into(how, into, part(other, &block)));
+    let stream = stream(len, PLACES, BLOCK);
+    for at in (0..stream).step_by(BLOCK) {
+        for start in (0..PLACES).map(|place| place * stream + at).take_while(|start| *start < len) {
+            let block = start..len.min(start + BLOCK);
+            let into = &mut combined[block.clone()];
+            let first = part(first, &block);
+            match others {
+                [] if how == Combination::Not => negate(into, first),
+                [] => copy(into, first),
+                [second, others @ ..] => {
+                    combine_two(how, into, first, part(second, &block));
+                    others.iter().for_each(|other| fold_into(how, into, part(other, &block)));
+                }
             }
         }
     }

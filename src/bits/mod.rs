@@ -15,18 +15,12 @@ pub use field::{Field, Overflow};
 /// Bytes that are compared at once while a string is searched.
 const COMPARED: usize = 128;
 
-/// The blocks of a string of `len` bytes, in the order in which they are worked on: at so many places
-/// in turn.
+/// Bytes between the places at which a string of `len` bytes is worked on in turn, a block at a time.
 ///
 /// A processor that walks through memory at one place has too few of its lines on their way: at four
 /// places, 16 MiB are combined 1.6 times as fast, and at eight they are counted 1.3 times as fast.
-fn streams<const PLACES: usize, const BLOCK: usize>(
-    len: usize,
-) -> impl Iterator<Item = Range<usize>> {
-    let stream = len.div_ceil(PLACES).next_multiple_of(BLOCK);
-    let blocks = (0..stream).step_by(BLOCK);
-    let starts = blocks.flat_map(move |at| (0..PLACES).map(move |place| place * stream + at));
-    starts.filter(move |start| *start < len).map(move |start| start..len.min(start + BLOCK))
+fn stream(len: usize, places: usize, block: usize) -> usize {
+    len.div_ceil(places).next_multiple_of(block)
 }
 
 /// Whether the bit at `position` is set; beyond the end none is.
@@ -63,12 +57,18 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
     "x86_64+popcnt",
 ))]
 fn count_all(bytes: &[u8]) -> u64 {
+    const PLACES: usize = 8;
+    const BLOCK: usize = 256;
+    let stream = stream(bytes.len(), PLACES, BLOCK);
     let mut count = 0;
-    for block in streams::<8, 256>(bytes.len()) {
-        let (words, rest) = bytes[block].as_chunks();
-        let in_words = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()));
-        let in_rest = rest.iter().map(|byte| u64::from(byte.count_ones()));
-        count += in_words.sum::<u64>() + in_rest.sum::<u64>();
+    for at in (0..stream).step_by(BLOCK) {
+        for place in 0..PLACES {
+            let rest = bytes.get(place * stream + at..).unwrap_or_default();
+            let (words, odd) = rest[..rest.len().min(BLOCK)].as_chunks();
+            let ones = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()));
+            count += ones.sum::<u64>();
+            count += odd.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>();
+        }
     }
     count
 }
@@ -148,12 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn streams_pass_every_byte_once() {
-        for len in [0, 1, 255, 256, 257, 1025, 1280, 2047, 2048, 2049, 9983] {
-            let mut seen = vec![0; len];
-            streams::<4, 256>(len).for_each(|block| seen[block].iter_mut().for_each(|n| *n += 1));
-            assert!(seen.iter().all(|times| *times == 1), "{len}");
-            assert_eq!(count(&vec![0b1101; len], 0..8 * len), 3 * len as u64);
+    fn every_byte_is_counted_once() {
+        for len in [0, 1, 255, 256, 257, 2047, 2048, 2049, 2304, 4096, 4097, 19_999] {
+            assert_eq!(count(&vec![0b1101; len], 0..8 * len), 3 * len as u64, "{len}");
         }
     }
 
