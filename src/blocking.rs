@@ -31,6 +31,11 @@ pub trait Blocked: Send + Sync {
     fn moves(&self) -> bool {
         false
     }
+
+    /// The reply to a client whose key has expired or was evicted, if it does not go on waiting.
+    fn key_gone(&self, _key: &[u8]) -> Option<CommandError> {
+        None
+    }
 }
 
 /// A command's wish to wait: see [`Cx::block`].
@@ -81,6 +86,13 @@ impl Waiter {
     /// Ends the wait because time is over. Says whether it had not ended.
     pub fn time_out(&self) -> bool {
         self.end(|out| self.blocked.time_out(out))
+    }
+
+    /// Tells it that no command, but expiry or eviction has removed a key that it waits for.
+    pub fn key_gone(&self, key: &[u8]) {
+        if let Some(error) = self.blocked.key_gone(key) {
+            self.fail(&error);
+        }
     }
 
     /// Ends the wait with an error. Says whether it had not ended.

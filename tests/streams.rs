@@ -42,6 +42,17 @@ const WAITS: &[(&str, &[&str])] = &[
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["RENAME t s"]),
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["RENAME s u"]),
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["FLUSHALL"]),
+    // Nobody asks for the key when its time is over.
+    ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["PEXPIRE s 20", "BLPOP nothing 0.5"]),
+    ("XREAD BLOCK 0 STREAMS s $", &["PEXPIRE s 20", "BLPOP nothing 0.5", "XADD s 3-1 a b"]),
+    (
+        "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+        &[
+            "CONFIG SET maxmemory-policy allkeys-random maxmemory 1",
+            "SET x y",
+            "CONFIG SET maxmemory-policy noeviction maxmemory 0",
+        ],
+    ),
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s 0", &[]),
 ];
 

@@ -90,10 +90,6 @@ impl Shard {
         1 + self.others.len()
     }
 
-    fn tables_mut(&mut self) -> impl Iterator<Item = &mut Table> {
-        std::iter::once(&mut self.first).chain(&mut self.others)
-    }
-
     /// Removes what has expired, with so much effort in each database: see [`Table::expire_some`].
     /// Says also when something expires next.
     pub fn expire_some(
@@ -103,8 +99,14 @@ impl Shard {
         mut each: impl FnMut(usize, Expired<'_, Entry>),
     ) -> (Swept, i64) {
         let (mut all, mut next) = (Swept::default(), NEVER);
-        for (db, table) in self.tables_mut().enumerate() {
-            let swept = table.expire_some(now, effort, |expired| each(db, expired));
+        let Shard { waiting, first, others } = self;
+        for (db, table) in std::iter::once(first).chain(others).enumerate() {
+            let swept = table.expire_some(now, effort, |expired| {
+                if let Expired::Element(entry) = &expired {
+                    waiting.key_gone(db, entry.key());
+                }
+                each(db, expired);
+            });
             all.buckets += swept.buckets;
             all.volatile += swept.volatile;
             all.expired += swept.expired;

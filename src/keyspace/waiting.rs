@@ -50,6 +50,11 @@ impl Waiting {
         self.queue(db, key).map(|queue| queue.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Tells those who wait for a key that it has expired or was evicted.
+    pub fn key_gone(&self, db: usize, key: &[u8]) {
+        self.queue(db, key).into_iter().flatten().for_each(|waiter| waiter.key_gone(key));
+    }
+
     fn queue(&self, db: usize, key: &[u8]) -> Option<&VecDeque<Arc<Waiter>>> {
         self.0.as_ref()?.keys.get(&db)?.get(key)
     }

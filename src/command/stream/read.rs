@@ -243,6 +243,10 @@ impl Blocked for Waiting {
         let streams = named.map(|(_, after)| (*key, *after)).collect::<SmallVec<[_; 4]>>();
         reply_available(cx, &streams, self.reading(), out)
     }
+
+    fn key_gone(&self, key: &[u8]) -> Option<CommandError> {
+        self.reader.as_ref().map(|(group, _)| no_group_to_read(key, group))
+    }
 }
 
 /// The id that a stream is read from, as it stands for one now.
@@ -256,7 +260,7 @@ fn parse_after(
     if let Some(Reader { group, .. }) = reader
         && !stream.is_some_and(|stream| stream.groups.contains_key(group))
     {
-        return Err(no_group_to_read(key, group));
+        return Err(no_group_to_read(key.bytes, group));
     }
     let last = stream.map_or(StreamId::MIN, |stream| stream.log.last_id);
     match word {
@@ -277,8 +281,8 @@ fn parse_after(
     }
 }
 
-fn no_group_to_read(key: &Key<'_>, group: &[u8]) -> CommandError {
-    no_group(key.bytes, group, " in XREADGROUP with GROUP option")
+fn no_group_to_read(key: &[u8], group: &[u8]) -> CommandError {
+    no_group(key, group, " in XREADGROUP with GROUP option")
 }
 
 /// The header of the reply with so many streams.
@@ -368,8 +372,8 @@ fn read_for_group(
     let now = cx.now;
     let mut entry = cx.write(key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
-    let (log, group) =
-        find_group(entry, reader.group)?.ok_or_else(|| no_group_to_read(key, reader.group))?;
+    let (log, group) = find_group(entry, reader.group)?
+        .ok_or_else(|| no_group_to_read(key.bytes, reader.group))?;
     let (consumer, is_new) = group.introduce(reader.consumer, now);
     let found = match after {
         After::This(id) => {

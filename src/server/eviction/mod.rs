@@ -246,7 +246,12 @@ fn take(worker: &Worker, settings: &Settings, now: i64, candidate: &Candidate) -
         MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom
     );
     let current = score(settings, now, table.get(position))?;
-    (is_random || current >= candidate.score).then(|| table.remove(position))
+    if !is_random && current < candidate.score {
+        return None;
+    }
+    let entry = table.remove(position);
+    shard.waiting.key_gone(candidate.db, &candidate.key);
+    Some(entry)
 }
 
 /// How well the policy can do without an entry; `None` if it must stay.
