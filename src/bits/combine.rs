@@ -64,7 +64,7 @@ fn fold_into(how: Combination, into: &mut [u8], other: &[u8]) {
     }
 }
 
-/// Writes the combination of two strings, the longer of which is as long as `into`.
+/// Writes the combination of two strings that are no longer than `into`, and zeros behind it.
 fn combine_two(how: Combination, into: &mut [u8], a: &[u8], b: &[u8]) {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     let (common, beyond) = long.split_at(short.len());
