@@ -37,16 +37,16 @@ pub(super) enum Run {
 impl Run {
     /// The run that begins at `at`, which is inside. Of a long one that is cut off, the missing byte
     /// counts as zero.
-    fn decode(bytes: &[u8], at: usize) -> Run {
+    const fn decode(bytes: &[u8], at: usize) -> Run {
         let byte = bytes[at];
-        let low = usize::from(byte & 0x3f);
+        let low = (byte & 0x3f) as usize;
         if byte & VALUES != 0 {
             Run::Values { value: (byte >> 2 & 0x1f) + 1, len: (low & 3) + 1 }
         } else if byte & LONG_ZEROS == 0 {
             Run::Zeros { len: low + 1, is_long: false }
         } else {
-            let next = bytes.get(at + 1).copied().unwrap_or(0);
-            Run::Zeros { len: (low << 8 | usize::from(next)) + 1, is_long: true }
+            let next = if at + 1 < bytes.len() { bytes[at + 1] } else { 0 };
+            Run::Zeros { len: (low << 8 | next as usize) + 1, is_long: true }
         }
     }
 
@@ -147,23 +147,24 @@ pub(super) type Expanded = [u8; REGISTERS + MAX_VALUES];
 struct Written {
     registers: [u8; MAX_VALUES],
     /// Registers of the run; of one of zeros there may be more than are written.
-    len: u8,
+    len: u16,
 }
 
-/// By the run's byte.
+/// By the run's byte. Those of long runs are not used: they have a second one.
 static WRITTEN: [Written; 256] = {
     let mut written = [Written { registers: [0; MAX_VALUES], len: 0 }; 256];
     let mut byte = 0;
     while byte < written.len() {
         let of = &mut written[byte];
-        if byte as u8 & VALUES == 0 {
-            of.len = (byte as u8 & 0x3f) + 1;
-        } else {
-            of.len = (byte as u8 & 3) + 1;
-            let mut at = 0;
-            while at < of.len as usize {
-                of.registers[at] = (byte as u8 >> 2 & 0x1f) + 1;
-                at += 1;
+        match Run::decode(&[byte as u8], 0) {
+            Run::Zeros { len, .. } => of.len = len as u16,
+            Run::Values { value, len } => {
+                of.len = len as u16;
+                let mut at = 0;
+                while at < len {
+                    of.registers[at] = value;
+                    at += 1;
+                }
             }
         }
         byte += 1;
