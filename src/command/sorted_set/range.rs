@@ -204,10 +204,10 @@ fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let len = members.len();
     // Where Valkey knows beforehand how long the result is, a long one is never a listpack.
     let is_packed_at_first = len <= limits.members || !matches!(query.ends, Ends::Ranks(..));
-    match query.reverse {
-        _ if !is_packed_at_first => {}
-        true => lose_signs(members.iter_mut().rev(), limits),
-        false => lose_signs(members.iter_mut(), limits),
+    if is_packed_at_first && query.reverse {
+        lose_signs(members.iter_mut().rev(), limits);
+    } else if is_packed_at_first {
+        lose_signs(members.iter_mut(), limits);
     }
     let entry = (len > 0).then(|| from_sorted(target.bytes, &members, limits));
     store(cx, "zrangestore", &target, entry);
