@@ -3,6 +3,7 @@
 //! The count decides whether there is room for a command, so it must be true at any moment and cost
 //! next to nothing: every thread adds to a counter of its own, and who wants to know adds them up.
 
+mod huge;
 mod size_class;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -113,12 +114,18 @@ pub fn purge() {
     unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), nothing, nothing.cast(), nothing, 0) };
 }
 
-// SAFETY: all calls are passed on as they are.
+// SAFETY: all calls are passed on as they are, those for memory in huge pages by way of its module.
 unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
-        let pointer = unsafe { Jemalloc.alloc(layout) };
+        let pointer = unsafe {
+            if huge::suits(layout.size(), layout.align()) {
+                huge::alloc(layout)
+            } else {
+                Jemalloc.alloc(layout)
+            }
+        };
         if !pointer.is_null() {
             count(set_aside(layout.size(), layout.align()));
         }
@@ -128,7 +135,13 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        let pointer = unsafe { Jemalloc.alloc_zeroed(layout) };
+        let pointer = unsafe {
+            if huge::suits(layout.size(), layout.align()) {
+                huge::alloc_zeroed(layout)
+            } else {
+                Jemalloc.alloc_zeroed(layout)
+            }
+        };
         if !pointer.is_null() {
             count(set_aside(layout.size(), layout.align()));
         }
@@ -138,14 +151,26 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above.
-        unsafe { Jemalloc.dealloc(pointer, layout) };
+        unsafe {
+            if huge::suits(layout.size(), layout.align()) {
+                huge::dealloc(pointer, layout);
+            } else {
+                Jemalloc.dealloc(pointer, layout);
+            }
+        }
         count(-set_aside(layout.size(), layout.align()));
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above.
-        let moved = unsafe { Jemalloc.realloc(pointer, layout, size) };
+        let moved = unsafe {
+            if huge::suits(layout.size().max(size), layout.align()) {
+                huge::realloc(pointer, layout, size)
+            } else {
+                Jemalloc.realloc(pointer, layout, size)
+            }
+        };
         if !moved.is_null() {
             let (from, align) = (layout.size(), layout.align());
             count(set_aside(size, align) - set_aside(from, align));

@@ -60,18 +60,28 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
 fn count_all(bytes: &[u8]) -> u64 {
     const PLACES: usize = 8;
     const BLOCK: usize = 256;
+    // What lies in the caches closer by is counted faster in one go.
+    const FAR: usize = 8 << 20;
+    if bytes.len() < FAR {
+        return ones(bytes);
+    }
     let stream = stream(bytes.len(), PLACES, BLOCK);
     let mut count = 0;
     for at in (0..stream).step_by(BLOCK) {
         for place in 0..PLACES {
             let rest = bytes.get(place * stream + at..).unwrap_or_default();
-            let (words, odd) = rest[..rest.len().min(BLOCK)].as_chunks();
-            let ones = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()));
-            count += ones.sum::<u64>();
-            count += odd.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>();
+            count += ones(&rest[..rest.len().min(BLOCK)]);
         }
     }
     count
+}
+
+#[inline(always)]
+fn ones(bytes: &[u8]) -> u64 {
+    let (words, odd) = bytes.as_chunks();
+    let in_words = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()));
+    let in_odd = odd.iter().map(|byte| u64::from(byte.count_ones()));
+    in_words.sum::<u64>() + in_odd.sum::<u64>()
 }
 
 /// The first bit of the range that is `bit`; the string must have all of it.
@@ -150,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_byte_is_counted_once() {
-        for len in [0, 1, 255, 256, 257, 2047, 2048, 2049, 2304, 4096, 4097, 19_999] {
+        for len in [0, 1, 255, 256, 257, 2047, 2048, 2049, 2304, 4096, 4097, 19_999, (8 << 20) - 1, 8 << 20, (8 << 20) + 257] {
             assert_eq!(count(&vec![0b1101; len], 0..8 * len), 3 * len as u64, "{len}");
         }
     }
