@@ -204,6 +204,7 @@ def fill_big(link):
     for i in range(8):
         many("PFADD", f"hll:dense:{i}", lambda k: (f"{i}:{k}",), 100_000)
         many("PFADD", f"hll:sparse:{i}", lambda k: (f"{i}:{k}",), 500)
+        many("PFADD", f"hll:full:{i}", lambda k: (f"{i}:{k}",), 1500)
 
 
 # Name, request, calls of a round.
@@ -229,6 +230,8 @@ BIG = [
     ("BITCOUNT, 16 MB", ("BITCOUNT", "bits:a"), 20),
     ("PFMERGE, dense", ("PFMERGE", "out", *(f"hll:dense:{i}" for i in range(8))), 1000),
     ("PFMERGE, sparse", ("PFMERGE", "out", *(f"hll:sparse:{i}" for i in range(8))), 1000),
+    # As long as sparse ones get.
+    ("PFMERGE, sparse, full", ("PFMERGE", "out", *(f"hll:full:{i}" for i in range(8))), 1000),
     ("PFCOUNT, dense", ("PFCOUNT", *(f"hll:dense:{i}" for i in range(8))), 1000),
 ]
 

@@ -2,7 +2,7 @@
 
 use super::{Claim, REGISTERS};
 
-const BITS: usize = 6;
+pub(super) const BITS: usize = 6;
 
 /// Bytes of all registers.
 pub(super) const LEN: usize = REGISTERS * BITS / 8;

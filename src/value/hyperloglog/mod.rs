@@ -14,6 +14,8 @@ mod estimate;
 mod registers;
 mod self_test;
 mod sparse;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 use std::borrow::Cow;
 

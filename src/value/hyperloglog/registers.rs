@@ -3,64 +3,43 @@
 use multiversion::multiversion;
 
 use super::estimate::{self, Histogram, VALUES};
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Avx2, Avx512};
 use super::{Claim, Corrupt, ENCODING, HEADER, REGISTERS, dense, sparse};
 
 /// Registers of a dense group: four of six bits are three bytes.
 const GROUP: usize = 4;
 const GROUP_LEN: usize = 3;
 
-/// Groups that are worked on at once.
-const BATCH: usize = 64;
-const BATCHES: usize = REGISTERS / GROUP / BATCH;
-
-/// Bytes of a sparse one from which on it is faster written out than visited value by value.
-const WORTH_EXPANDING: usize = 200;
-
-/// The registers of a batch, one byte for each: first the first one of each group, then the second
-/// ones … So groups are taken apart and put together by operations on whole vectors.
-type Batch = [[u8; BATCH]; GROUP];
-
-/// Batch by batch, so that the vectors that are worked on together never differ by a multiple of 4 KiB:
-/// a processor takes such addresses for the same at first.
+/// The registers, one byte for each.
 #[repr(align(64))]
-pub struct Registers([Batch; BATCHES]);
+pub struct Registers([u8; REGISTERS]);
 
 impl Registers {
     /// All are zero.
     pub fn new() -> Box<Registers> {
-        Box::new(Registers([[[0; BATCH]; GROUP]; BATCHES]))
+        Box::new(Registers([0; REGISTERS]))
     }
 
     pub fn get(&self, index: usize) -> u8 {
-        let group = index / GROUP;
-        self.0[group / BATCH][index % GROUP][group % BATCH]
-    }
-
-    fn raise(&mut self, claim: Claim) {
-        let group = claim.register / GROUP;
-        let register = &mut self.0[group / BATCH][claim.register % GROUP][group % BATCH];
-        *register = claim.value.max(*register);
+        self.0[index]
     }
 
     /// Those that are not zero, in order.
     pub fn claims(&self) -> impl Iterator<Item = Claim> {
-        let all = (0..REGISTERS).map(|register| Claim { register, value: self.get(register) });
-        all.filter(|claim| claim.value > 0)
+        let all = self.0.iter().enumerate();
+        all.filter(|(_, value)| **value > 0)
+            .map(|(register, value)| Claim { register, value: *value })
     }
 
-    /// Raises each register to the one of a HyperLogLog, where that is higher.
+    /// Raises each register to the one of a HyperLogLog, where that is higher. Where that is corrupt,
+    /// some are raised.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         let packed = &bytes[HEADER..];
-        if bytes[ENCODING] == 0 {
-            merge_dense(&mut self.0, packed);
-            return Ok(());
+        match bytes[ENCODING] {
+            0 => merge_dense(&mut self.0, packed.as_array().ok_or(Corrupt)?),
+            _ => sparse::merge(packed, &mut self.0)?,
         }
-        if packed.len() < WORTH_EXPANDING {
-            return sparse::for_each_value(packed, |claim| self.raise(claim));
-        }
-        let mut expanded = [0; _];
-        sparse::expand(packed, &mut expanded)?;
-        merge_expanded(&mut self.0, &expanded);
         Ok(())
     }
 
@@ -75,7 +54,9 @@ impl Registers {
 
     /// Writes all registers to a dense HyperLogLog.
     pub fn pack(&self, dense: &mut [u8]) {
-        pack(&self.0, &mut dense[HEADER..]);
+        let packed =
+            dense[HEADER..].as_mut_array().expect("a dense one has room for all registers");
+        pack(&self.0, packed);
     }
 
     /// The estimated count.
@@ -100,16 +81,16 @@ impl Registers {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn occurrences(batches: &[Batch; BATCHES], value: u8) -> u32 {
-    /// So many, with four times as many vectors, that no count overflows.
-    const COUNTED: usize = 32;
+fn occurrences(registers: &[u8; REGISTERS], value: u8) -> u32 {
+    const VECTOR: usize = 64;
+    /// So many vectors that no count overflows.
+    const COUNTED: usize = 128;
     let mut sum = 0;
-    for batches in batches.as_chunks::<COUNTED>().0 {
-        let mut counts = [0u8; BATCH];
-        for [a, b, c, d] in batches {
-            for (at, count) in counts.iter_mut().enumerate() {
-                *count +=
-                    [a[at], b[at], c[at], d[at]].map(|r| u8::from(r == value)).iter().sum::<u8>();
+    for vectors in registers.as_chunks::<VECTOR>().0.as_chunks::<COUNTED>().0 {
+        let mut counts = [0u8; VECTOR];
+        for vector in vectors {
+            for (count, register) in counts.iter_mut().zip(vector) {
+                *count += u8::from(*register == value);
             }
         }
         sum += counts.iter().map(|count| u32::from(*count)).sum::<u32>();
@@ -117,40 +98,78 @@ fn occurrences(batches: &[Batch; BATCHES], value: u8) -> u32 {
     sum
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vbmi", "x86_64+avx2"))]
-fn merge_dense(batches: &mut [Batch; BATCHES], packed: &[u8]) {
-    let (packed, _) = packed.as_chunks::<{ GROUP_LEN * BATCH }>();
-    for (packed, [a, b, c, d]) in packed.iter().zip(batches) {
-        for (at, group) in packed.as_chunks::<GROUP_LEN>().0.iter().enumerate() {
-            let [first, second, third] = *group;
-            a[at] = a[at].max(first & dense::MAX);
-            b[at] = b[at].max(first >> 6 | second << 2 & dense::MAX);
-            c[at] = c[at].max(second >> 4 | third << 4 & dense::MAX);
-            d[at] = d[at].max(third >> 2);
-        }
+fn merge_dense(registers: &mut [u8; REGISTERS], packed: &[u8; dense::LEN]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx512) = Avx512::detect() {
+        return avx512.merge(registers, packed);
+    } else if let Some(avx2) = Avx2::detect() {
+        return avx2.merge(registers, packed);
+    }
+    merge_groups(registers, packed);
+}
+
+fn pack(registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx512) = Avx512::detect() {
+        return avx512.pack(registers, packed);
+    }
+    pack_groups(registers, packed);
+}
+
+fn merge_groups(registers: &mut [u8; REGISTERS], packed: &[u8; dense::LEN]) {
+    let groups = packed.as_chunks::<GROUP_LEN>().0.iter();
+    for ([a, b, c, d], [first, second, third]) in
+        registers.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups)
+    {
+        *a = (*a).max(first & dense::MAX);
+        *b = (*b).max(first >> 6 | second << 2 & dense::MAX);
+        *c = (*c).max(second >> 4 | third << 4 & dense::MAX);
+        *d = (*d).max(third >> 2);
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vbmi", "x86_64+avx2"))]
-fn merge_expanded(batches: &mut [Batch; BATCHES], expanded: &sparse::Expanded) {
-    let (expanded, _) = expanded.as_chunks::<{ GROUP * BATCH }>();
-    for (expanded, [a, b, c, d]) in expanded.iter().zip(batches) {
-        for (at, group) in expanded.as_chunks::<GROUP>().0.iter().enumerate() {
-            let [first, second, third, fourth] = *group;
-            a[at] = a[at].max(first);
-            b[at] = b[at].max(second);
-            c[at] = c[at].max(third);
-            d[at] = d[at].max(fourth);
-        }
+#[multiversion(targets("x86_64+avx2"))]
+fn pack_groups(registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
+    let groups = registers.as_chunks::<GROUP>().0.iter();
+    for (group, [a, b, c, d]) in packed.as_chunks_mut::<GROUP_LEN>().0.iter_mut().zip(groups) {
+        *group = [a | b << 6, b >> 2 | c << 4, c >> 4 | d << 2];
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vbmi", "x86_64+avx2"))]
-fn pack(batches: &[Batch; BATCHES], packed: &mut [u8]) {
-    let (packed, _) = packed.as_chunks_mut::<{ GROUP_LEN * BATCH }>();
-    for (packed, [a, b, c, d]) in packed.iter_mut().zip(batches) {
-        for (at, group) in packed.as_chunks_mut::<GROUP_LEN>().0.iter_mut().enumerate() {
-            *group = [a[at] | b[at] << 6, b[at] >> 2 | c[at] << 4, c[at] >> 4 | d[at] << 2];
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whichever_instructions_merge_and_pack(
+            packed in prop::collection::vec(any::<u8>(), dense::LEN),
+            raised in prop::collection::vec(0..=dense::MAX, REGISTERS),
+        ) {
+            let packed: &[u8; dense::LEN] = packed.as_array().unwrap();
+            let raised: &[u8; REGISTERS] = raised.as_array().unwrap();
+            let expected: Vec<_> =
+                (0..REGISTERS).map(|index| dense::get(packed, index).max(raised[index])).collect();
+            for merge in [merge_dense, merge_groups] {
+                let mut merged = *raised;
+                merge(&mut merged, packed);
+                prop_assert!(merged[..] == expected);
+            }
+            #[cfg(target_arch = "x86_64")]
+            if let Some(avx2) = Avx2::detect() {
+                let mut merged = *raised;
+                avx2.merge(&mut merged, packed);
+                prop_assert!(merged[..] == expected);
+            }
+            for pack in [pack, pack_groups] {
+                let mut again = [0; dense::LEN];
+                let mut unpacked = [0; REGISTERS];
+                merge_groups(&mut unpacked, packed);
+                pack(&unpacked, &mut again);
+                prop_assert!(again == *packed);
+            }
         }
     }
 }

@@ -61,7 +61,7 @@ impl Run {
         }
     }
 
-    fn value(self) -> u8 {
+    pub(super) fn value(self) -> u8 {
         match self {
             Run::Zeros { .. } => 0,
             Run::Values { value, .. } => value,
@@ -130,70 +130,31 @@ fn for_each_run(bytes: &[u8], mut each: impl FnMut(Run, Range<usize>)) -> Result
     if first == REGISTERS { Ok(()) } else { Err(Corrupt) }
 }
 
-/// Visits all registers that are not zero.
-pub(super) fn for_each_value(bytes: &[u8], mut each: impl FnMut(Claim)) -> Result<(), Corrupt> {
-    for_each_run(bytes, |run, registers| {
-        if let Run::Values { value, .. } = run {
-            registers.for_each(|register| each(Claim { register, value }));
-        }
-    })
-}
-
-/// Registers written out, one byte for each. The last run may be written beyond them.
-pub(super) type Expanded = [u8; REGISTERS + MAX_VALUES];
-
-/// A run of one byte written out: its registers, zeros behind a shorter one.
-#[derive(Clone, Copy)]
-struct Written {
-    registers: [u8; MAX_VALUES],
-    /// Registers of the run; of one of zeros there may be more than are written.
-    len: u16,
-}
-
-/// By the run's byte. Those of long runs are not used: they have a second one.
-static WRITTEN: [Written; 256] = {
-    let mut written = [Written { registers: [0; MAX_VALUES], len: 0 }; 256];
-    let mut byte = 0;
-    while byte < written.len() {
-        let of = &mut written[byte];
-        match Run::decode(&[byte as u8], 0) {
-            Run::Zeros { len, .. } => of.len = len as u16,
-            Run::Values { value, len } => {
-                of.len = len as u16;
-                let mut at = 0;
-                while at < len {
-                    of.registers[at] = value;
-                    at += 1;
-                }
-            }
-        }
-        byte += 1;
-    }
-    written
-};
-
-/// Writes all registers over zeros.
+/// Raises registers to those of a sparse one, where these are higher; if it is corrupt, some of them.
 ///
-/// Which runs are of zeros and which of values, and how long, is as random as the elements were, so
-/// a processor can't foresee it: every run of one byte is written by the same instructions, from a
-/// table. Nothing is read back, as what has just been written in parts is read late.
-pub(super) fn expand(bytes: &[u8], expanded: &mut Expanded) -> Result<(), Corrupt> {
+/// In most of them, values of one register and a few zeros take turns: both are told by one look.
+pub(super) fn merge(bytes: &[u8], registers: &mut [u8; REGISTERS]) -> Result<(), Corrupt> {
+    const ONE_AND_ZEROS: u16 = u16::from_le_bytes([VALUES, 0]);
+    const MASK: u16 = u16::from_le_bytes([VALUES | (MAX_VALUES - 1) as u8, VALUES | LONG_ZEROS]);
     let (mut at, mut first) = (0, 0);
     while at < bytes.len() {
-        let byte = bytes[at];
-        if byte & (VALUES | LONG_ZEROS) == LONG_ZEROS {
-            let run = Run::decode(bytes, at);
-            first += run.len();
-            at += run.size();
-        } else {
-            let written = &WRITTEN[usize::from(byte)];
-            expanded[first..first + MAX_VALUES].copy_from_slice(&written.registers);
-            first += usize::from(written.len);
-            at += 1;
+        if let Some(&[one, zeros]) = bytes[at..].first_chunk()
+            && u16::from_le_bytes([one, zeros]) & MASK == ONE_AND_ZEROS
+        {
+            let register = registers.get_mut(first).ok_or(Corrupt)?;
+            *register = ((one >> 2 & 0x1f) + 1).max(*register);
+            first += usize::from(zeros) + 2;
+            at += 2;
+            continue;
         }
-        if first > REGISTERS {
-            return Err(Corrupt);
+        let run = Run::decode(bytes, at);
+        if let Run::Values { value, len } = run {
+            for register in registers.get_mut(first..first + len).ok_or(Corrupt)? {
+                *register = value.max(*register);
+            }
         }
+        first += run.len();
+        at += run.size();
     }
     if first == REGISTERS { Ok(()) } else { Err(Corrupt) }
 }

@@ -1,3 +1,5 @@
+use std::iter::repeat_n;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -155,17 +157,19 @@ proptest! {
 
 proptest! {
     #[test]
-    fn written_out_registers_are_those_that_are_visited(bytes in hostile()) {
+    fn merged_registers_are_those_of_the_runs(bytes in hostile(), before in 0..32u8) {
         let mut packed = bytes[HEADER..].to_vec();
         let len: usize = sparse::runs(&packed).map(sparse::Run::len).sum();
         for _ in 0..2 {
-            let mut expanded = [0; _];
-            let mut visited = [0; REGISTERS];
-            let result = sparse::for_each_value(&packed, |claim| visited[claim.register] = claim.value);
-            prop_assert_eq!(sparse::expand(&packed, &mut expanded), result);
-            prop_assert!(result.is_err() || expanded[..REGISTERS] == visited);
+            let mut merged = [before; REGISTERS];
+            let values = sparse::runs(&packed).flat_map(|run| repeat_n(run.value(), run.len()));
+            let expected: Vec<u8> =
+                values.take(REGISTERS + 1).map(|value| value.max(before)).collect();
+            let result = sparse::merge(&packed, &mut merged);
+            prop_assert_eq!(result.is_ok(), expected.len() == REGISTERS);
+            prop_assert!(result.is_err() || merged[..] == expected);
             // As many as there should be, where there are not too many yet.
-            packed.extend(std::iter::repeat_n(0, REGISTERS.saturating_sub(len)));
+            packed.extend(repeat_n(0, REGISTERS.saturating_sub(len)));
         }
     }
 
