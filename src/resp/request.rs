@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::ops::Index;
+use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
 
 /// Bytes of an inline request, or of a length line, beyond which the peer is not speaking RESP.
 /// Valkey's `PROTO_INLINE_MAX_SIZE`.
 const MAX_LINE: usize = 64 * 1024;
+
+/// Bytes from which on an argument is worth receiving apart. Shorter ones arrive with one read or two.
+const LONG: usize = 64 * 1024;
 
 /// Arguments that a parser keeps memory for between batches: of more than a usual deep pipeline.
 const KEPT_ARGS: usize = 1024;
@@ -88,7 +92,20 @@ impl std::error::Error for ProtocolError {}
 pub struct Args<'a> {
     bytes: &'a [u8],
     ranges: &'a [(usize, usize)],
+    long: &'a Vec<Long>,
 }
+
+/// An argument that was received apart.
+#[derive(Debug)]
+struct Long {
+    /// Where it would be in the input.
+    position: usize,
+    /// As it arrived: with a line end.
+    bytes: Arc<Vec<u8>>,
+}
+
+/// In place of an argument's end: what stands before it is not where it starts but which [`Long`] it is.
+const APART: usize = usize::MAX;
 
 impl<'a> Args<'a> {
     pub fn len(&self) -> usize {
@@ -100,9 +117,24 @@ impl<'a> Args<'a> {
     }
 
     /// The argument at `index`, with the lifetime of the received bytes.
+    #[inline]
     pub fn at(&self, index: usize) -> &'a [u8] {
-        let (start, end) = self.ranges[index];
+        self.argument(self.ranges[index])
+    }
+
+    #[inline]
+    fn argument(&self, (start, end): (usize, usize)) -> &'a [u8] {
+        if end == APART {
+            return &self.long[start].bytes;
+        }
         &self.bytes[start..end]
+    }
+
+    /// The argument at `index` if it is a long one that lies in memory of its own, which is to be kept.
+    #[inline]
+    pub fn shared(&self, index: usize) -> Option<Arc<Vec<u8>>> {
+        let (start, end) = self.ranges[index];
+        (end == APART).then(|| self.long[start].bytes.clone())
     }
 
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
@@ -110,18 +142,18 @@ impl<'a> Args<'a> {
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
-        let bytes = self.bytes;
-        self.ranges.iter().map(move |&(start, end)| &bytes[start..end])
+        let args = *self;
+        self.ranges.iter().map(move |range| args.argument(*range))
     }
 
     /// The arguments before `index`.
     pub fn until(&self, index: usize) -> Args<'a> {
-        Args { bytes: self.bytes, ranges: &self.ranges[..index] }
+        Args { ranges: &self.ranges[..index], ..*self }
     }
 
     /// The arguments from `index` on.
     pub fn from(&self, index: usize) -> Args<'a> {
-        Args { bytes: self.bytes, ranges: &self.ranges[index..] }
+        Args { ranges: &self.ranges[index..], ..*self }
     }
 }
 
@@ -156,6 +188,8 @@ pub struct RequestParser {
     bulk: Option<usize>,
     /// The arguments of the batch's inline requests, unquoted.
     inline: Vec<u8>,
+    /// The arguments that were received apart, in order, of the batch and of what is incomplete.
+    long: Vec<Long>,
 }
 
 /// A complete request of a batch.
@@ -184,23 +218,45 @@ impl RequestParser {
         }
         self.first = 0;
         self.position -= consumed;
+        let gone = self.forget_long(consumed);
         for (start, end) in &mut self.ranges {
-            *start -= consumed;
-            *end -= consumed;
+            if *end == APART {
+                *start -= gone;
+            } else {
+                *start -= consumed;
+                *end -= consumed;
+            }
         }
         self.inline.clear();
     }
 
-    /// Forgets everything that it has parsed: what the input now begins with was not parsed, or is to
-    /// be parsed again.
-    pub fn restart(&mut self) {
+    /// Forgets everything that it has parsed, of which `consumed` bytes are gone from the input: what it
+    /// now begins with was not parsed, or is to be parsed again.
+    pub fn restart(&mut self, consumed: usize) {
         self.ranges.clear();
         self.inline.clear();
+        self.forget_long(consumed);
         *self = RequestParser {
             ranges: std::mem::take(&mut self.ranges),
             inline: std::mem::take(&mut self.inline),
+            long: std::mem::take(&mut self.long),
             ..Default::default()
         };
+    }
+
+    /// Forgets the long arguments of requests that are gone from the input. Says how many these were.
+    fn forget_long(&mut self, consumed: usize) -> usize {
+        if self.long.is_empty() {
+            return 0;
+        }
+        // Before one that is still needed, there is at least its length line.
+        let gone = self.long.iter().take_while(|long| long.position <= consumed).count();
+        self.long.drain(..gone);
+        self.long.iter_mut().for_each(|long| long.position -= consumed);
+        if self.long.is_empty() {
+            self.long = Vec::new();
+        }
+        gone
     }
 
     /// Looks for the next request in `input`, which only grows during a batch.
@@ -254,6 +310,7 @@ impl RequestParser {
         Args {
             bytes: if request.inline { &self.inline } else { input },
             ranges: &self.ranges[request.first..request.last],
+            long: &self.long,
         }
     }
 
@@ -264,6 +321,37 @@ impl RequestParser {
             Some(len) => self.position + len + 2 + 6 * (self.missing - 1).min(MAX_LINE),
             None => self.position,
         }
+    }
+
+    /// What is worth receiving apart of an input that ends `received` bytes after its start, and is
+    /// incomplete: the place of a long argument of which most is missing, and its length with the line
+    /// end.
+    pub fn worth_apart(&self, received: usize) -> Option<(usize, usize)> {
+        let len = self.bulk.filter(|len| *len >= LONG)?;
+        (received - self.position < len / 2).then_some((self.position, len + 2))
+    }
+
+    /// Takes the argument that was [`worth_apart`](Self::worth_apart).
+    pub fn take_apart(&mut self, bytes: Vec<u8>) {
+        self.long.push(Long { position: self.position, bytes: Arc::new(bytes) });
+    }
+
+    /// The argument of `len` bytes that begins at the present position, if it was received apart.
+    #[cold]
+    fn parse_long(&mut self, len: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
+        let position = self.position;
+        let Some(index) = self.long.iter().position(|long| long.position == position) else {
+            return Ok(None);
+        };
+        let bytes = &mut self.long[index].bytes;
+        // Parsed again, it has no line end any more.
+        if bytes.len() > len {
+            if !bytes.ends_with(b"\r\n") {
+                return Err(ProtocolError::InvalidLineEnd);
+            }
+            Arc::get_mut(bytes).expect("nobody has seen it yet").truncate(len);
+        }
+        Ok(Some((index, APART)))
     }
 
     /// Parses arguments; true once the request is complete.
@@ -292,6 +380,14 @@ impl RequestParser {
                     len
                 }
             };
+            if len >= LONG
+                && let Some(long) = self.parse_long(len)?
+            {
+                self.ranges.push(long);
+                self.bulk = None;
+                self.missing -= 1;
+                continue;
+            }
             let Some(after) = input[self.position..].get(len..len + 2) else { return Ok(false) };
             if after != b"\r\n" {
                 return Err(ProtocolError::InvalidLineEnd);
@@ -461,6 +557,8 @@ fn unquote(line: &[u8], mut i: usize, quote: u8, out: &mut Vec<u8>) -> Option<us
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIMITS: Limits = Limits { multibulk: 1 << 20, bulk: 512 << 20, unauthenticated: false };
@@ -519,13 +617,126 @@ mod tests {
         let mut parser = RequestParser::default();
         let first = parser.parse(input, &LIMITS).unwrap().unwrap();
         while parser.parse(input, &LIMITS).unwrap().is_some() {}
-        parser.restart();
+        parser.restart(first.end);
         let rest = &input[first.end..];
         let echo = parser.parse(rest, &LIMITS).unwrap().unwrap();
         assert_eq!(parser.args(rest, &echo).iter().collect::<Vec<_>>(), [&b"ECHO"[..], b"x"]);
         let ping = parser.parse(rest, &LIMITS).unwrap().unwrap();
         assert_eq!(parser.args(rest, &ping).iter().collect::<Vec<_>>(), [&b"PING"[..], b"b"]);
         assert_eq!(parser.parse(rest, &LIMITS), Ok(None));
+    }
+
+    /// A connection that receives long arguments apart.
+    #[derive(Default)]
+    struct Connection {
+        received: Vec<u8>,
+        apart: Option<(Vec<u8>, usize)>,
+    }
+
+    impl Connection {
+        /// Says whether there is something to parse.
+        fn receive(&mut self, mut bytes: &[u8], parser: &mut RequestParser) -> bool {
+            if let Some((apart, len)) = &mut self.apart {
+                let (of_it, behind) = bytes.split_at(bytes.len().min(*len - apart.len()));
+                apart.extend_from_slice(of_it);
+                if apart.len() < *len {
+                    return false;
+                }
+                parser.take_apart(std::mem::take(apart));
+                self.apart = None;
+                bytes = behind;
+            }
+            self.received.extend_from_slice(bytes);
+            true
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_received_apart_is_parsed_as_if_it_were_not(
+            lens in prop::collection::vec(
+                prop::collection::vec(prop_oneof![0..20usize, 0..20usize, LONG - 1..2 * LONG], 1..5),
+                1..5,
+            ),
+            splits in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+            restarts in any::<u64>(),
+        ) {
+            let mut input = Vec::new();
+            let mut all = Vec::new();
+            for lens in &lens {
+                input.extend(format!("*{}\r\n", lens.len()).bytes());
+                let args = lens.iter().enumerate();
+                let args: Vec<_> = args.map(|(at, len)| vec![b'a' + at as u8; *len]).collect();
+                for arg in &args {
+                    input.extend(format!("${}\r\n", arg.len()).bytes());
+                    input.extend(arg);
+                    input.extend(b"\r\n");
+                }
+                all.push(args);
+            }
+            let mut splits: Vec<_> = splits.iter().map(|split| split.index(input.len())).collect();
+            splits.extend([0, input.len()]);
+            splits.sort_unstable();
+            let (mut parser, mut connection) = (RequestParser::default(), Connection::default());
+            let mut found: Vec<Vec<Vec<u8>>> = Vec::new();
+            let mut apart = 0;
+            for (turn, bounds) in splits.windows(2).enumerate() {
+                if !connection.receive(&input[bounds[0]..bounds[1]], &mut parser) {
+                    continue;
+                }
+                // In some turns, only the first request is executed at once.
+                let mut stops = restarts >> turn & 1 == 1;
+                loop {
+                    parser.begin(0);
+                    let mut end = 0;
+                    let mut complete = 0;
+                    while let Some(request) = parser.parse(&connection.received, &LIMITS).unwrap() {
+                        complete += 1;
+                        if stops && complete > 1 {
+                            continue;
+                        }
+                        let args = parser.args(&connection.received, &request);
+                        for index in 0..args.len() {
+                            let shared = args.shared(index);
+                            apart += usize::from(shared.is_some());
+                            prop_assert!(shared.is_none_or(|bytes| *bytes == args[index]));
+                        }
+                        found.push(args.iter().map(<[u8]>::to_vec).collect());
+                        end = request.end;
+                    }
+                    connection.received.drain(..end);
+                    if !std::mem::take(&mut stops) {
+                        parser.begin(end);
+                        break;
+                    }
+                    parser.restart(end);
+                }
+                let received = connection.received.len();
+                if let Some((at, len)) = parser.worth_apart(received) {
+                    connection.apart = Some((connection.received.split_off(at), len));
+                }
+            }
+            prop_assert!(found == all);
+            prop_assert!(connection.received.is_empty() && parser.long.is_empty());
+            // Where everything arrives at once nothing is received apart.
+            prop_assert!(apart == 0 || splits.len() > 2);
+        }
+    }
+
+    #[test]
+    fn a_long_argument_that_was_received_apart_ends_with_a_line_end_too() {
+        let mut input = format!("*1\r\n${LONG}\r\n").into_bytes();
+        let mut parser = RequestParser::default();
+        assert_eq!(parser.parse(&input, &LIMITS), Ok(None));
+        let (at, len) = parser.worth_apart(input.len()).unwrap();
+        assert_eq!((at, len), (input.len(), LONG + 2));
+        input.resize(at + LONG / 2, b'x');
+        assert_eq!(parser.worth_apart(input.len()), None, "half of it is there");
+        input.truncate(at);
+        parser.take_apart(vec![b'x'; len]);
+        assert_eq!(parser.parse(&input, &LIMITS), Err(ProtocolError::InvalidLineEnd));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub async fn serve(
         prepared: None,
         encoded: 0,
         waiting: 0,
+        apart: false,
         served: 0,
         worker,
     };
@@ -83,6 +84,8 @@ struct Session {
     encoded: u64,
     /// Bytes received and not executed.
     waiting: usize,
+    /// A long argument is being received apart.
+    apart: bool,
     /// Bytes received since the connection last had nothing to say.
     served: usize,
 }
@@ -93,7 +96,18 @@ pub const SIZE: usize = size_of::<Session>();
 impl Session {
     async fn run(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
         self.publish_buffers(connection);
-        while poll_fn(|cx| self.poll_receive(connection, cx)).await? > 0 {
+        loop {
+            let received = poll_fn(|cx| self.poll_receive(connection, cx)).await?;
+            if received == 0 {
+                break;
+            }
+            if self.apart && !self.receive_apart(connection, received) {
+                if self.client.ending != Ending::Open {
+                    return self.end(connection).await;
+                }
+                self.rest().await;
+                continue;
+            }
             if connection.info().kind != TransportKind::Rdma {
                 self.prepare(connection).await;
             }
@@ -107,13 +121,46 @@ impl Session {
                 }
                 give_way().await;
             }
-            if self.served >= STRETCH {
-                self.served = 0;
-                give_way().await;
-            }
+            self.rest().await;
         }
         // The peer has said all it wants to say, and may still listen.
         self.end(connection).await
+    }
+
+    /// Lets others have their turn after a stretch of work.
+    async fn rest(&mut self) {
+        if self.served >= STRETCH {
+            self.served = 0;
+            give_way().await;
+        }
+    }
+
+    /// After so many bytes of an argument that is received apart: whether it is complete.
+    fn receive_apart(&mut self, connection: &mut dyn Connection, received: usize) -> bool {
+        let Some(bytes) = connection.take_apart() else {
+            self.waiting += received;
+            self.publish_buffers(connection);
+            self.check_query(self.waiting);
+            return false;
+        };
+        self.apart = false;
+        self.parser.take_apart(bytes);
+        true
+    }
+
+    /// Ends a connection of which more waits to be a complete request than the configuration allows.
+    fn check_query(&mut self, waiting: usize) {
+        let worker = &self.worker;
+        if waiting <= worker.settings().client_query_buffer_limit {
+            return;
+        }
+        let now = worker.refresh_clock();
+        log::warning(format_args!(
+            "Closing client that reached max query buffer length: {}",
+            self.client.record.line(now, worker.server.commands)
+        ));
+        worker.server.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        self.client.ending = Ending::Now;
     }
 
     /// Sends what is still to be sent.
@@ -344,28 +391,27 @@ impl Session {
             }
         };
         let waiting = received.len() - consumed;
-        if stop.is_none() && waiting > turn.settings().client_query_buffer_limit {
-            log::warning(format_args!(
-                "Closing client that reached max query buffer length: {}",
-                self.client.record.line(now, worker.server.commands)
-            ));
-            worker.server.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-            self.client.ending = Ending::Now;
-        }
         drop(turn);
+        if stop.is_none() && waiting > 0 {
+            self.check_query(waiting);
+        }
         let written = reply.written();
         self.encoded += reply.len() as u64;
         let chunks = reply.into_chunks();
         match stop {
             None => self.parser.begin(consumed),
-            Some(_) => self.parser.restart(),
+            Some(_) => self.parser.restart(consumed),
         }
         connection.advance(consumed, written);
         for chunk in chunks {
             connection.queue(chunk);
         }
-        if stop.is_none() && waiting > 0 {
-            connection.expect(self.parser.expected());
+        if stop.is_none() && waiting > 0 && self.client.ending == Ending::Open {
+            let apart = self.parser.worth_apart(waiting);
+            self.apart = apart.is_some_and(|(at, len)| connection.set_apart(at, len));
+            if !self.apart {
+                connection.expect(self.parser.expected());
+            }
         }
         if self.client.ending != Ending::Open {
             stop = Some(Stop::Ended);

@@ -97,12 +97,6 @@ impl<'w> Turn<'w> {
         })
     }
 
-    /// The settings in force.
-    #[inline]
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// What the client's next request may ask for.
     #[inline]
     pub(super) fn limits(&self, client: &Client) -> Limits {

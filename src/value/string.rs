@@ -49,7 +49,12 @@ impl<'a> Value<'a> {
 
     /// A string from [`INLINE_LIMIT`] bytes on, which is not copied.
     pub fn long(bytes: Vec<u8>) -> Value<'a> {
-        Value::Object(Box::new(Object::Str(Arc::new(bytes))))
+        Value::shared(Arc::new(bytes))
+    }
+
+    /// The same of one that others may refer to, too.
+    pub fn shared(bytes: Arc<Vec<u8>>) -> Value<'a> {
+        Value::Object(Box::new(Object::Str(bytes)))
     }
 }
 

@@ -38,6 +38,15 @@ pub(crate) struct Buffer {
     end: usize,
     /// Length that the content is expected to reach; a growth target.
     expected: usize,
+    /// What is received next, if it is not to join the content.
+    apart: Option<Apart>,
+}
+
+/// Bytes that are received into memory of their own.
+struct Apart {
+    bytes: Vec<u8>,
+    /// How many there will be.
+    len: usize,
 }
 
 impl Buffer {
@@ -49,8 +58,52 @@ impl Buffer {
         self.end - self.start
     }
 
+    /// Bytes of memory.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.apart.as_ref().map_or(0, |apart| apart.bytes.capacity())
+    }
+
+    /// Takes the content from `at` on, fewer than `len` bytes, out of it, as the first of `len` bytes
+    /// that are received apart.
+    pub(crate) fn set_apart(&mut self, at: usize, len: usize) {
+        let bytes = self.filled()[at..].to_vec();
+        assert!(bytes.len() < len && self.apart.is_none());
+        self.end = self.start + at;
+        self.apart = Some(Apart { bytes, len });
+    }
+
+    /// What is received apart and not complete yet, with some capacity to receive into, and how many
+    /// bytes are missing.
+    ///
+    /// Memory grows to four times what has arrived: what a peer announces costs nothing until it has
+    /// sent a quarter of it.
+    pub(crate) fn apart(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let Apart { bytes, len } = self.apart.as_mut()?;
+        let missing = len.saturating_sub(bytes.len());
+        if missing == 0 {
+            return None;
+        }
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve_exact(missing.min(3 * bytes.len().max(POOLED)));
+        }
+        Some((bytes, missing))
+    }
+
+    /// What was set apart, once it is complete.
+    pub(crate) fn take_apart(&mut self) -> Option<Vec<u8>> {
+        let Apart { mut bytes, len } =
+            self.apart.take_if(|apart| apart.bytes.len() >= apart.len)?;
+        // Its capacity may have been more than was asked for.
+        let mut behind = &bytes[len..];
+        while !behind.is_empty() {
+            let space = self.space_to_receive();
+            let n = space.len().min(behind.len());
+            space[..n].copy_from_slice(&behind[..n]);
+            self.extend(n);
+            behind = &behind[n..];
+        }
+        bytes.truncate(len);
+        Some(bytes)
     }
 
     /// The space after the content; takes a buffer where there is none, never grows one.
@@ -154,6 +207,33 @@ mod tests {
             assert_eq!(&buffer.filled()[1..], &message[..sent]);
         }
         assert!(buffer.capacity() < message.len() + POOLED + 2);
+    }
+
+    #[test]
+    fn what_is_set_apart_leaves_the_content() {
+        let message: Vec<u8> = (0..1_000_000u32).map(|i| i as u8).collect();
+        for surplus in [0, 1, 3 * POOLED] {
+            let mut buffer = Buffer::default();
+            receive(&mut buffer, b"before, first");
+            buffer.set_apart(8, 5 + message.len() - surplus);
+            assert_eq!(buffer.filled(), b"before, ");
+            let mut sent = 0;
+            while let Some((bytes, missing)) = buffer.apart() {
+                assert_eq!(missing, message.len() - surplus - sent);
+                let n = missing.min(bytes.capacity() - bytes.len());
+                assert!(n > 0 && bytes.capacity() <= 4 * bytes.len().max(POOLED));
+                bytes.extend_from_slice(&message[sent..sent + n]);
+                sent += n;
+            }
+            if let Some(apart) = &mut buffer.apart {
+                apart.bytes.extend_from_slice(&message[sent..]);
+            }
+            let bytes = buffer.take_apart().expect("all has arrived");
+            let (apart, behind) = message.split_at(message.len() - surplus);
+            assert!(bytes.starts_with(b"first") && bytes[5..] == *apart);
+            assert!(buffer.filled().starts_with(b"before, ") && buffer.filled()[8..] == *behind);
+            assert!(buffer.take_apart().is_none() && buffer.apart().is_none());
+        }
     }
 
     #[test]

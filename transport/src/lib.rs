@@ -52,6 +52,23 @@ pub trait Connection {
     /// memory is taken as the bytes arrive, not on the peer's word.
     fn expect(&mut self, total: usize);
 
+    /// Has a long part of the incomplete message received into memory of its own, where it need not be
+    /// copied from: the `len` bytes that follow the first `at` of the received slice, of which some have
+    /// not arrived. They leave the received slice, or never join it, and what follows them joins it as
+    /// if they had not been there. Until [`take_apart`](Self::take_apart) has handed them over, nothing
+    /// may be consumed. A hint for memory, as [`expect`](Self::expect).
+    ///
+    /// False if this transport does not do so, and nothing has changed.
+    fn set_apart(&mut self, at: usize, len: usize) -> bool {
+        let _ = (at, len);
+        false
+    }
+
+    /// The bytes that were set apart, once they have all arrived.
+    fn take_apart(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// The received bytes that were not consumed, and free space in the send buffer.
     ///
     /// The space may be empty: the caller then collects its bytes itself and calls

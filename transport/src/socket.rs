@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::Socket;
 
@@ -44,6 +45,21 @@ impl SocketConnection {
             queue: VecDeque::new(),
             queued: 0,
         })
+    }
+
+    /// Receives once. Says how many bytes came, and how many could have come.
+    fn receive(&mut self) -> io::Result<(usize, usize)> {
+        let socket = self.socket.get_ref();
+        if let Some((apart, _)) = self.rx.apart() {
+            let room = apart.capacity() - apart.len();
+            let (n, _) = rustix::net::recv(socket, spare_capacity(apart), RecvFlags::empty())?;
+            return Ok((n, room));
+        }
+        let space = self.rx.space_to_receive();
+        let room = space.len();
+        let (n, _) = rustix::net::recv(socket, space, RecvFlags::empty())?;
+        self.rx.extend(n);
+        Ok((n, room))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -103,16 +119,13 @@ impl Connection for SocketConnection {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         while self.socket.poll_readable(cx)?.is_ready() {
-            let space = self.rx.space_to_receive();
-            let room = space.len();
-            match rustix::net::recv(self.socket.get_ref(), space, RecvFlags::empty()) {
-                Ok((n, _)) => {
+            match self.receive() {
+                Ok((n, room)) => {
                     if n < room {
                         // There was no more: what comes from now on is an event of its own, as is
                         // the end of the stream.
                         self.socket.clear_readable();
                     }
-                    self.rx.extend(n);
                     if n == 0 {
                         self.rx.release();
                     }
@@ -120,7 +133,7 @@ impl Connection for SocketConnection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.clear_readable(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         self.rx.release();
@@ -129,6 +142,15 @@ impl Connection for SocketConnection {
 
     fn expect(&mut self, total: usize) {
         self.rx.expect(total);
+    }
+
+    fn set_apart(&mut self, at: usize, len: usize) -> bool {
+        self.rx.set_apart(at, len);
+        true
+    }
+
+    fn take_apart(&mut self) -> Option<Vec<u8>> {
+        self.rx.take_apart()
     }
 
     fn buffers(&mut self) -> (&[u8], &mut [u8]) {

@@ -1,10 +1,9 @@
 //! GET, GETDEL, GETEX, GETSET, MGET.
 
 use super::expiry::{Expiry, expire_now};
-use super::reply;
+use super::{argument, reply};
 use crate::command::{Categories, Command, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::resp::{Args, Reply};
-use crate::value::entry::Value;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -110,7 +109,7 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 fn getset(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     get(cx, args, out)?;
     let key = cx.key();
-    cx.set(&key, Value::string(args.at(2)), None);
+    cx.set(&key, argument(&args, 2), None);
     cx.changed("set", &key);
     Ok(())
 }

@@ -13,11 +13,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{CommandError, Result};
-use crate::resp::{Reply, SHARED_LEN};
+use crate::resp::{Args, Reply, SHARED_LEN};
+use crate::value::entry::Value;
 use crate::value::{Entry, ValueRef};
 
 const TOO_LONG: CommandError =
     CommandError::of("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+
+/// An argument to be stored: a long one that lies in memory of its own is not copied.
+#[inline]
+fn argument<'a>(args: &Args<'a>, index: usize) -> Value<'a> {
+    match args.shared(index) {
+        Some(bytes) => Value::shared(bytes),
+        None => Value::string(args.at(index)),
+    }
+}
 
 /// Replies with an entry's string.
 #[inline]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{TOO_LONG, reply_shared};
+use super::{TOO_LONG, argument, reply_shared};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -124,7 +124,7 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             len
         }
         None => {
-            cx.insert(&key, Entry::new(key.bytes, Value::string(tail), None));
+            cx.insert(&key, Entry::new(key.bytes, argument(&args, 2), None));
             tail.len()
         }
     };

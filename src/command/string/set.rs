@@ -1,7 +1,7 @@
 //! SET, SETNX, SETEX, PSETEX, DELIFEQ, MSET, MSETNX, MSETEX.
 
 use super::expiry::{Expiry, Unit, expire_now};
-use super::reply;
+use super::{argument, reply};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -193,7 +193,7 @@ impl<'a> SetOptions<'a> {
 fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     if args.len() == 3 {
-        cx.set(&key, Value::string(args.at(2)), None);
+        cx.set(&key, argument(&args, 2), None);
         cx.changed("set", &key);
         out.ok();
         return Ok(());
@@ -222,7 +222,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     match time {
         Some(time) if time <= cx.now => expire_now(cx, &key),
         _ => {
-            store(cx, &key, args.at(2), options.expiry, time);
+            store(cx, &key, argument(&args, 2), options.expiry, time);
             cx.changed("set", &key);
         }
     }
@@ -230,8 +230,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 /// Stores a string under a key, whose expiry becomes `time` if `expiry` does not keep it.
-fn store(cx: &mut Cx<'_>, key: &Key<'_>, bytes: &[u8], expiry: Expiry<'_>, time: Option<i64>) {
-    let value = Value::string(bytes);
+fn store(cx: &mut Cx<'_>, key: &Key<'_>, value: Value<'_>, expiry: Expiry<'_>, time: Option<i64>) {
     if expiry == Expiry::Keep {
         match cx.write(key) {
             Some(mut entry) => entry.set_value(value),
@@ -249,7 +248,7 @@ fn setnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     let missing = cx.write(&key).is_none();
     if missing {
-        cx.insert(&key, Entry::new(key.bytes, Value::string(args.at(2)), None));
+        cx.insert(&key, Entry::new(key.bytes, argument(&args, 2), None));
         cx.changed("set", &key);
     }
     out.integer(i64::from(missing));
@@ -265,7 +264,7 @@ fn set_expiring(
 ) -> Result {
     let time = unit.time(&args[2], cx.now, command)?;
     let key = cx.key();
-    cx.set(&key, Value::string(args.at(3)), Some(time));
+    cx.set(&key, argument(&args, 3), Some(time));
     cx.changed("set", &key);
     cx.event(cx.client.db, "expire", &key);
     out.ok();
@@ -307,7 +306,7 @@ fn msetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 /// Stores the strings of keys and values in turn.
 fn set_all(cx: &mut Cx<'_>, pairs: Args<'_>) {
     for (index, key) in cx.keys.iter().enumerate() {
-        cx.set(key, Value::string(pairs.at(2 * index + 1)), None);
+        cx.set(key, argument(&pairs, 2 * index + 1), None);
         cx.changed("set", key);
     }
 }
@@ -337,7 +336,7 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
     }
     for (index, key) in cx.keys.iter().enumerate() {
-        store(cx, key, args.at(3 + 2 * index), expiry, time);
+        store(cx, key, argument(&args, 3 + 2 * index), expiry, time);
         cx.changed("set", key);
     }
     out.integer(1);

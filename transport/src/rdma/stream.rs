@@ -17,7 +17,8 @@ use crate::{Connection, ConnectionInfo};
 /// A [`Connection`] over a queue pair.
 ///
 /// What has arrived is read where the peer has put it, in the receive region. Only a message that the
-/// end of the region cuts in two is moved to a buffer of its own, so that it stays contiguous.
+/// end of the region cuts in two is moved to a buffer of its own, so that it stays contiguous, and a long
+/// argument to where it will stay.
 pub(super) struct RdmaStream {
     info: ConnectionInfo,
     link: Rc<Link>,
@@ -87,8 +88,15 @@ impl RdmaStream {
         self.spill.expect(self.expected);
         let mut from = self.consumed;
         while from < self.seen {
+            let left = self.seen - from;
+            if let Some((apart, missing)) = self.spill.apart() {
+                let n = left.min(missing).min(apart.capacity() - apart.len());
+                apart.extend_from_slice(self.region.bytes(from..from + n));
+                from += n;
+                continue;
+            }
             let space = self.spill.space_to_receive();
-            let n = space.len().min(self.seen - from);
+            let n = space.len().min(left);
             space[..n].copy_from_slice(self.region.bytes(from..from + n));
             self.spill.extend(n);
             from += n;
@@ -165,6 +173,17 @@ impl Connection for RdmaStream {
 
     fn expect(&mut self, total: usize) {
         self.expected = total;
+    }
+
+    fn set_apart(&mut self, at: usize, len: usize) -> bool {
+        // What comes before it keeps the buffer in use until it is complete.
+        self.move_out();
+        self.spill.set_apart(at, len);
+        true
+    }
+
+    fn take_apart(&mut self) -> Option<Vec<u8>> {
+        self.spill.take_apart()
     }
 
     fn buffers(&mut self) -> (&[u8], &mut [u8]) {
