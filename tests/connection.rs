@@ -633,6 +633,100 @@ fn a_request_beyond_the_query_buffer_limit_ends_the_connection() {
     assert!(stats.contains("client_query_buffer_limit_disconnections:1\r\n"));
 }
 
+/// A long argument is received where it stays, unless most of it has come with what was before it.
+#[test]
+fn long_arguments_arrive_in_any_pieces() {
+    let server = Server::start(&["--io-threads", "2"]);
+    let mut admin = server.connect();
+    let text = |seed: usize, len: usize| -> String {
+        (0..len).map(|at| char::from(b'a' + ((at * 7 + at / 251 + seed) % 26) as u8)).collect()
+    };
+    let (one, two, three) = (text(1, 100_000), text(2, 300_001), text(3, 65_536));
+    let commands: &[&[&str]] = &[
+        &["MSET", "one", &one, "small", "x", "two", &two],
+        &["GET", "small"],
+        &["BLPOP", "queue", "0"],
+        &["SET", "three", &three, "GET"],
+        &["APPEND", "three", &one],
+        &["SETRANGE", "three", "1", &one],
+        &["SETNX", "four", &two],
+        &["GETSET", "four", &one],
+        &["APPEND", "five", &three],
+        &["PSETEX", "six", "100000000", &three],
+        &["RPUSH", "list", &one, &two],
+        &["HSET", "hash", &two, &one],
+        &["GET", &one],
+        &["ECHO", &three],
+    ];
+    let mut stream = Vec::new();
+    for command in commands {
+        stream.extend(format!("*{}\r\n", command.len()).bytes());
+        for word in *command {
+            stream.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
+        }
+    }
+    for piece in [30_000, 70_001, 130_000, 65_536, 1_000_000, stream.len()] {
+        assert!(admin.run("FLUSHALL").is("OK"));
+        let mut client = server.connect();
+        let id = id(&mut client);
+        let blocked = format!("CLIENT LIST ID {id} FLAGS b");
+        let received = |admin: &mut Client| -> usize {
+            let line = admin.run(&format!("CLIENT LIST ID {id}")).text();
+            field(&line, "tot-net-in").parse().unwrap()
+        };
+        let before = received(&mut admin);
+        let mut reader = client.reader();
+        let replies = std::thread::spawn(move || {
+            let replies: Vec<_> = (0..14).map(|_| reader.read()).collect();
+            (reader, replies)
+        });
+        assert!(admin.run("CLIENT PAUSE 100000 WRITE").is("OK"));
+        for (index, piece) in stream.chunks(piece).enumerate() {
+            let so_far = received(&mut admin);
+            client.write(piece);
+            while received(&mut admin) < so_far + piece.len() {}
+            if index == 4 {
+                assert!(admin.run("CLIENT UNPAUSE").is("OK"));
+            }
+        }
+        assert_eq!(received(&mut admin), before + stream.len());
+        assert!(admin.run("CLIENT UNPAUSE").is("OK"));
+        while admin.run(&blocked).text().is_empty() {}
+        assert_eq!(admin.run("RPUSH queue pushed").integer(), 1);
+        let (_reader, replies) = replies.join().unwrap();
+        let texts = [(1, "x"), (7, &two), (13, &three)];
+        texts.iter().for_each(|(at, text)| assert_eq!(replies[*at].text(), *text));
+        assert!(replies[0].is("OK") && replies[9].is("OK"));
+        assert_eq!(replies[2].elements()[1].text(), "pushed");
+        assert_eq!((&replies[3], &replies[12]), (&Value::Null, &Value::Null));
+        let numbers = [(4, 165_536), (5, 165_536), (6, 1), (8, 65_536), (10, 2), (11, 1)];
+        numbers.iter().for_each(|(at, number)| assert_eq!(replies[*at].integer(), *number));
+
+        let changed = format!("{}{one}{}", &three[..1], &one[100_001 - 65_536..]);
+        let stored =
+            [("one", &one), ("two", &two), ("three", &changed), ("four", &one), ("five", &three)];
+        for (key, value) in stored.into_iter().chain([("six", &three)]) {
+            assert_eq!(&admin.run(&format!("GET {key}")).text(), value, "{key}");
+        }
+        assert_eq!(admin.run("LINDEX list 1").text(), two);
+        assert_eq!(admin.command(&["HGET", "hash", &two]).text(), one);
+    }
+}
+
+#[test]
+fn what_is_no_request_is_refused_behind_a_long_argument_too() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.write(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n");
+    // It is set apart before the rest comes.
+    let mut other = server.connect();
+    while field(&list(&mut other)[0], "qbuf") == "0" {}
+    client.write(&vec![b'x'; 100_002]);
+    assert_eq!(client.read().error(), "ERR Protocol error: invalid CRLF in request");
+    client.expect_closed();
+    assert_eq!(other.run("EXISTS a").integer(), 0);
+}
+
 #[test]
 fn a_huge_pipeline_is_answered_in_order() {
     let server = Server::start(&[]);

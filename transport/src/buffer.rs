@@ -40,6 +40,8 @@ pub(crate) struct Buffer {
     expected: usize,
     /// What is received next, if it is not to join the content.
     apart: Option<Apart>,
+    /// The most bytes that were received apart so far.
+    longest_apart: usize,
 }
 
 /// Bytes that are received into memory of their own.
@@ -66,27 +68,36 @@ impl Buffer {
     /// Takes the content from `at` on, fewer than `len` bytes, out of it, as the first of `len` bytes
     /// that are received apart.
     pub(crate) fn set_apart(&mut self, at: usize, len: usize) {
-        let bytes = self.filled()[at..].to_vec();
-        assert!(bytes.len() < len && self.apart.is_none());
+        let have = self.len() - at;
+        assert!(have < len && self.apart.is_none());
+        let mut bytes = Vec::with_capacity(self.capacity_apart(have, len));
+        bytes.extend_from_slice(&self.filled()[at..]);
         self.end = self.start + at;
         self.apart = Some(Apart { bytes, len });
     }
 
+    /// The capacity for `len` bytes of which so many are there.
+    ///
+    /// It is four times of what has arrived: what a peer announces costs nothing until it has sent a
+    /// quarter of it, or as much before.
+    fn capacity_apart(&self, have: usize, len: usize) -> usize {
+        len.min((4 * have.max(POOLED)).max(self.longest_apart))
+    }
+
     /// What is received apart and not complete yet, with some capacity to receive into, and how many
     /// bytes are missing.
-    ///
-    /// Memory grows to four times what has arrived: what a peer announces costs nothing until it has
-    /// sent a quarter of it.
     pub(crate) fn apart(&mut self) -> Option<(&mut Vec<u8>, usize)> {
-        let Apart { bytes, len } = self.apart.as_mut()?;
-        let missing = len.saturating_sub(bytes.len());
-        if missing == 0 {
+        let Apart { bytes, len } = self.apart.as_ref()?;
+        let (have, len) = (bytes.len(), *len);
+        if have >= len {
             return None;
         }
-        if bytes.len() == bytes.capacity() {
-            bytes.reserve_exact(missing.min(3 * bytes.len().max(POOLED)));
+        let capacity = self.capacity_apart(have, len);
+        let bytes = &mut self.apart.as_mut()?.bytes;
+        if have == bytes.capacity() {
+            bytes.reserve_exact(capacity - have);
         }
-        Some((bytes, missing))
+        Some((bytes, len - have))
     }
 
     /// What was set apart, once it is complete.
@@ -103,6 +114,7 @@ impl Buffer {
             behind = &behind[n..];
         }
         bytes.truncate(len);
+        self.longest_apart = self.longest_apart.max(len);
         Some(bytes)
     }
 
@@ -212,8 +224,9 @@ mod tests {
     #[test]
     fn what_is_set_apart_leaves_the_content() {
         let message: Vec<u8> = (0..1_000_000u32).map(|i| i as u8).collect();
+        let mut buffer = Buffer::default();
         for surplus in [0, 1, 3 * POOLED] {
-            let mut buffer = Buffer::default();
+            let is_first = buffer.longest_apart == 0;
             receive(&mut buffer, b"before, first");
             buffer.set_apart(8, 5 + message.len() - surplus);
             assert_eq!(buffer.filled(), b"before, ");
@@ -221,9 +234,10 @@ mod tests {
             while let Some((bytes, missing)) = buffer.apart() {
                 assert_eq!(missing, message.len() - surplus - sent);
                 let n = missing.min(bytes.capacity() - bytes.len());
-                assert!(n > 0 && bytes.capacity() <= 4 * bytes.len().max(POOLED));
+                assert!(n > 0 && (bytes.capacity() <= 4 * bytes.len().max(POOLED) || !is_first));
                 bytes.extend_from_slice(&message[sent..sent + n]);
                 sent += n;
+                assert!(is_first || sent == message.len() - surplus, "as much was sent before");
             }
             if let Some(apart) = &mut buffer.apart {
                 apart.bytes.extend_from_slice(&message[sent..]);
@@ -233,6 +247,7 @@ mod tests {
             assert!(bytes.starts_with(b"first") && bytes[5..] == *apart);
             assert!(buffer.filled().starts_with(b"before, ") && buffer.filled()[8..] == *behind);
             assert!(buffer.take_apart().is_none() && buffer.apart().is_none());
+            buffer.consume(buffer.len());
         }
     }
 
