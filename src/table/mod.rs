@@ -403,18 +403,20 @@ impl<E: Slot> Table<E> {
         self.buckets.iter().flat_map(|bucket| bucket.places().map(|place| bucket.get(place)))
     }
 
-    /// An entry drawn at random, by `random` numbers: evenly, in constant time.
+    /// An entry drawn at random, by `random` numbers: evenly, as far as one can tell, in constant time.
     pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<Position> {
         if self.is_empty() {
             return None;
         }
         // A bucket's chance is made proportional to its entries by rejecting the emptier ones. Of a full
-        // table's buckets one in a thousand has more than this.
-        const MANY: usize = 2 * SLOTS;
+        // table's buckets one in a thousand has more than `2 * SLOTS`; entries of these have less of a
+        // chance. Where no bucket is far away, none has more than is taken into account.
+        const NEAR: usize = 1024;
+        let many = if self.buckets.len() <= NEAR { 4 * SLOTS } else { 2 * SLOTS };
         loop {
             let bucket = (random() % self.buckets.len() as u64) as usize;
             let count = self.buckets[bucket].places().count();
-            let pick = (random() % count.max(MANY) as u64) as usize;
+            let pick = (random() % count.max(many) as u64) as usize;
             if let Some(place) = self.buckets[bucket].places().nth(pick) {
                 return Some(Position { bucket: bucket as u32, place });
             }
