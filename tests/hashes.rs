@@ -136,13 +136,3 @@ fn fill_from(client: &mut Client, first: usize, count: usize) {
     let fields: String = (first..first + count).map(|n| format!(" {n} value")).collect();
     client.run(&format!("HSET h{fields}"));
 }
-
-#[test]
-fn a_reply_of_random_fields_has_a_limit() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
-    client.run(&format!("HSET h field {}", "x".repeat(60_000)));
-    let error = client.run("HRANDFIELD h -4000000000000000000 WITHVALUES");
-    assert_eq!(error.to_string(), "(error) ERR value is out of range");
-    assert_eq!(client.run("HLEN h").integer(), 1);
-}

@@ -382,3 +382,26 @@ fn ten_thousand_connections_come_and_go() {
     }
     before.wait_for(&server);
 }
+
+/// A count is cheap to ask for, and what it asks for may be more than there is memory.
+#[test]
+fn a_reply_of_random_elements_has_a_limit() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let long = "x".repeat(60_000);
+    client.run(&format!("HSET hash {long} {long}"));
+    client.run(&format!("SADD set {long}"));
+    client.run(&format!("ZADD zset 1 {long}"));
+    for command in [
+        "HRANDFIELD hash -4000000000000000000 WITHVALUES",
+        "HRANDFIELD hash -9223372036854775807",
+        "SRANDMEMBER set -9223372036854775807",
+        "ZRANDMEMBER zset -9223372036854775807",
+        "ZRANDMEMBER zset -4000000000000000000 WITHSCORES",
+    ] {
+        assert_eq!(client.run(command).error(), "ERR value is out of range", "{command}");
+        assert_eq!(client.run("SCARD set").integer(), 1, "nothing of the reply is left");
+    }
+    let many = client.run("SRANDMEMBER set -1000");
+    assert_eq!(many.elements().len(), 1000);
+}

@@ -13,6 +13,7 @@ mod context;
 mod database;
 mod debug;
 mod docs;
+mod draws;
 mod dump;
 mod error;
 mod expire;

@@ -6,5 +6,5 @@
 mod reply;
 mod request;
 
-pub use reply::{Protocol, Reply, SHARED_LEN};
+pub use reply::{Mark, Protocol, Reply, SHARED_LEN};
 pub use request::{Args, Limits, ProtocolError, Request, RequestParser};

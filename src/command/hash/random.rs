@@ -1,10 +1,10 @@
 //! HRANDFIELD.
 
 use super::{READS, read, reply};
+use crate::command::draws::{self, Bounded};
 use crate::command::{Command, CommandError, Cx, Flags, Result};
 use crate::resp::{Args, Protocol, Reply};
 use crate::value::hash::Pair;
-use crate::value::number::parse_i64;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "hrandfield",
@@ -15,10 +15,6 @@ pub const COMMANDS: &[Command] = &[Command {
     ..READS
 }];
 
-/// Bytes of a reply beyond which no more is drawn. A count is cheap to ask for, and what it asks for
-/// may be more than there is memory.
-const REPLY_LIMIT: usize = 512 << 20;
-
 fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let now = cx.now;
     let Some(count) = args.get(2) else {
@@ -28,22 +24,14 @@ fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
         }
         return Ok(());
     };
-    let count = parse_i64(count).ok_or(CommandError::NOT_INTEGER)?;
-    if count == i64::MIN {
-        return Err(format!(
-            "ERR value is out of range, value must between {} and {}",
-            -i64::MAX,
-            i64::MAX
-        )
-        .into());
-    }
+    let count = draws::count(count)?;
     let with_values = match args.get(3) {
         None => false,
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
         Some(_) => return Err(CommandError::SYNTAX),
     };
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(TOO_MANY);
+        return Err(draws::TOO_MANY);
     }
     let Some(hash) = read(cx)? else {
         out.array(0);
@@ -56,8 +44,7 @@ fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
         drawn.into_iter().for_each(|pair| reply_pair(out, pair, with_values));
         return Ok(());
     }
-    let start = out.mark();
-    let before = out.len();
+    let bounded = Bounded::begin(out);
     let Some(mut drawn) = hash.draw(now) else {
         out.array(0);
         return Ok(());
@@ -65,18 +52,13 @@ fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
     reply_header(out, wanted, with_values);
     for nth in 1..=wanted {
         reply_pair(out, drawn, with_values);
-        if out.len() - before > REPLY_LIMIT {
-            out.truncate(start);
-            return Err(TOO_MANY);
-        }
+        bounded.check(out)?;
         if nth < wanted {
             drawn = hash.draw(now).expect("one was there a moment ago");
         }
     }
     Ok(())
 }
-
-const TOO_MANY: CommandError = CommandError::of("ERR value is out of range");
 
 fn reply_header(out: &mut Reply<'_>, pairs: usize, with_values: bool) {
     let is_flat = with_values && out.protocol == Protocol::Resp2;

@@ -1,6 +1,7 @@
 //! SPOP, SRANDMEMBER.
 
 use super::{READ, change, read, reclaim, view, write_member};
+use crate::command::draws::{self, Bounded};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -76,10 +77,6 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-/// Members with repetitions that SRANDMEMBER returns at most. (Valkey would build any reply that
-/// memory has room for, and end when it has not.)
-const MAX_DRAWS: u64 = 1 << 27;
-
 fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     let count = match args.len() {
@@ -90,15 +87,9 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             }
             return Ok(());
         }
-        3 => parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?,
+        3 => draws::count(args.at(2))?,
         _ => return Err(CommandError::SYNTAX),
     };
-    if count == i64::MIN {
-        return Err(CommandError::of(
-            "ERR value is out of range, value must between -9223372036854775807 and \
-             9223372036854775807",
-        ));
-    }
     let Some(set) = read(cx, &key)? else {
         out.array(0);
         return Ok(());
@@ -108,12 +99,13 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         out.array(members.len());
         members.into_iter().for_each(|member| write_member(out, member));
     } else {
-        let count = count.unsigned_abs();
-        if count > MAX_DRAWS {
-            return Err(CommandError::of("ERR value is out of range"));
-        }
-        out.array(count as usize);
-        set.draws(count as usize, |member| write_member(out, member));
+        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        let bounded = Bounded::begin(out);
+        out.array(count);
+        set.draws(count, |member| {
+            write_member(out, member);
+            bounded.check(out)
+        })?;
     }
     Ok(())
 }

@@ -86,11 +86,16 @@ pub(super) fn write_members<'m>(
     len: usize,
     members: impl Iterator<Item = Scored<'m>>,
 ) {
-    if with_scores {
-        out.array(if out.protocol == Protocol::Resp3 { len } else { 2 * len });
-        members.for_each(|pair| write_pair(out, pair));
-    } else {
-        out.array(len);
-        members.for_each(|(member, _)| write_member(out, member));
-    }
+    write_members_header(out, with_scores, len);
+    members.for_each(|member| write_scored(out, with_scores, member));
+}
+
+/// The header of a reply with members, alone or each with its score.
+pub(super) fn write_members_header(out: &mut Reply<'_>, with_scores: bool, len: usize) {
+    out.array(if with_scores && out.protocol != Protocol::Resp3 { 2 * len } else { len });
+}
+
+#[inline]
+pub(super) fn write_scored(out: &mut Reply<'_>, with_score: bool, scored: Scored<'_>) {
+    if with_score { write_pair(out, scored) } else { write_member(out, scored.0) }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::{READS, read, write_member, write_members};
+use super::{READS, read, write_member, write_members, write_members_header, write_scored};
+use crate::command::draws::{self, Bounded};
 use crate::command::{Command, CommandError, Cx, Result};
 use crate::random;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::sorted_set::{Scored, SortedSetRef};
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -17,12 +17,6 @@ pub const COMMANDS: &[Command] = &[Command {
     ..READS
 }];
 
-/// Members with repetitions that are returned at most. (Valkey would build any reply that memory has
-/// room for, and end when it has not.)
-const MAX_DRAWS: u64 = 1 << 27;
-
-const OUT_OF_RANGE: CommandError = CommandError::of("ERR value is out of range");
-
 fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     if args.len() == 2 {
@@ -32,18 +26,12 @@ fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
         return Ok(());
     }
-    let count = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
-    if count == i64::MIN {
-        return Err(CommandError::of(
-            "ERR value is out of range, value must between -9223372036854775807 and \
-             9223372036854775807",
-        ));
-    }
+    let count = draws::count(args.at(2))?;
     let with_scores = match args.get(3) {
         None => false,
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => {
             if count.unsigned_abs() > i64::MAX as u64 / 2 {
-                return Err(OUT_OF_RANGE);
+                return Err(draws::TOO_MANY);
             }
             true
         }
@@ -57,11 +45,8 @@ fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let members = sample(set, count as usize);
         write_members(out, with_scores, members.len(), members.into_iter());
     } else {
-        let count = count.unsigned_abs();
-        if count > MAX_DRAWS {
-            return Err(OUT_OF_RANGE);
-        }
-        draws(set, count as usize, with_scores, out);
+        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        draw(set, count, with_scores, out)?;
     }
     Ok(())
 }
@@ -100,15 +85,18 @@ fn sample(set: SortedSetRef<'_>, count: usize) -> Vec<Scored<'_>> {
 }
 
 /// Replies with members that may be the same.
-fn draws(set: SortedSetRef<'_>, count: usize, with_scores: bool, out: &mut Reply<'_>) {
-    let draws = std::iter::repeat_with(|| random::below(set.len() as u64) as usize).take(count);
-    match set {
-        SortedSetRef::Packed(_) => {
-            let members = set.iter(0..set.len()).collect::<Vec<_>>();
-            write_members(out, with_scores, count, draws.map(|rank| members[rank]));
-        }
-        SortedSetRef::Big(_) => {
-            write_members(out, with_scores, count, draws.filter_map(|rank| set.get(rank)));
-        }
+fn draw(set: SortedSetRef<'_>, count: usize, with_scores: bool, out: &mut Reply<'_>) -> Result {
+    let bounded = Bounded::begin(out);
+    write_members_header(out, with_scores, count);
+    let packed = match set {
+        SortedSetRef::Packed(_) => set.iter(0..set.len()).collect::<Vec<_>>(),
+        SortedSetRef::Big(_) => Vec::new(),
+    };
+    for _ in 0..count {
+        let rank = random::below(set.len() as u64) as usize;
+        let drawn = packed.get(rank).copied().or_else(|| set.get(rank));
+        write_scored(out, with_scores, drawn.expect("a rank below the number of members"));
+        bounded.check(out)?;
     }
+    Ok(())
 }

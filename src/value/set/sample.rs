@@ -54,17 +54,22 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// So many members, each drawn from all: the same one may come again.
-    pub fn draws(self, count: usize, mut each: impl FnMut(Element<'a>)) {
-        let mut draw_from = |members: &[Element<'a>]| {
-            (0..count).for_each(|_| each(members[below(members.len() as u64) as usize]));
-        };
+    /// So many members, each drawn from all: the same one may come again. Ends with the first error of
+    /// `each`.
+    pub fn draws<E>(
+        self,
+        count: usize,
+        mut each: impl FnMut(Element<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
         match self {
-            _ if self.is_empty() => {}
+            _ if self.is_empty() => Ok(()),
             SetRef::Table(set) if count < set.len() => {
-                (0..count).filter_map(|_| self.random()).for_each(each);
+                (0..count).filter_map(|_| self.random()).try_for_each(each)
             }
-            _ => draw_from(&self.iter().collect::<Vec<_>>()),
+            _ => {
+                let members: Vec<_> = self.iter().collect();
+                (0..count).try_for_each(|_| each(members[below(members.len() as u64) as usize]))
+            }
         }
     }
 }
