@@ -394,9 +394,7 @@ fn a_reply_of_random_elements_has_a_limit() {
     client.run(&format!("ZADD zset 1 {long}"));
     for command in [
         "HRANDFIELD hash -4000000000000000000 WITHVALUES",
-        "HRANDFIELD hash -9223372036854775807",
         "SRANDMEMBER set -9223372036854775807",
-        "ZRANDMEMBER zset -9223372036854775807",
         "ZRANDMEMBER zset -4000000000000000000 WITHSCORES",
     ] {
         assert_eq!(client.run(command).error(), "ERR value is out of range", "{command}");
