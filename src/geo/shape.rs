@@ -1,7 +1,7 @@
 //! What is searched: a circle, a box or a polygon.
 
 use super::cell::{Cell, FINEST};
-use super::{Area, DEGREE, EARTH_RADIUS, Position};
+use super::{Area, DEGREE, EARTH_RADIUS, INDEXED, Position};
 
 /// Lengths are in metres.
 #[derive(Clone, Debug)]
@@ -105,9 +105,15 @@ impl Shape {
     /// The cells that together have all of the shape: that of its center first, then those to the
     /// north, south, east and west, and those at the corners. This is the order in which what is found
     /// is replied.
+    ///
+    /// There are none around a center that cannot be indexed, such as that of a polygon around half of
+    /// the earth, whose vertices have a pole for their mean: Valkey finds nothing there.
     pub fn cells(&self) -> Vec<Cell> {
         let bounds = self.bounds();
         let center = self.center();
+        if !INDEXED.contains(center) {
+            return Vec::new();
+        }
         let mut step = step_for(self.reach(&bounds), center.latitude);
         let mut middle = Cell::of(center, step);
         let falls_short = |middle: Cell| {
@@ -229,7 +235,7 @@ mod tests {
                                 bounds.south
                                     + (bounds.north - bounds.south) * f64::from(row) / 20.0,
                             );
-                            if !super::super::INDEXED.contains(position) {
+                            if !INDEXED.contains(position) {
                                 continue;
                             }
                             let score = position.score();
@@ -241,6 +247,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_polygon_whose_middle_is_a_pole_has_no_cells() {
+        let band = |west, east| {
+            Shape::polygon(vec![at(west, 35.0), at(east, 35.0), at(east, 40.0), at(west, 40.0)])
+        };
+        assert!(band(-100.0, 80.0).cells().is_empty());
+        assert!(band(-88.0, 88.0).cells().is_empty());
+        assert!(!band(-80.0, 75.0).cells().is_empty());
     }
 
     #[test]
