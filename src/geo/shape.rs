@@ -87,17 +87,19 @@ impl Shape {
         }
     }
 
-    /// The greatest distance from the center, about.
+    /// The greatest distance from the center, about: of a polygon, of the corners of what lies around it.
     fn reach(&self, bounds: &Area) -> f64 {
         match self {
             Shape::Circle { radius, .. } => *radius,
             Shape::Box { width, height, .. } => {
                 ((width / 2.0).powi(2) + (height / 2.0).powi(2)).sqrt()
             }
-            Shape::Polygon { .. } => {
-                let corner = |longitude, latitude| Position { longitude, latitude };
-                let south_west = corner(bounds.west, bounds.south);
-                south_west.distance(corner(bounds.east, bounds.north)) / 2.0
+            Shape::Polygon { center, .. } => {
+                let Area { west, east, south, north } = *bounds;
+                let corners = [(west, south), (west, north), (east, south), (east, north)];
+                let distances = corners
+                    .map(|(longitude, latitude)| center.distance(Position { longitude, latitude }));
+                distances.into_iter().fold(0.0, f64::max)
             }
         }
     }

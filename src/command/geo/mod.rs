@@ -71,7 +71,7 @@ fn position(longitude: &[u8], latitude: &[u8]) -> Result<Position> {
 /// A distance, with four decimals.
 fn write_distance(out: &mut Reply<'_>, distance: f64) {
     let mut text = [0u8; 32];
-    let ten_thousandths = (distance * 10_000.0).round() as u64;
+    let ten_thousandths = (distance * 10_000.0).round_ties_even() as u64;
     let (whole, decimals) = (ten_thousandths / 10_000, ten_thousandths % 10_000);
     let mut rest = &mut text[..];
     // Two numbers of at most 20 and 4 digits fit.
