@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::command::{CommandError, Cx, Result};
 use crate::keyspace::{Key, Keyspace, shard_of};
@@ -63,8 +63,9 @@ pub struct Waiter {
 /// Who changes it from `Waiting` decides how the wait ends.
 enum State {
     Waiting,
-    /// Another client's command is trying.
-    Tried,
+    /// Another client's command is trying. If it does not succeed, the wait ends with the error that has
+    /// come meanwhile.
+    Tried(Option<CommandError>),
     /// With the reply's bytes.
     Over(Vec<Bytes>),
 }
@@ -85,45 +86,64 @@ impl Waiter {
 
     /// Ends the wait because time is over. Says whether it had not ended.
     pub fn time_out(&self) -> bool {
-        self.end(|out| self.blocked.time_out(out))
+        self.end_waiting(|out| self.blocked.time_out(out))
     }
 
     /// Tells it that no command, but expiry or eviction has removed a key that it waits for.
     pub fn key_gone(&self, key: &[u8]) {
-        if let Some(error) = self.blocked.key_gone(key) {
-            self.fail(&error);
+        let Some(error) = self.blocked.key_gone(key) else { return };
+        let mut state = self.state.lock();
+        match &mut *state {
+            State::Waiting => self.end(state, |out| out.error(error.text())),
+            State::Tried(gone) => *gone = Some(error),
+            State::Over(_) => {}
         }
     }
 
     /// Ends the wait with an error. Says whether it had not ended.
     pub fn fail(&self, error: &CommandError) -> bool {
-        self.end(|out| out.error(error.text()))
+        self.end_waiting(|out| out.error(error.text()))
     }
 
-    fn end(&self, reply: impl FnOnce(&mut Reply<'_>)) -> bool {
-        let mut state = self.state.lock();
+    fn end_waiting(&self, reply: impl FnOnce(&mut Reply<'_>)) -> bool {
+        let state = self.state.lock();
         let waits = matches!(*state, State::Waiting);
         if waits {
-            let mut out = Reply::new(&mut [], self.protocol);
-            reply(&mut out);
-            *state = State::Over(out.into_chunks());
-            drop(state);
-            self.record.wake();
+            self.end(state, reply);
         }
         waits
+    }
+
+    fn end(&self, mut state: MutexGuard<'_, State>, reply: impl FnOnce(&mut Reply<'_>)) {
+        *state = State::Over(self.encode(reply));
+        drop(state);
+        self.record.wake();
+    }
+
+    fn encode(&self, reply: impl FnOnce(&mut Reply<'_>)) -> Vec<Bytes> {
+        let mut out = Reply::new(&mut [], self.protocol);
+        reply(&mut out);
+        out.into_chunks()
     }
 
     fn begin_attempt(&self) -> bool {
         let mut state = self.state.lock();
         let waits = matches!(*state, State::Waiting);
         if waits {
-            *state = State::Tried;
+            *state = State::Tried(None);
         }
         waits
     }
 
     fn end_attempt(&self, reply: Option<Vec<Bytes>>) {
-        *self.state.lock() = reply.map_or(State::Waiting, State::Over);
+        let mut state = self.state.lock();
+        let tried = mem::replace(&mut *state, State::Waiting);
+        if let Some(reply) = reply {
+            *state = State::Over(reply);
+        } else if let State::Tried(Some(error)) = tried {
+            *state = State::Over(self.encode(|out| out.error(error.text())));
+        }
+        drop(state);
         // Where there is no reply, its time may have come meanwhile.
         self.record.wake();
     }
@@ -196,5 +216,75 @@ fn attempt(cx: &mut Cx<'_>, waiter: &Waiter, key: &Key<'_>) -> Option<Vec<Bytes>
             out.error(error.text());
             Some(out.into_chunks())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verbena_transport::{ConnectionInfo, Endpoint, TransportKind};
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::server::Server;
+
+    struct Reader;
+
+    impl Blocked for Reader {
+        fn attempt(&self, _: &mut Cx<'_>, _: &Key<'_>, _: &mut Reply<'_>) -> Result<bool> {
+            Ok(false)
+        }
+
+        fn key_gone(&self, key: &[u8]) -> Option<CommandError> {
+            (key == b"a").then_some(CommandError::SYNTAX)
+        }
+    }
+
+    fn waiter() -> Waiter {
+        let (server, _) = Server::new(Settings { io_threads: 1, ..Settings::default() }, None);
+        let here = Endpoint::Path("test".into());
+        let info =
+            ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
+        Waiter {
+            record: server.clients.register(info, 0),
+            db: 0,
+            protocol: Protocol::Resp2,
+            no_touch: false,
+            deadline: None,
+            keys: Vec::new(),
+            blocked: Box::new(Reader),
+            state: Mutex::new(State::Waiting),
+        }
+    }
+
+    #[test]
+    fn who_is_told_that_a_key_is_gone_during_an_attempt_hears_it_after_that() {
+        let outcome = |waiter: &Waiter| waiter.outcome().map(|reply| reply.concat());
+        let error = Some(b"-ERR syntax error\r\n".to_vec());
+
+        let waiting = waiter();
+        waiting.key_gone(b"b");
+        assert_eq!(outcome(&waiting), None, "it is not about this key");
+        waiting.key_gone(b"a");
+        assert_eq!(outcome(&waiting), error);
+
+        let tried = waiter();
+        assert!(tried.begin_attempt());
+        tried.key_gone(b"a");
+        assert_eq!(outcome(&tried), None);
+        tried.end_attempt(None);
+        assert_eq!(outcome(&tried), error);
+        assert!(!tried.time_out(), "it has ended");
+
+        let served = waiter();
+        assert!(served.begin_attempt());
+        served.key_gone(b"a");
+        served.end_attempt(Some(vec![Bytes::from_static(b"+OK\r\n")]));
+        assert_eq!(outcome(&served), Some(b"+OK\r\n".to_vec()));
+
+        let again = waiter();
+        assert!(again.begin_attempt());
+        again.end_attempt(None);
+        assert_eq!(outcome(&again), None);
+        assert!(again.begin_attempt(), "it goes on waiting");
     }
 }
