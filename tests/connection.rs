@@ -631,6 +631,16 @@ fn a_request_beyond_the_query_buffer_limit_ends_the_connection() {
     server.wait_for_log("Closing client that reached max query buffer length");
     let stats = server.connect().run("INFO stats").text();
     assert!(stats.contains("client_query_buffer_limit_disconnections:1\r\n"));
+
+    // Arguments that were received apart count, too.
+    let mut client = server.connect();
+    let _ = client.try_write(b"*1001\r\n$4\r\nMSET\r\n");
+    for _ in 0..30 {
+        let _ = client.try_write(b"$100000\r\n");
+        std::thread::sleep(Duration::from_millis(2));
+        let _ = client.try_write(&[vec![b'x'; 100_000], b"\r\n".to_vec()].concat());
+    }
+    client.expect_closed();
 }
 
 /// A long argument is received where it stays, unless most of it has come with what was before it.

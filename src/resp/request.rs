@@ -331,6 +331,11 @@ impl RequestParser {
         (received - self.position < len / 2).then_some((self.position, len + 2))
     }
 
+    /// Bytes of the arguments that were received apart, of requests that are not gone from the input.
+    pub fn received_apart(&self) -> usize {
+        self.long.iter().map(|long| long.bytes.len()).sum()
+    }
+
     /// Takes the argument that was [`worth_apart`](Self::worth_apart).
     pub fn take_apart(&mut self, bytes: Vec<u8>) {
         self.long.push(Long { position: self.position, bytes: Arc::new(bytes) });

@@ -390,11 +390,8 @@ impl Session {
                 }
             }
         };
-        let waiting = received.len() - consumed;
+        let left = received.len() - consumed;
         drop(turn);
-        if stop.is_none() && waiting > 0 {
-            self.check_query(waiting);
-        }
         let written = reply.written();
         self.encoded += reply.len() as u64;
         let chunks = reply.into_chunks();
@@ -406,8 +403,12 @@ impl Session {
         for chunk in chunks {
             connection.queue(chunk);
         }
+        let waiting = if left > 0 { left + self.parser.received_apart() } else { 0 };
+        if stop.is_none() && waiting > 0 {
+            self.check_query(waiting);
+        }
         if stop.is_none() && waiting > 0 && self.client.ending == Ending::Open {
-            let apart = self.parser.worth_apart(waiting);
+            let apart = self.parser.worth_apart(left);
             self.apart = apart.is_some_and(|(at, len)| connection.set_apart(at, len));
             if !self.apart {
                 connection.expect(self.parser.expected());
