@@ -1,8 +1,9 @@
 //! Long runs of bytes in huge pages.
 //!
 //! A processor that walks through a string of 16 MiB has 4096 page table entries to look up, and fetches
-//! nothing ahead across the pages' borders. In pages of 2 MiB its bits are counted nearly twice as fast,
-//! and the system hands the memory out with one fault in place of 512.
+//! nothing ahead across the pages' borders. In pages of 2 MiB, bits are counted and combined up to a
+//! quarter faster, and the system hands the memory out with one fault in place of 512: a SET of 16 MiB
+//! takes 37 ms in place of 62.
 //!
 //! Only long runs of bytes are laid out so, which are read and written from end to end: a table is
 //! filled here and there, and what is short would leave much of its pages unused.

@@ -16,10 +16,7 @@ pub const TOO_MANY: CommandError = CommandError::of("ERR value is out of range")
 pub fn count(text: &[u8]) -> Result<i64> {
     let count = parse_i64(text).ok_or(CommandError::NOT_INTEGER)?;
     if count == i64::MIN {
-        return Err(CommandError::of(
-            "ERR value is out of range, value must between -9223372036854775807 and \
-             9223372036854775807",
-        ));
+        return Err(CommandError::NO_OPPOSITE);
     }
     Ok(count)
 }

@@ -21,6 +21,10 @@ impl CommandError {
     pub const NO_SUCH_KEY: CommandError = CommandError::of("ERR no such key");
     pub const OUT_OF_RANGE: CommandError =
         CommandError::of("ERR value is out of range, must be positive");
+    /// For a count whose sign has a meaning, where the smallest `i64` has no opposite.
+    pub const NO_OPPOSITE: CommandError = CommandError::of(
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    );
     pub const INDEX_OUT_OF_RANGE: CommandError = CommandError::of("ERR index out of range");
 
     pub const fn of(text: &'static str) -> Self {

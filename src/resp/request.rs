@@ -100,7 +100,7 @@ pub struct Args<'a> {
 struct Long {
     /// Where it would be in the input.
     position: usize,
-    /// As it arrived: with a line end.
+    /// With the line end behind it until it is parsed.
     bytes: Arc<Vec<u8>>,
 }
 

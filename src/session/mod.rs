@@ -406,12 +406,12 @@ impl Session {
         let waiting = if left > 0 { left + self.parser.received_apart() } else { 0 };
         if stop.is_none() && waiting > 0 {
             self.check_query(waiting);
-        }
-        if stop.is_none() && waiting > 0 && self.client.ending == Ending::Open {
-            let apart = self.parser.worth_apart(left);
-            self.apart = apart.is_some_and(|(at, len)| connection.set_apart(at, len));
-            if !self.apart {
-                connection.expect(self.parser.expected());
+            if self.client.ending == Ending::Open {
+                let apart = self.parser.worth_apart(left);
+                self.apart = apart.is_some_and(|(at, len)| connection.set_apart(at, len));
+                if !self.apart {
+                    connection.expect(self.parser.expected());
+                }
             }
         }
         if self.client.ending != Ending::Open {

@@ -104,9 +104,7 @@ impl Value<'_> {
     /// Boxes a string that is too long to lie inside the entry.
     fn settle(self) -> Self {
         match self {
-            Value::Bytes(bytes) if bytes.len() >= INLINE_LIMIT => {
-                Value::Object(Box::new(Object::Str(bytes.to_vec().into())))
-            }
+            Value::Bytes(bytes) if bytes.len() >= INLINE_LIMIT => Value::long(bytes.to_vec()),
             value => value,
         }
     }

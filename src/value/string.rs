@@ -78,8 +78,7 @@ impl Entry {
         }
         if let ValueRef::Bytes(bytes) = self.value() {
             if len >= INLINE_LIMIT {
-                let bytes = lengthened(bytes, len);
-                self.set_value(Value::Object(Box::new(Object::Str(Arc::new(bytes)))));
+                self.set_value(Value::long(lengthened(bytes, len)));
             } else {
                 if len > bytes.len() {
                     self.lengthen_bytes(len);

@@ -83,7 +83,7 @@ fn insert(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 fn remove(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let count = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     if count == i64::MIN {
-        return Err(NO_OPPOSITE);
+        return Err(CommandError::NO_OPPOSITE);
     }
     let (key, limit) = (cx.key(), limit(cx));
     let Some(mut entry) = cx.write(&key) else {

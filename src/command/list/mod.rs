@@ -19,11 +19,6 @@ const LIST: Command = Command { acl: Categories::LIST, group: Group::List, ..Com
 const POPS: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 const INSERTS: KeyFlags = KeyFlags::RW.union(KeyFlags::INSERT);
 
-/// For a count whose sign is a direction, where the smallest `i64` has no opposite.
-const NO_OPPOSITE: CommandError = CommandError::of(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-);
-
 /// How much goes into one node.
 fn limit(cx: &Cx<'_>) -> Limit {
     Limit::new(cx.settings.list_max_listpack_size)

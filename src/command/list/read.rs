@@ -108,7 +108,7 @@ impl Sought {
                 b"rank" => {
                     let rank = parse_i64(value).ok_or(CommandError::NOT_INTEGER)?;
                     if rank == i64::MIN {
-                        return Err(NO_OPPOSITE);
+                        return Err(CommandError::NO_OPPOSITE);
                     }
                     if rank == 0 {
                         return Err(
