@@ -178,8 +178,7 @@ impl Keyspace {
     /// Hints that these keys (hash and slot) will be looked up soon, in database `db`.
     ///
     /// A lookup is three dependent cache misses: shard, bucket, entry. Done for many keys at a time,
-    /// step by step, the misses of different keys overlap. A single key's bucket is on its way while
-    /// its request is prepared; its entry is not asked for, since that would wait for the bucket.
+    /// step by step, the misses of different keys overlap.
     pub fn prefetch(&self, db: usize, keys: impl Iterator<Item = (u64, u16)> + Clone) {
         for (_, slot) in keys.clone() {
             self.prefetch_shard(slot);
@@ -189,21 +188,10 @@ impl Keyspace {
                 shard.table(db).prefetch_bucket(hash);
             }
         }
-        if keys.clone().nth(1).is_none() {
-            return;
-        }
         for (hash, slot) in keys {
             if let Some(shard) = self.shards[shard_of(slot)].try_lock() {
                 shard.table(db).prefetch_entry(hash);
             }
-        }
-    }
-
-    /// Hints that this key (hash and slot), whose bucket is there already, will be looked up soon.
-    #[inline]
-    pub fn prefetch_entry(&self, db: usize, (hash, slot): (u64, u16)) {
-        if let Some(shard) = self.shards[shard_of(slot)].try_lock() {
-            shard.table(db).prefetch_entry(hash);
         }
     }
 

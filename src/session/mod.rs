@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
-use verbena_transport::event_loop::{give_way, let_another_go_first};
+use verbena_transport::event_loop::give_way;
 use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
 use crate::blocking::Waiter;
@@ -36,7 +36,6 @@ pub async fn serve(
         parser: RequestParser::default(),
         batch: SmallVec::new(),
         recent: Recent::default(),
-        prepared: None,
         encoded: 0,
         waiting: 0,
         apart: false,
@@ -78,8 +77,6 @@ struct Session {
     parser: RequestParser,
     batch: SmallVec<[Pending; BATCH]>,
     recent: Recent,
-    /// How the batch ended that is parsed and not executed yet.
-    prepared: Option<Result<Batch, ProtocolError>>,
     /// Bytes of replies so far.
     encoded: u64,
     /// Bytes received and not executed.
@@ -107,9 +104,6 @@ impl Session {
                 }
                 self.rest().await;
                 continue;
-            }
-            if connection.info().kind != TransportKind::Rdma {
-                self.prepare(connection).await;
             }
             loop {
                 match self.process(connection) {
@@ -319,27 +313,6 @@ impl Session {
         record.send_memory_peak.set(record.send_memory_peak.get().max(send as u64));
     }
 
-    /// Parses the first requests. Where there is only one, and other sessions of this thread have
-    /// something to do too, one of these goes first: the request's memory is on its way meanwhile.
-    ///
-    /// Not over RDMA: what else the thread has to do may be to ask for the next completion's event, a
-    /// system call that the reply would wait for.
-    async fn prepare(&mut self, connection: &mut dyn Connection) {
-        let limits = self.client.limits(&self.worker.settings());
-        self.parser.begin(0);
-        self.prepared = Some(self.parse_batch(&limits, connection.buffers().0));
-        let [Pending { found: Some(Registered { first_key_only: true, .. }), key, .. }] =
-            self.batch[..]
-        else {
-            return;
-        };
-        // Its bucket has been asked for already.
-        if let_another_go_first().await {
-            self.worker.server.keyspace.prefetch_entry(self.client.db, key);
-            let_another_go_first().await;
-        }
-    }
-
     /// Executes the complete requests that have arrived, or some of them and says why not all.
     fn process(&mut self, connection: &mut dyn Connection) -> Option<Stop> {
         let worker = self.worker.clone();
@@ -348,18 +321,9 @@ impl Session {
         let mut reply = Reply::new(space, self.client.protocol);
         let mut turn = Turn::begin(&worker, &mut self.client, now);
         let mut consumed = 0;
-        let mut prepared = self.prepared.take();
-        if prepared.is_none() {
-            self.parser.begin(0);
-        }
         let mut stop = loop {
-            let parsed = match prepared.take() {
-                Some(parsed) => parsed,
-                None => {
-                    let limits = turn.limits(&self.client);
-                    self.parse_batch(&limits, received)
-                }
-            };
+            let limits = turn.limits(&self.client);
+            let parsed = self.parse_batch(&limits, received);
             let mut stop = None;
             for pending in &self.batch {
                 stop = turn.stop(&self.client, pending, &reply);
@@ -461,7 +425,8 @@ impl Session {
                 Err(error) => break Err(error),
             }
         };
-        if !self.batch.is_empty() {
+        // A single one is looked up just as well when it runs.
+        if self.batch.len() > 1 {
             let keys = self.batch.iter().filter(|p| p.found.is_some_and(|f| f.first_key_only));
             server.keyspace.prefetch(self.client.db, keys.map(|pending| pending.key));
         }

@@ -28,8 +28,6 @@ pub(super) struct Executor {
     remote: Arc<Remote>,
     /// Of the tasks that were ready, those that run in this turn.
     running: RefCell<VecDeque<u64>>,
-    /// The task that runs.
-    current: Cell<u64>,
     main: Arc<Handle>,
 }
 
@@ -81,7 +79,6 @@ impl Executor {
             generation: Cell::new(0),
             remote,
             running: RefCell::default(),
-            current: Cell::new(MAIN),
             main: Arc::new(main),
         })
     }
@@ -113,24 +110,8 @@ impl Executor {
         loop {
             let next = self.running.borrow_mut().pop_front();
             let Some(key) = next else { return };
-            self.current.set(key);
             self.run(key);
         }
-    }
-
-    /// Has the task that runs now run again after the next one of this turn. False if it is the last.
-    pub(super) fn run_again_next_but_one(&self) -> bool {
-        let mut running = self.running.borrow_mut();
-        if running.is_empty() {
-            return false;
-        }
-        let key = self.current.get();
-        let tasks = self.tasks.borrow();
-        let task = tasks.get(key as u32 as usize).expect("a task that runs is there");
-        if !task.handle.scheduled.swap(true, Ordering::AcqRel) {
-            running.insert(1, key);
-        }
-        true
     }
 
     fn run(&self, key: u64) {

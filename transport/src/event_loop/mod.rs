@@ -153,22 +153,5 @@ pub async fn give_way() {
     .await;
 }
 
-/// Lets the next task of this turn of the event loop go first. False if there is none, or no event
-/// loop. Only for tasks.
-pub async fn let_another_go_first() -> bool {
-    let mut asked = false;
-    poll_fn(|_| {
-        if !asked
-            && let Some(event_loop) = EventLoop::current()
-            && event_loop.executor.run_again_next_but_one()
-        {
-            asked = true;
-            return Poll::Pending;
-        }
-        Poll::Ready(asked)
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests;

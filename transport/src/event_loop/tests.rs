@@ -48,24 +48,6 @@ fn tasks_run_in_turn_and_end() {
 }
 
 #[test]
-fn a_task_lets_another_go_first_where_there_is_one() {
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    block_on(async {
-        for name in ["a", "b", "c"] {
-            let seen = seen.clone();
-            spawn_local(async move {
-                seen.borrow_mut().push((name, 0));
-                let_another_go_first().await;
-                seen.borrow_mut().push((name, 1));
-            });
-        }
-        turn().await;
-    })
-    .unwrap();
-    assert_eq!(*seen.borrow(), [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("c", 0), ("c", 1)]);
-}
-
-#[test]
 fn who_gives_way_runs_after_the_tasks_whose_descriptors_are_ready() {
     let steps = Rc::new(Cell::new(0));
     let seen = block_on(async {
