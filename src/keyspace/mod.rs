@@ -202,12 +202,13 @@ impl Keyspace {
             [] => Locked { keyspace: self, guards: Guards::OnDemand(SmallVec::new()) },
             [key] => Locked { keyspace: self, guards: Guards::One(self.lock(shard_of(key.slot))) },
             keys => {
+                keys.iter().for_each(|key| self.prefetch_shard(key.slot));
                 let mut shards: SmallVec<[usize; 16]> =
                     keys.iter().map(|key| shard_of(key.slot)).collect();
                 shards.sort_unstable();
                 shards.dedup();
                 let guards = shards.iter().map(|&shard| (shard, self.lock(shard))).collect();
-                Locked { keyspace: self, guards: Guards::Many(guards) }
+                Locked { keyspace: self, guards: Guards::Many { guards, latest: 0 } }
             }
         }
     }
@@ -285,8 +286,12 @@ pub struct Locked<'a> {
 
 enum Guards<'a> {
     One(MutexGuard<'a, Shard>),
-    /// In ascending order of the shards.
-    Many(SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>),
+    Many {
+        /// In ascending order of the shards.
+        guards: SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>,
+        /// The place of the one that was asked for last, and will be again.
+        latest: usize,
+    },
     /// In the order of use.
     OnDemand(SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>),
 }
@@ -307,12 +312,25 @@ impl Locked<'_> {
         }
     }
 
+    /// Hints that these keys (hash and slot), whose shards must be locked, will be looked up soon in
+    /// database `db`: their buckets, then their entries, so that the misses of different keys overlap.
+    pub fn prefetch(&self, db: usize, keys: impl Iterator<Item = (u64, u16)> + Clone) {
+        for (hash, slot) in keys.clone() {
+            self.held(slot).table(db).prefetch_bucket(hash);
+        }
+        for (hash, slot) in keys {
+            self.held(slot).table(db).prefetch_entry(hash);
+        }
+    }
+
     /// Whether serving those who wait for these shards' keys may take keys of others.
     #[inline]
     pub fn has_movers(&self) -> bool {
         match &self.guards {
             Guards::One(guard) => guard.waiting.has_movers(),
-            Guards::Many(guards) => guards.iter().any(|(_, guard)| guard.waiting.has_movers()),
+            Guards::Many { guards, .. } => {
+                guards.iter().any(|(_, guard)| guard.waiting.has_movers())
+            }
             Guards::OnDemand(_) => false,
         }
     }
@@ -325,7 +343,7 @@ impl Locked<'_> {
         let shard = shard_of(slot);
         let held = match &self.guards {
             Guards::One(guard) => Some(guard),
-            Guards::Many(guards) => guards
+            Guards::Many { guards, .. } => guards
                 .binary_search_by_key(&shard, |(index, _)| *index)
                 .ok()
                 .map(|index| &guards[index].1),
@@ -345,11 +363,13 @@ impl Locked<'_> {
         let shard = shard_of(slot);
         match &mut self.guards {
             Guards::One(guard) => guard,
-            Guards::Many(guards) => {
-                let index = guards
-                    .binary_search_by_key(&shard, |(index, _)| *index)
-                    .expect("the command declared this key");
-                &mut guards[index].1
+            Guards::Many { guards, latest } => {
+                if guards[*latest].0 != shard {
+                    *latest = guards
+                        .binary_search_by_key(&shard, |(index, _)| *index)
+                        .expect("the command declared this key");
+                }
+                &mut guards[*latest].1
             }
             Guards::OnDemand(guards) => {
                 let index = match guards.iter().position(|(index, _)| *index == shard) {

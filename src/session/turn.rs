@@ -208,18 +208,21 @@ impl<'w> Turn<'w> {
         } else if !found.command.keys.is_empty() {
             // If the keys can't be told, the command answers what is wrong with its arguments.
             let _ = key_positions(found.command.keys, args, |index, _| {
+                if keys.len() == keys.capacity() {
+                    keys.reserve(args.len() - index);
+                }
                 keys.push(Key::new(args.at(index)));
             });
-            if keys.len() > 1 {
-                let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
-                keyspace.prefetch(client.db, first);
-            }
         }
         let call =
             Call { worker, settings: &self.settings, now: self.now, client, found, keys: &keys };
         match scope {
             Scope::Keys | Scope::Shards => {
                 let locked = keyspace.lock_keys(&keys);
+                if keys.len() > 1 {
+                    let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
+                    locked.prefetch(call.client.db, first);
+                }
                 if !(locked.has_movers() && found.command.flags.contains(Flags::WRITE)) {
                     return call.run(locked, None, args, out);
                 }
