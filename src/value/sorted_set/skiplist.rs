@@ -34,10 +34,16 @@ impl Clone for SortedSet {
     }
 }
 
-/// Whether a member with a score comes before another.
+/// Whether a member with a score comes before another. A record in whose place only the score is needed is
+/// not read: it is mostly not in the cache.
 #[inline]
-fn precedes(score: f64, member: &[u8], than: f64, other: &[u8]) -> bool {
-    score < than || (score == than && member < other)
+fn precedes<'a>(
+    score: f64,
+    member: impl FnOnce() -> &'a [u8],
+    than: f64,
+    other: impl FnOnce() -> &'a [u8],
+) -> bool {
+    score < than || (score == than && member() < other())
 }
 
 impl SortedSet {
@@ -52,7 +58,7 @@ impl SortedSet {
         let mut table = Table::with_capacity(len);
         let mut last: Option<(&[u8], f64)> = None;
         let tree = Tree::from_sorted(members.into_iter().map(|(member, score)| {
-            let follows = |(last, least)| precedes(least, last, score, member);
+            let follows = |(last, least)| precedes(least, || last, score, || member);
             assert!(last.is_none_or(follows), "members come in order");
             last = Some((member, score));
             let hash = hash(member);
@@ -103,7 +109,8 @@ impl SortedSet {
 
     /// The rank that a member with a score has or would have.
     fn place(&self, member: &[u8], score: f64) -> usize {
-        self.tree.partition_point(|other, record| precedes(other, record.key(), score, member))
+        self.tree
+            .partition_point(|other, record| precedes(other, || record.key(), score, || member))
     }
 
     /// How many members come before the first that is not `before`, which must be true of some first
@@ -165,10 +172,13 @@ impl SortedSet {
     /// Gives a member of the tree another score.
     fn reorder(&mut self, member: &[u8], old: f64, new: f64) {
         let rank = self.place(member, old);
-        let before = rank.checked_sub(1).and_then(|rank| self.get(rank));
-        let after = self.get(rank + 1);
-        let stays = before.is_none_or(|(other, score)| precedes(score, other, new, member))
-            && after.is_none_or(|(other, score)| precedes(new, member, score, other));
+        let before = rank.checked_sub(1).and_then(|rank| self.tree.get(rank));
+        let after = self.tree.get(rank + 1);
+        let follows =
+            |(score, other): (f64, &Handle)| precedes(score, || other.key(), new, || member);
+        let goes_before =
+            |(score, other): (f64, &Handle)| precedes(new, || member, score, || other.key());
+        let stays = before.is_none_or(follows) && after.is_none_or(goes_before);
         if stays {
             self.tree.set_score(rank, new);
             return;
