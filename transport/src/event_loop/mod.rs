@@ -70,13 +70,18 @@ impl EventLoop {
             return Ok(());
         }
         for look in 0..self.looker.looks() {
-            if self.poller.wait(Wait::Look)? > 0 {
-                self.looker.found(look);
+            let found = self.poller.wait(Wait::Look)?;
+            if found > 0 {
+                self.looker.found(look, found);
                 return Ok(());
             }
         }
         self.looker.sleeps();
-        self.executor.sleep(|| self.poller.wait(Wait::Sleep).map(drop))
+        self.executor.sleep(|| {
+            let found = self.poller.wait(Wait::Sleep)?;
+            self.looker.woken(found);
+            Ok(())
+        })
     }
 }
 
