@@ -28,10 +28,65 @@ const OFFSET: usize = 64;
 /// More bytes than any machine has, so that a size can be rounded up to pages.
 const LIMIT: usize = isize::MAX as usize - PAGE - OFFSET;
 
+/// jemalloc, with long runs of bytes in huge pages.
+pub(super) struct Paged;
+
 /// Whether the allocation is for huge pages. That it is for bytes is told by its alignment.
 #[inline]
-pub(super) fn suits(size: usize, align: usize) -> bool {
+fn suits(size: usize, align: usize) -> bool {
     align == 1 && (FROM..LIMIT).contains(&size)
+}
+
+// SAFETY: calls are passed on as they are, or with the layout that `outer` makes of theirs: which, the
+// layout alone decides, so memory is freed as it was allocated.
+unsafe impl GlobalAlloc for Paged {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are passed on.
+        unsafe {
+            if suits(layout.size(), layout.align()) {
+                alloc(layout)
+            } else {
+                Jemalloc.alloc(layout)
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe {
+            if suits(layout.size(), layout.align()) {
+                alloc_zeroed(layout)
+            } else {
+                Jemalloc.alloc_zeroed(layout)
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe {
+            if suits(layout.size(), layout.align()) {
+                dealloc(pointer, layout);
+            } else {
+                Jemalloc.dealloc(pointer, layout);
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe {
+            if suits(layout.size().max(size), layout.align()) {
+                realloc(pointer, layout, size)
+            } else {
+                Jemalloc.realloc(pointer, layout, size)
+            }
+        }
+    }
 }
 
 /// Allocates. The bytes begin [`OFFSET`] behind a huge page's start.
@@ -39,7 +94,7 @@ pub(super) fn suits(size: usize, align: usize) -> bool {
 /// # Safety
 /// As [`GlobalAlloc::alloc`], and the layout [`suits`].
 #[cold]
-pub(super) unsafe fn alloc(layout: Layout) -> *mut u8 {
+unsafe fn alloc(layout: Layout) -> *mut u8 {
     // SAFETY: the caller's promises are passed on.
     let start = unsafe { Jemalloc.alloc(outer(layout)) };
     advised(start, 0, layout.size())
@@ -50,7 +105,7 @@ pub(super) unsafe fn alloc(layout: Layout) -> *mut u8 {
 /// # Safety
 /// As [`alloc`].
 #[cold]
-pub(super) unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
+unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
     // SAFETY: as above.
     let start = unsafe { Jemalloc.alloc_zeroed(outer(layout)) };
     advised(start, 0, layout.size())
@@ -61,7 +116,7 @@ pub(super) unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
 /// # Safety
 /// As [`GlobalAlloc::dealloc`], and the layout [`suits`].
 #[cold]
-pub(super) unsafe fn dealloc(pointer: *mut u8, layout: Layout) {
+unsafe fn dealloc(pointer: *mut u8, layout: Layout) {
     let start = pointer.wrapping_sub(OFFSET);
     // What takes the memory next need not be long.
     advise(start, outer(layout).size(), libc::MADV_NOHUGEPAGE);
@@ -74,12 +129,12 @@ pub(super) unsafe fn dealloc(pointer: *mut u8, layout: Layout) {
 /// # Safety
 /// As [`GlobalAlloc::realloc`], and the layout [`suits`], or does with the new size.
 #[cold]
-pub(super) unsafe fn realloc(pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+unsafe fn realloc(pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
     let old = layout.size();
     let (was, is) = (suits(old, layout.align()), suits(size, layout.align()));
     // SAFETY: the caller promises that the new size makes a layout, and that the memory was allocated
-    // with the old one, so as this module does if that suits. Old and new memory are two allocations,
-    // each at least as long as what is copied.
+    // with the old one, so in huge pages if that suits. Old and new memory are two allocations, each at
+    // least as long as what is copied.
     unsafe {
         let new = Layout::from_size_align_unchecked(size, layout.align());
         if was && is {
@@ -89,10 +144,10 @@ pub(super) unsafe fn realloc(pointer: *mut u8, layout: Layout, size: usize) -> *
                 return advised(start, old / PAGE * PAGE, size);
             }
         }
-        let moved = if is { alloc(new) } else { Jemalloc.alloc(new) };
+        let moved = Paged.alloc(new);
         if !moved.is_null() {
             ptr::copy_nonoverlapping(pointer, moved, old.min(size));
-            if was { dealloc(pointer, layout) } else { Jemalloc.dealloc(pointer, layout) }
+            Paged.dealloc(pointer, layout);
         }
         moved
     }
@@ -124,7 +179,6 @@ fn advise(start: *mut u8, size: usize, advice: libc::c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::allocator::Counted;
 
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, 1).unwrap()
@@ -139,17 +193,17 @@ mod tests {
                 // SAFETY: what is written and read lies inside the allocation, which is freed once with
                 // the size that it has then.
                 unsafe {
-                    let mut pointer = Counted.alloc_zeroed(layout(from));
+                    let mut pointer = Paged.alloc_zeroed(layout(from));
                     assert_eq!(pointer.add(from - 1).read(), 0);
                     pointer.write(1);
                     let last = from.min(to) - 1;
                     pointer.add(last).write(7);
-                    pointer = Counted.realloc(pointer, layout(from), to);
+                    pointer = Paged.realloc(pointer, layout(from), to);
                     assert_eq!(pointer.add(last).read(), 7, "{from} to {to}");
                     assert!(last == 0 || pointer.read() == 1, "{from} to {to}");
                     assert!(to < FROM || pointer.addr() % PAGE == OFFSET, "{from} to {to}");
                     pointer.add(to - 1).write(9);
-                    Counted.dealloc(pointer, layout(to));
+                    Paged.dealloc(pointer, layout(to));
                 }
             }
         }

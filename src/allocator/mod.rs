@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
-use tikv_jemallocator::Jemalloc;
 
+use huge::Paged;
 use size_class::round_up;
 pub use size_class::{SMALL_MAX, size_class};
 
@@ -114,18 +114,12 @@ pub fn purge() {
     unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), nothing, nothing.cast(), nothing, 0) };
 }
 
-// SAFETY: all calls are passed on as they are, those for memory in huge pages by way of its module.
+// SAFETY: all calls are passed on as they are.
 unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
-        let pointer = unsafe {
-            if huge::suits(layout.size(), layout.align()) {
-                huge::alloc(layout)
-            } else {
-                Jemalloc.alloc(layout)
-            }
-        };
+        let pointer = unsafe { Paged.alloc(layout) };
         if !pointer.is_null() {
             count(set_aside(layout.size(), layout.align()));
         }
@@ -135,13 +129,7 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        let pointer = unsafe {
-            if huge::suits(layout.size(), layout.align()) {
-                huge::alloc_zeroed(layout)
-            } else {
-                Jemalloc.alloc_zeroed(layout)
-            }
-        };
+        let pointer = unsafe { Paged.alloc_zeroed(layout) };
         if !pointer.is_null() {
             count(set_aside(layout.size(), layout.align()));
         }
@@ -151,26 +139,14 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above.
-        unsafe {
-            if huge::suits(layout.size(), layout.align()) {
-                huge::dealloc(pointer, layout);
-            } else {
-                Jemalloc.dealloc(pointer, layout);
-            }
-        }
+        unsafe { Paged.dealloc(pointer, layout) };
         count(-set_aside(layout.size(), layout.align()));
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above.
-        let moved = unsafe {
-            if huge::suits(layout.size().max(size), layout.align()) {
-                huge::realloc(pointer, layout, size)
-            } else {
-                Jemalloc.realloc(pointer, layout, size)
-            }
-        };
+        let moved = unsafe { Paged.realloc(pointer, layout, size) };
         if !moved.is_null() {
             let (from, align) = (layout.size(), layout.align());
             count(set_aside(size, align) - set_aside(from, align));

@@ -105,17 +105,28 @@ impl Buffer {
         let Apart { mut bytes, len } =
             self.apart.take_if(|apart| apart.bytes.len() >= apart.len)?;
         // Its capacity may have been more than was asked for.
-        let mut behind = &bytes[len..];
-        while !behind.is_empty() {
-            let space = self.space_to_receive();
-            let n = space.len().min(behind.len());
-            space[..n].copy_from_slice(&behind[..n]);
-            self.extend(n);
-            behind = &behind[n..];
-        }
+        self.append(&bytes[len..]);
         bytes.truncate(len);
         self.longest_apart = self.longest_apart.max(len);
         Some(bytes)
+    }
+
+    /// Takes in bytes that have arrived elsewhere, first what is missing of what is received apart.
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let n = if let Some((apart, missing)) = self.apart() {
+                let n = bytes.len().min(missing).min(apart.capacity() - apart.len());
+                apart.extend_from_slice(&bytes[..n]);
+                n
+            } else {
+                let space = self.space_to_receive();
+                let n = bytes.len().min(space.len());
+                space[..n].copy_from_slice(&bytes[..n]);
+                self.extend(n);
+                n
+            };
+            bytes = &bytes[n..];
+        }
     }
 
     /// The space after the content; takes a buffer where there is none, never grows one.
@@ -194,6 +205,22 @@ mod tests {
         space[..n].copy_from_slice(&bytes[..n]);
         buffer.extend(n);
         n
+    }
+
+    #[test]
+    fn what_is_appended_completes_first_what_is_received_apart() {
+        let message: Vec<u8> = (0..400_000u32).map(|i| i as u8).collect();
+        let mut buffer = Buffer::default();
+        buffer.append(b"before, first");
+        buffer.set_apart(8, 300_005);
+        buffer.append(&message[..100_000]);
+        assert!(buffer.take_apart().is_none());
+        buffer.append(&message[100_000..]);
+        let apart = buffer.take_apart().expect("all has arrived");
+        assert!(apart.starts_with(b"first") && apart[5..] == message[..300_000]);
+        assert!(
+            buffer.filled().starts_with(b"before, ") && buffer.filled()[8..] == message[300_000..]
+        );
     }
 
     #[test]

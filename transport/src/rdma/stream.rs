@@ -86,21 +86,7 @@ impl RdmaStream {
     /// Moves what is in the region to the buffer, so that the region can be filled again.
     fn move_out(&mut self) {
         self.spill.expect(self.expected);
-        let mut from = self.consumed;
-        while from < self.seen {
-            let left = self.seen - from;
-            if let Some((apart, missing)) = self.spill.apart() {
-                let n = left.min(missing).min(apart.capacity() - apart.len());
-                apart.extend_from_slice(self.region.bytes(from..from + n));
-                from += n;
-                continue;
-            }
-            let space = self.spill.space_to_receive();
-            let n = space.len().min(left);
-            space[..n].copy_from_slice(self.region.bytes(from..from + n));
-            self.spill.extend(n);
-            from += n;
-        }
+        self.spill.append(self.region.bytes(self.consumed..self.seen));
         self.consume_region(self.seen - self.consumed);
     }
 
