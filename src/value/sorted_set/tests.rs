@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Steps of a random sequence, at most. Miri is some hundred times slower than the machine.
+const STEPS: usize = if cfg!(miri) { 20 } else { 80 };
+
 const LIMITS: Limits = Limits { members: 8, bytes: 10 };
 
 fn empty() -> Entry {
@@ -69,7 +72,7 @@ fn sorted(model: &HashMap<Vec<u8>, f64>) -> Vec<(f64, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn a_sorted_set_is_a_sorted_map(steps in prop::collection::vec(step(), 1..80)) {
+    fn a_sorted_set_is_a_sorted_map(steps in prop::collection::vec(step(), 1..STEPS)) {
         let mut entry = empty();
         let mut model = HashMap::new();
         for step in steps {

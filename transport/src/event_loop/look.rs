@@ -13,8 +13,9 @@ use std::cell::Cell;
 
 use quanta::Clock;
 
-/// The looks of an idle moment take one in so many ticks of what serving one descriptor takes.
-const SHARE: u64 = 2;
+/// Of what serving one descriptor takes, in percent: what the looks of an idle moment take. More looks cost
+/// the server about as much as they spare its clients.
+const SHARE: u64 = 40;
 
 /// Looks in an idle moment, at most: all of them take about twice as long as a sleep.
 const MOST: u64 = 64;
@@ -69,7 +70,7 @@ impl Looker {
         Looker {
             clock,
             // Until it is known better: of usual requests.
-            work: Mean::new(14 * SHARE * LOOK),
+            work: Mean::new(14 * LOOK * 100 / SHARE),
             look: Mean::new(LOOK),
             unmeasured: Cell::new(0),
             began: Cell::new(None),
@@ -91,7 +92,7 @@ impl Looker {
                 return 0;
             }
         }
-        self.looks.set((self.work.get() / SHARE / self.look.get()).clamp(1, MOST));
+        self.looks.set((self.work.get() * SHARE / 100 / self.look.get()).clamp(1, MOST));
         self.looks.get()
     }
 
@@ -107,11 +108,14 @@ impl Looker {
     /// The idle moment becomes a sleep.
     pub(super) fn sleeps(&self) {
         let looks = self.looks.get();
-        if looks > 0 {
-            self.learn(0);
-            if let Some(since) = self.idle_since.take() {
-                self.look.add((self.clock.raw() - since) / looks);
-            }
+        if looks == 0 {
+            return;
+        }
+        self.learn(0);
+        if let Some(since) = self.idle_since.take() {
+            // Whatever else the processor did meanwhile is no part of a look.
+            let most = 4 * self.look.get();
+            self.look.add((self.clock.raw().saturating_sub(since) / looks).min(most));
         }
     }
 
@@ -129,8 +133,8 @@ impl Looker {
         if let Some((began, descriptors)) = self.began.take() {
             let now = self.clock.raw();
             // However long it was: more looks than these there will not be.
-            let most = MOST * SHARE * self.look.get();
-            self.work.add(((now - began) / descriptors).min(most));
+            let most = MOST * self.look.get() * 100 / SHARE;
+            self.work.add((now.saturating_sub(began) / descriptors).min(most));
             self.idle_since.set(Some(now));
         }
     }
@@ -205,10 +209,10 @@ mod tests {
             }
             looks
         };
-        assert!((24..=25).contains(&looks(8000, 160)));
-        assert!((61..=62).contains(&looks(20_000, 160)));
+        assert!((19..=20).contains(&looks(8000, 160)));
+        assert!((49..=50).contains(&looks(20_000, 160)));
         assert_eq!(looks(1_000_000, 160), MOST);
         assert_eq!(looks(100, 160), 1);
-        assert!((24..=25).contains(&looks(8000, 160)), "it forgets");
+        assert!((19..=20).contains(&looks(8000, 160)), "it forgets");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! It does what a tokio current-thread runtime without timers does, and serves the same futures, but
 //! costs a request less: one `epoll_wait` serves all that is ready, readiness is a flag in a slot of
-//! this thread alone, no clock is read, and between two requests the loop looks at its sockets a few
-//! times before it sleeps, where that pays off (`look.rs`).
+//! this thread alone, hardly ever is a clock read, and between two requests the loop looks at its sockets
+//! a few times before it sleeps, where that pays off (`look.rs`).
 //!
 //! What this crate offers works on either: see [`Source`] and [`spawn_local`].
 
