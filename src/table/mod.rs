@@ -677,7 +677,7 @@ mod tests {
             while let Some(at) = cursor {
                 cursor = table.scan(at, |entry| _ = seen.insert(number(entry)));
                 step += 1;
-                for n in step * 20..(step + 1) * 20 {
+                for n in step * MANY / 150..(step + 1) * MANY / 150 {
                     if change > 0 {
                         insert(&mut table, 10_000 + n, None);
                     } else if n >= 100 {
