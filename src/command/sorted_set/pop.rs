@@ -80,7 +80,14 @@ pub fn try_pop(
         End::Max => reply(popped, &mut set.iter(ranks.clone()).rev()),
     }
     if popped < len {
-        change(entry.entry_mut(), limits)?.remove_range(ranks);
+        let mut set = change(entry.entry_mut(), limits)?;
+        set.remove_range(ranks);
+        // Who pops once does so again.
+        let left = len - popped;
+        match end {
+            End::Min => set.view().prefetch_removal(0, 1),
+            End::Max => set.view().prefetch_removal(left - 1, left.wrapping_sub(2)),
+        }
     }
     cx.changed_times(end.event(), key, popped);
     if popped == len {

@@ -264,6 +264,13 @@ impl<'a> SortedSetRef<'a> {
             }
         }
     }
+
+    /// Hints that the member of rank `next`, and after it that of rank `later`, will soon be removed.
+    pub fn prefetch_removal(self, next: usize, later: usize) {
+        if let SortedSetRef::Big(set) = self {
+            set.prefetch_removal(next, later);
+        }
+    }
 }
 
 /// The members of a sorted set of each encoding.

@@ -208,12 +208,30 @@ impl SortedSet {
             // The tree lets go of a leaf's handles before the table frees their records.
             let mut removed = SmallVec::<[Handle; 64]>::new();
             rest -= self.tree.remove(ranks.start, rest, |_, handle| removed.push(handle));
-            for handle in removed {
-                let key = handle.key();
-                let position = self.table.find(hash(key), key);
+            // The cache misses of many overlap.
+            removed.iter().for_each(|handle| handle.prefetch());
+            let mut hashes = SmallVec::<[u64; 64]>::new();
+            for handle in &removed {
+                let hash = hash(handle.key());
+                self.table.prefetch_bucket(hash);
+                hashes.push(hash);
+            }
+            for (handle, hash) in removed.into_iter().zip(hashes) {
+                let position = self.table.find(hash, handle.key());
                 let position = position.expect("the table has what the tree has");
                 self.table.remove(position);
             }
+        }
+    }
+
+    /// Hints that the member of rank `next`, and after it that of rank `later`, will soon be removed. What
+    /// was `later` in one call and is `next` in another is in the cache by then.
+    pub fn prefetch_removal(&self, next: usize, later: usize) {
+        if let Some((_, record)) = self.tree.get(next) {
+            self.table.prefetch_bucket(hash(record.key()));
+        }
+        if let Some((_, record)) = self.tree.get(later) {
+            record.prefetch();
         }
     }
 }

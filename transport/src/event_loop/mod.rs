@@ -70,18 +70,13 @@ impl EventLoop {
             return Ok(());
         }
         for look in 0..self.looker.looks() {
-            let found = self.poller.wait(Wait::Look)?;
-            if found > 0 {
-                self.looker.found(look, found);
+            if self.poller.wait(Wait::Look)? > 0 {
+                self.looker.found(look);
                 return Ok(());
             }
         }
         self.looker.sleeps();
-        self.executor.sleep(|| {
-            let found = self.poller.wait(Wait::Sleep)?;
-            self.looker.woken(found);
-            Ok(())
-        })
+        self.executor.sleep(|| self.poller.wait(Wait::Sleep).map(drop))
     }
 }
 
