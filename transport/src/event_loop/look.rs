@@ -19,7 +19,7 @@ use std::cell::Cell;
 const MANY: u32 = 64;
 
 /// Looks in an idle moment after a sleep.
-const FEW: u32 = 3;
+const FEW: u32 = 2;
 
 /// One loop's experience with looking.
 #[derive(Default)]
