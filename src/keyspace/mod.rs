@@ -323,6 +323,12 @@ impl Locked<'_> {
         }
     }
 
+    /// Hints that a key, whose shard must be locked, will be looked up in database `db`.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, key: &Key<'_>) {
+        self.held(key.slot).table(db).prefetch_bucket(key.hash);
+    }
+
     /// Whether serving those who wait for these shards' keys may take keys of others.
     #[inline]
     pub fn has_movers(&self) -> bool {

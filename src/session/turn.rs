@@ -219,9 +219,12 @@ impl<'w> Turn<'w> {
         match scope {
             Scope::Keys | Scope::Shards => {
                 let locked = keyspace.lock_keys(&keys);
-                if keys.len() > 1 {
-                    let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
-                    locked.prefetch(call.client.db, first);
+                match &keys[..] {
+                    [key] => locked.prefetch_bucket(call.client.db, key),
+                    keys => {
+                        let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
+                        locked.prefetch(call.client.db, first);
+                    }
                 }
                 if !(locked.has_movers() && found.command.flags.contains(Flags::WRITE)) {
                     return call.run(locked, None, args, out);

@@ -300,11 +300,15 @@ impl Entry {
     /// Replaces the value; key, expiry and access bits stay. Reuses the allocation where the new
     /// value fits it well.
     pub fn set_value(&mut self, value: Value<'_>) {
-        if let Value::Bytes(bytes) = value
-            && bytes.len() >= INLINE_LIMIT
-            && self.overwrite_long_string(bytes)
-        {
-            return;
+        match value {
+            // A counter: the same bytes again.
+            Value::Int(_) if self.header().kind == Kind::Int => return self.write_payload(value),
+            Value::Bytes(bytes)
+                if bytes.len() >= INLINE_LIMIT && self.overwrite_long_string(bytes) =>
+            {
+                return;
+            }
+            _ => {}
         }
         let value = value.settle();
         let used = self.key_offset() + self.header().key_len as usize + value.len();
