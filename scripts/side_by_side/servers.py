@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -74,6 +75,14 @@ class Server:
         pages = int(open(f"/proc/{self.process.pid}/statm").read().split()[1])
         return pages * os.sysconf("SC_PAGESIZE")
 
+    def commands(self, link):
+        """Commands that the server has executed so far, but for the one that asks."""
+        link.socket.sendall(request("INFO", "stats"))
+        length = int(link.file.readline()[1:])
+        lines = link.file.read(length + 2).decode().splitlines()
+        (count,) = (line.split(":")[1] for line in lines if line.startswith("total_commands_processed:"))
+        return int(count)
+
     def stop(self):
         self.process.terminate()
         try:
@@ -111,6 +120,43 @@ def redis_benchmark(server, *args, cpus=None):
     return rows
 
 
+class Load:
+    """A redis-benchmark that goes on until it is killed, but only while it is let run."""
+
+    def __init__(self, server, *args, cpus=None):
+        command = ["redis-benchmark", "-p", str(server.port), "-n", "1000000000", *map(str, args)]
+        if cpus and shutil.which("taskset"):
+            command = ["taskset", "-c", cpus] + command
+        self.server = server
+        self.link = Link(server)
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.3)
+        self.process.send_signal(signal.SIGSTOP)
+
+    def slice(self, seconds):
+        """Lets it run for so long. Returns requests per second, and the server's CPU time per request in µs."""
+        if self.process.poll() is not None:
+            sys.exit("bench: redis-benchmark has ended")
+        # What is on its way when the client stops is served still.
+        time.sleep(0.003)
+        commands, cpu = self.server.commands(self.link), self.server.cpu()
+        started = time.perf_counter()
+        self.process.send_signal(signal.SIGCONT)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGSTOP)
+        elapsed = time.perf_counter() - started
+        time.sleep(0.003)
+        cpu = self.server.cpu() - cpu
+        # The one that asked the first time counts now.
+        requests = self.server.commands(self.link) - commands - 1
+        return {"rps": requests / elapsed, "cpu_us": cpu / max(1, requests) * 1e6}
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.link.__exit__()
+
+
 def verbena_benchmark(server, *args, cpus=None):
     """Runs verbena-benchmark and returns its JSON objects by test name."""
     command = [str(RELEASE / "verbena-benchmark"), "-p", str(server.port), "--json", *map(str, args)]
@@ -125,6 +171,14 @@ def verbena_benchmark(server, *args, cpus=None):
 
 def median(rows, key):
     return statistics.median(row[key] for row in rows)
+
+
+def error_of_median(rows, key):
+    """The median's standard error, as of a normal distribution that is as wide as the middle half of the values."""
+    if len(rows) < 4:
+        return float("nan")
+    low, _, high = statistics.quantiles((row[key] for row in rows), n=4)
+    return 1.2533 * (high - low) / 1.349 / len(rows) ** 0.5
 
 
 def two_cpus():

@@ -3,32 +3,39 @@
 import random
 import time
 
-from .servers import Link, median, redis_benchmark, request, two_cpus, valkey, verbena, verbena_benchmark, with_servers
+from .servers import (
+    Link, Load, error_of_median, median, redis_benchmark, request, two_cpus, valkey, verbena, verbena_benchmark, with_servers)
 
-# By pipeline depth: requests of a round of redis-benchmark, and measured rounds of each start. At -P 1 servers differ by
-# less than the machine does from one second to the next, so there are many rounds, and short ones.
-ROUNDS = {32: (640_000, 2), 1: (50_000, 6)}
+# Requests of a round of redis-benchmark at -P 32, and measured rounds of each start.
+REQUESTS, ROUNDS = 640_000, 2
+
+# At -P 1, servers differ by less than the machine does from one second to the next: both are loaded in turn, so many
+# seconds at a time, so often in each start.
+SLICE, SLICES = 0.05, 60
 
 
 class Test:
     """One test of redis-benchmark: of its own, by name, or of a command."""
 
-    def __init__(self, name, *command, load=None, share=1.0, mixed=False):
+    def __init__(self, name, *command, load=None, share=1.0):
         self.name = name
         # Without a command, redis-benchmark's test of this name.
         self.command = command or ("-t", name)
-        # Run before each round, as many times as the test has requests.
+        # Run before each round, as many times as the test has requests: makes what the test takes away.
         self.load = load
         # Of the requests of the others: for those whose replies are long.
         self.share = share
 
-    def run(self, client, server, requests, pipeline, cpus):
-        requests = max(1000, int(requests * self.share))
-        common = ("-n", requests, "-c", 50, "-r", 100_000, "-P", pipeline)
+    def prepare(self, server, requests, cpus):
         if self.load:
             redis_benchmark(server, "-n", requests, "-c", 50, "-r", 1_000_000, "-P", 32, *self.load, cpus=cpus)
+
+    def run(self, client, server, cpus):
+        """One round at -P 32."""
+        requests = max(1000, int(REQUESTS * self.share))
+        self.prepare(server, requests, cpus)
         before = server.cpu()
-        (row,) = client(server, *common, *self.command, cpus=cpus).values()
+        (row,) = client(server, "-n", requests, "-c", 50, "-r", 100_000, "-P", 32, *self.command, cpus=cpus).values()
         return {"rps": float(row.get("rps") or row["ops_per_sec"]), "cpu_us": (server.cpu() - before) / requests * 1e6}
 
 
@@ -69,32 +76,17 @@ def fill_for_tests(server):
         link.pipeline(request("RPUSH", "range:list", *(f"element:{i + k}" for k in range(100))) for i in range(0, 100_000, 100))
 
 
-def compare(title, tests, client, pipeline, rounds, enough):
-    """Runs the tests on both servers in turn; prints the ratios, and those that are not enough.
+def clear(servers):
+    for server in servers:
+        with Link(server) as link:
+            link.call("DEL", "mylist", "myset", "myzset", "myhash", "mystream")
 
-    A ratio is the median of those of the single rounds, in which one server comes right after the other."""
-    on, rest = two_cpus()
-    rows = {}
-    requests, turns = ROUNDS[pipeline]
 
-    def measure(servers):
-        for server in servers:
-            fill_for_tests(server)
-        for test in tests:
-            for turn in range(turns + 1):
-                for server in servers if turn % 2 else reversed(servers):
-                    row = test.run(client, server, requests, pipeline, rest)
-                    # The first round warms up.
-                    if turn:
-                        rows.setdefault(test.name, {}).setdefault(server.name, []).append(row)
-            for server in servers:
-                with Link(server) as link:
-                    link.call("DEL", "mylist", "myset", "myzset", "myhash", "mystream")
+def report(title, rows, enough):
+    """Prints the ratios of neighbouring measurements (their median and its standard error), and which are not enough.
 
-    starts = max(1, rounds // 2)
-    for _ in range(starts):
-        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
-    print(f"\n{title}, median of {starts * turns} rounds, {starts} starts")
+    `rows` has for each test, by the servers' names, what was measured of one right after the other."""
+    print(f"\n{title}")
     summary = {}
     for name, by_server in rows.items():
         ours, theirs = by_server["verbena"], by_server["valkey"]
@@ -102,7 +94,9 @@ def compare(title, tests, client, pipeline, rounds, enough):
         row = {
             "rps": median(ours, "rps"),
             "throughput": median(pairs, "rps"),
+            "throughput_error": error_of_median(pairs, "rps"),
             "cpu": median(pairs, "cpu_us"),
+            "cpu_error": error_of_median(pairs, "cpu_us"),
             "cpu_us": median(ours, "cpu_us"),
         }
         # Below about 0.95 the client is the limit, and only the CPU compares the servers.
@@ -111,28 +105,79 @@ def compare(title, tests, client, pipeline, rounds, enough):
         verdict = "" if enough(row) else "   short"
         print(
             f"  {name:12} {row['rps']:12,.0f} requests/s   {row['cpu_us']:8.3f} µs server CPU per request"
-            f"   {row['busy']:4.0%} busy"
-            f"   valkey: {row['throughput']:.2f}× throughput, {row['cpu']:.2f}× CPU{verdict}")
+            f"   {row['busy']:4.0%} busy   valkey: {row['throughput']:.3f} ± {row['throughput_error']:.3f}× throughput,"
+            f" {row['cpu']:.3f} ± {row['cpu_error']:.3f}× CPU{verdict}")
     return summary
+
+
+def compare(title, tests, client, rounds, enough):
+    """Runs the tests at -P 32 on both servers in turn."""
+    on, rest = two_cpus()
+    rows = {}
+
+    def measure(servers):
+        for server in servers:
+            fill_for_tests(server)
+        for test in tests:
+            for turn in range(ROUNDS + 1):
+                for server in servers if turn % 2 else reversed(servers):
+                    row = test.run(client, server, rest)
+                    # The first round warms up.
+                    if turn:
+                        rows.setdefault(test.name, {}).setdefault(server.name, []).append(row)
+            clear(servers)
+
+    starts = max(1, rounds // 2)
+    for _ in range(starts):
+        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
+    return report(f"{title}, 50 connections, -P 32, {starts * ROUNDS} rounds, {starts} starts", rows, enough)
+
+
+def compare_in_slices(title, tests, rounds, enough):
+    """Has both servers loaded at -P 1, one for a moment after the other: what the machine does meanwhile, it does to
+    both."""
+    on, rest = two_cpus()
+    rows = {}
+
+    def measure(servers):
+        for server in servers:
+            fill_for_tests(server)
+        for test in tests:
+            for server in servers:
+                test.prepare(server, 400_000, rest)
+            loads = [Load(server, "-c", 50, "-r", 100_000, *test.command, cpus=rest) for server in servers]
+            try:
+                for turn in range(SLICES):
+                    for load in loads if turn % 2 else reversed(loads):
+                        row = load.slice(SLICE)
+                        rows.setdefault(test.name, {}).setdefault(load.server.name, []).append(row)
+            finally:
+                for load in loads:
+                    load.stop()
+            clear(servers)
+
+    starts = max(1, rounds // 2)
+    for _ in range(starts):
+        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
+    return report(f"{title}, 50 connections, -P 1, {starts * SLICES} slices, {starts} starts", rows, enough)
 
 
 def types(rounds):
     """redis-benchmark's tests at -P 32."""
-    title = "redis-benchmark's tests, 50 connections, -P 32"
-    return compare(title, TESTS, redis_benchmark, 32, rounds, lambda row: row["throughput"] >= 1.2)
+    return compare("redis-benchmark's tests", TESTS, redis_benchmark, rounds, lambda row: row["throughput"] >= 1.2)
 
 
 def types_fast(rounds):
     """Those of them in which redis-benchmark is the limit, with a client that is faster."""
-    title = "redis-benchmark's tests with verbena-benchmark, 50 connections, -P 32"
     tests = [test for test in TESTS if test.name.startswith(("ping", "hgetall", "zrange", "lrange"))]
-    return compare(title, tests, verbena_benchmark, 32, rounds, lambda row: row["throughput"] >= 1.2)
+    title = "redis-benchmark's tests with verbena-benchmark"
+    return compare(title, tests, verbena_benchmark, rounds, lambda row: row["throughput"] >= 1.2)
 
 
 def types_single(rounds):
-    """redis-benchmark's tests at -P 1."""
-    title = "redis-benchmark's tests, 50 connections, -P 1"
-    return compare(title, TESTS, redis_benchmark, 1, rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
+    """redis-benchmark's tests at -P 1, where it is the limit."""
+    return compare_in_slices(
+        "redis-benchmark's tests", TESTS, rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
 
 
 def small(command, words):
