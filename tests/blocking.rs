@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::thread;
 
-use common::{Client, Server, Value};
+use common::{Client, Ending, Server, Value};
 
 /// What a client waits for, and what others do then.
 const WAITS: &[(&str, &[&str])] = &[
@@ -43,22 +43,8 @@ const WAITS: &[(&str, &[&str])] = &[
 
 /// What all who take part are told, the waiting client last.
 fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Value> {
-    let (mut others, mut waiting) = (server.connect(), server.connect());
-    others.run("FLUSHALL");
-    waiting.run(&format!("HELLO {protocol}"));
-    let id = waiting.run("CLIENT ID").integer();
-    waiting.send(&wait.split(' ').collect::<Vec<_>>());
-    let times_out = wait.contains("0.05");
-    if !times_out {
-        others.wait_until_blocked(id);
-    }
-    let mut replies = then.iter().map(|words| others.run(words)).collect::<Vec<_>>();
-    if !times_out {
-        // One who still waits is told nothing.
-        others.run(&format!("CLIENT UNBLOCK {id}"));
-    }
-    replies.push(waiting.read());
-    replies
+    let ending = if wait.contains("0.05") { Ending::Timeout } else { Ending::Others };
+    common::outcome_of_waiting(server, protocol, &["FLUSHALL"], wait, ending, then)
 }
 
 #[test]

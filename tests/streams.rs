@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Server, Value};
+use common::{Ending, Server, Value};
 
 /// Before a client waits. Both streams have one entry, and a group that has got it.
 const SETUP: &[&str] =
@@ -58,22 +58,12 @@ const WAITS: &[(&str, &[&str])] = &[
 
 /// What all who take part are told, the waiting client last.
 fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Value> {
-    let (mut others, mut waiting) = (server.connect(), server.connect());
-    SETUP.iter().for_each(|words| drop(others.run(words)));
-    waiting.run(&format!("HELLO {protocol}"));
-    let id = waiting.run("CLIENT ID").integer();
-    waiting.send(&wait.split(' ').collect::<Vec<_>>());
-    let times_out = wait.contains("BLOCK 20 ");
-    if !times_out && !wait.ends_with(" 0") {
-        others.wait_until_blocked(id);
-    }
-    let mut replies = then.iter().map(|words| others.run(words)).collect::<Vec<_>>();
-    if !times_out {
-        // One who still waits is told nothing.
-        others.run(&format!("CLIENT UNBLOCK {id}"));
-    }
-    replies.push(waiting.read());
-    replies
+    let ending = match wait {
+        wait if wait.contains("BLOCK 20 ") => Ending::Timeout,
+        wait if wait.ends_with(" 0") => Ending::AtOnce,
+        _ => Ending::Others,
+    };
+    common::outcome_of_waiting(server, protocol, SETUP, wait, ending, then)
 }
 
 #[test]

@@ -8,6 +8,8 @@ pub mod payloads;
 #[cfg(feature = "rdma")]
 pub mod rdma;
 mod server;
+mod waiting;
 
 pub use client::{Client, Value};
 pub use server::Server;
+pub use waiting::{Ending, outcome_of_waiting};

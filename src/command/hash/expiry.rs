@@ -1,6 +1,6 @@
 //! Commands on fields' expiry: HEXPIRE and its kin, HTTL and its kin, HPERSIST.
 
-use super::{CHANGES, READS, change, changed, expired, fields, read, vanish};
+use super::{CHANGES, READS, change, expired, fields, read};
 use crate::command::expire::{Condition, SECOND, rounded};
 use crate::command::{Command, CommandError, Cx, Handler, Result};
 use crate::resp::{Args, Reply};
@@ -86,12 +86,12 @@ fn expire(
     })?;
     match done {
         None => reply_missing(out, fields.len()),
-        Some((count, _)) if at > now => changed(cx, "hexpire", count),
+        Some((count, _)) if at > now => cx.changed_times("hexpire", &cx.key(), count),
         Some((count, is_empty)) => {
             expired(cx, count);
             cx.effects.changes += count as u64;
             if is_empty {
-                vanish(cx);
+                cx.remove_emptied(&cx.key());
             }
         }
     }
@@ -152,7 +152,7 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         count
     })?;
     match persisted {
-        Some(count) => changed(cx, "hpersist", count),
+        Some(count) => cx.changed_times("hpersist", &cx.key(), count),
         None => reply_missing(out, fields.len()),
     }
     Ok(())

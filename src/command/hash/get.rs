@@ -1,8 +1,6 @@
 //! HGET, HMGET, HGETALL, HKEYS, HVALS, HLEN, HSTRLEN, HEXISTS, HDEL, HGETDEL, HGETEX.
 
-use super::{
-    CHANGES, READS, change, changed, expired, fields, hash, read, reply, reply_or_null, vanish,
-};
+use super::{CHANGES, READS, change, expired, fields, hash, read, reply, reply_or_null};
 use crate::command::string::expiry::Expiry;
 use crate::command::{Command, Cx, Flags, KeyFlags, KeySpec, Result};
 use crate::resp::{Args, Reply};
@@ -127,9 +125,9 @@ fn delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn note_deleted(cx: &mut Cx<'_>, count: usize, is_empty: bool) {
-    changed(cx, "hdel", count);
+    cx.changed_times("hdel", &cx.key(), count);
     if is_empty {
-        vanish(cx);
+        cx.remove_emptied(&cx.key());
     }
 }
 
@@ -194,12 +192,12 @@ fn get_and_expire(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resul
         reply_nulls(out, fields.len());
         return Ok(());
     };
-    changed(cx, "hexpire", touched.expiring);
-    changed(cx, "hpersist", touched.persisted);
+    cx.changed_times("hexpire", &cx.key(), touched.expiring);
+    cx.changed_times("hpersist", &cx.key(), touched.persisted);
     expired(cx, touched.expired);
     cx.effects.changes += touched.expired as u64;
     if touched.is_empty && touched.expired > 0 {
-        vanish(cx);
+        cx.remove_emptied(&cx.key());
     }
     Ok(())
 }

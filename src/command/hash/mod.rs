@@ -80,29 +80,12 @@ fn change_or_create<R>(
     Ok(result)
 }
 
-/// Records that `count` fields were changed.
-fn changed(cx: &mut Cx<'_>, event: &'static str, count: usize) {
-    if count > 0 {
-        cx.changed(event, &cx.key());
-        cx.effects.changes += count as u64 - 1;
-    }
-}
-
 /// Records that `count` fields were removed because they had expired.
 fn expired(cx: &mut Cx<'_>, count: usize) {
     if count > 0 {
         cx.stats.expired_fields.add(count as u64);
         cx.event(cx.client.db, "hexpired", &cx.key());
     }
-}
-
-/// Removes the command's key, whose hash has no field left.
-fn vanish(cx: &mut Cx<'_>) {
-    let key = cx.key();
-    if let Some(entry) = cx.remove(&key) {
-        cx.server.reclaimer.entry(entry);
-    }
-    cx.event(cx.client.db, "del", &key);
 }
 
 /// Replies with a field or a value.

@@ -1,6 +1,6 @@
 //! HINCRBY, HINCRBYFLOAT.
 
-use super::{ADDS, change_or_create, changed, expired};
+use super::{ADDS, change_or_create, expired};
 use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result};
 use crate::resp::{Args, Reply};
 use crate::value::Extended;
@@ -85,6 +85,6 @@ fn update<N>(
         Ok((sum, before))
     })?;
     expired(cx, usize::from(before == Before::Expired));
-    changed(cx, event, 1);
+    cx.changed(event, &cx.key());
     Ok(sum)
 }

@@ -1,6 +1,6 @@
 //! HSET, HMSET, HSETNX, HSETEX.
 
-use super::{ADDS, change, change_or_create, changed, expired, fields, hash, vanish};
+use super::{ADDS, change, change_or_create, expired, fields, hash};
 use crate::command::string::expiry::Expiry;
 use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result};
 use crate::resp::{Args, Reply};
@@ -70,7 +70,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, command: &str) -> Result<Added> {
         Ok(set_all(hash, args, FieldExpiry::None))
     })?;
     expired(cx, added.expired);
-    changed(cx, "hset", args.len() / 2);
+    cx.changed_times("hset", &cx.key(), args.len() / 2);
     Ok(added)
 }
 
@@ -85,7 +85,7 @@ fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     })?;
     let count = added.missing + added.expired;
     expired(cx, added.expired);
-    changed(cx, "hset", count);
+    cx.changed_times("hset", &cx.key(), count);
     out.integer(count as i64);
     Ok(())
 }
@@ -156,7 +156,7 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             };
             let added = change_or_create(cx, |hash| Ok(set_all(hash, args, expiry)))?;
             expired(cx, added.expired);
-            changed(cx, "hset", args.len() / 2);
+            cx.changed_times("hset", &cx.key(), args.len() / 2);
             if time.is_some() {
                 cx.event(cx.client.db, "hexpire", &key);
             }
@@ -177,13 +177,15 @@ fn set_in_the_past(cx: &mut Cx<'_>, args: Args<'_>) -> Result {
     if removed.is_none() {
         cx.event(cx.client.db, "new", &key);
     }
-    let (removed, is_empty) = removed.unwrap_or((0, true));
-    cx.effects.changes += removed as u64;
+    cx.effects.changes += removed.map_or(0, |(count, _)| count as u64);
     cx.event(cx.client.db, "hset", &key);
     cx.event(cx.client.db, "hexpire", &key);
     expired(cx, args.len() / 2);
-    if is_empty {
-        vanish(cx);
+    match removed {
+        Some((_, true)) => cx.remove_emptied(&key),
+        Some(_) => {}
+        // It would have been there for a moment.
+        None => cx.event(cx.client.db, "del", &key),
     }
     Ok(())
 }
