@@ -177,11 +177,13 @@ fn a_lower_limit_evicts_at_once() {
         let limit = info(&mut client, "used_memory") / 4;
         client.run(&format!("CONFIG SET maxmemory-eviction-tenacity {tenacity}"));
         client.run(&format!("CONFIG SET maxmemory {limit}"));
-        // INFO itself takes some memory while it is being written.
-        while info(&mut client, "used_memory") > limit + limit / 50 {}
+        // INFO itself takes some memory while it is being written, and the last of the keys may be going
+        // still when it says that there is little enough.
+        while info(&mut client, "used_memory") > limit + limit / 50
+            || info(&mut client, "current_eviction_exceeded_time") > 0
+        {}
         let left = client.run("DBSIZE").integer();
         assert!((5_000..15_000).contains(&left), "{left} keys are left");
-        assert_eq!(info(&mut client, "current_eviction_exceeded_time"), 0);
     }
 }
 
