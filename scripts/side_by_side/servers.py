@@ -41,6 +41,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def pinned(command, cpus):
+    """The command, on these CPUs alone if there are any."""
+    return ["taskset", "-c", cpus, *command] if cpus and shutil.which("taskset") else command
+
+
 class Server:
     """A server process on a port of its own, in a directory of its own."""
 
@@ -48,9 +53,7 @@ class Server:
         self.name = name
         self.port = free_port()
         self.dir = tempfile.TemporaryDirectory()
-        command = [part.format(port=self.port) for part in command]
-        if cpus and shutil.which("taskset"):
-            command = ["taskset", "-c", cpus] + command
+        command = pinned([part.format(port=self.port) for part in command], cpus)
         started = time.perf_counter()
         self.process = subprocess.Popen(command, cwd=self.dir.name, stdout=subprocess.PIPE, text=True)
         for line in self.process.stdout:
@@ -110,9 +113,7 @@ def floor(threads=1, cpus=None):
 
 def redis_benchmark(server, *args, cpus=None):
     """Runs redis-benchmark and returns its CSV rows by test name."""
-    command = ["redis-benchmark", "-p", str(server.port), "--csv", *map(str, args)]
-    if cpus and shutil.which("taskset"):
-        command = ["taskset", "-c", cpus] + command
+    command = pinned(["redis-benchmark", "-p", str(server.port), "--csv", *map(str, args)], cpus)
     run = subprocess.run(command, capture_output=True, text=True)
     rows = {row["test"]: row for row in csv.DictReader(run.stdout.splitlines())}
     if run.returncode != 0 or not rows:
@@ -124,14 +125,21 @@ class Load:
     """A redis-benchmark that goes on until it is killed, but only while it is let run."""
 
     def __init__(self, server, *args, cpus=None):
-        command = ["redis-benchmark", "-p", str(server.port), "-n", "1000000000", *map(str, args)]
-        if cpus and shutil.which("taskset"):
-            command = ["taskset", "-c", cpus] + command
         self.server = server
         self.link = Link(server)
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = ["redis-benchmark", "-p", str(server.port), "-n", "1000000000", *map(str, args)]
+        self.process = subprocess.Popen(pinned(command, cpus), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        # Its connections are made by then.
         time.sleep(0.3)
         self.process.send_signal(signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.link.close()
 
     def slice(self, seconds):
         """Lets it run for so long. Returns requests per second, and the server's CPU time per request in µs."""
@@ -151,17 +159,10 @@ class Load:
         requests = self.server.commands(self.link) - commands - 1
         return {"rps": requests / elapsed, "cpu_us": cpu / max(1, requests) * 1e6}
 
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.link.__exit__()
-
 
 def verbena_benchmark(server, *args, cpus=None):
     """Runs verbena-benchmark and returns its JSON objects by test name."""
-    command = [str(RELEASE / "verbena-benchmark"), "-p", str(server.port), "--json", *map(str, args)]
-    if cpus and shutil.which("taskset"):
-        command = ["taskset", "-c", cpus] + command
+    command = pinned([str(RELEASE / "verbena-benchmark"), "-p", str(server.port), "--json", *map(str, args)], cpus)
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(f"bench: {' '.join(command)} failed:\n{run.stdout}{run.stderr}")
@@ -209,6 +210,9 @@ class Link:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self.file.close()
         self.socket.close()
 

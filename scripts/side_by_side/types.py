@@ -1,5 +1,6 @@
 """Data types: redis-benchmark's tests, memory, and commands over big values."""
 
+import contextlib
 import random
 import time
 
@@ -76,17 +77,30 @@ def fill_for_tests(server):
         link.pipeline(request("RPUSH", "range:list", *(f"element:{i + k}" for k in range(100))) for i in range(0, 100_000, 100))
 
 
-def clear(servers):
-    for server in servers:
-        with Link(server) as link:
-            link.call("DEL", "mylist", "myset", "myzset", "myhash", "mystream")
+def compare(title, tests, measure, rounds, enough):
+    """Starts both servers, again and again, and measures the tests; prints the ratios of neighbouring measurements
+    (their median and its standard error), and which are not enough.
 
+    `measure` is given a test, the servers and the client's CPUs, and yields servers' names and what was measured: of
+    one server right after the other."""
+    on, rest = two_cpus()
+    rows = {test.name: {"verbena": [], "valkey": []} for test in tests}
 
-def report(title, rows, enough):
-    """Prints the ratios of neighbouring measurements (their median and its standard error), and which are not enough.
+    def measure_all(servers):
+        for server in servers:
+            fill_for_tests(server)
+        for test in tests:
+            for name, row in measure(test, servers, rest):
+                rows[test.name][name].append(row)
+            for server in servers:
+                with Link(server) as link:
+                    link.call("DEL", "mylist", "myset", "myzset", "myhash", "mystream")
 
-    `rows` has for each test, by the servers' names, what was measured of one right after the other."""
-    print(f"\n{title}")
+    starts = max(1, rounds // 2)
+    for _ in range(starts):
+        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure_all)
+    (count,) = {len(row) for by_server in rows.values() for row in by_server.values()}
+    print(f"\n{title}, 50 connections, median of {count} measurements, {starts} starts")
     summary = {}
     for name, by_server in rows.items():
         ours, theirs = by_server["verbena"], by_server["valkey"]
@@ -110,74 +124,47 @@ def report(title, rows, enough):
     return summary
 
 
-def compare(title, tests, client, rounds, enough):
-    """Runs the tests at -P 32 on both servers in turn."""
-    on, rest = two_cpus()
-    rows = {}
-
-    def measure(servers):
-        for server in servers:
-            fill_for_tests(server)
-        for test in tests:
-            for turn in range(ROUNDS + 1):
-                for server in servers if turn % 2 else reversed(servers):
-                    row = test.run(client, server, rest)
-                    # The first round warms up.
-                    if turn:
-                        rows.setdefault(test.name, {}).setdefault(server.name, []).append(row)
-            clear(servers)
-
-    starts = max(1, rounds // 2)
-    for _ in range(starts):
-        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
-    return report(f"{title}, 50 connections, -P 32, {starts * ROUNDS} rounds, {starts} starts", rows, enough)
+def in_rounds(client):
+    """Measures rounds at -P 32, the first of which warms up."""
+    def measure(test, servers, cpus):
+        for turn in range(ROUNDS + 1):
+            for server in servers if turn % 2 else reversed(servers):
+                row = test.run(client, server, cpus)
+                if turn:
+                    yield server.name, row
+    return measure
 
 
-def compare_in_slices(title, tests, rounds, enough):
+def in_slices(test, servers, cpus):
     """Has both servers loaded at -P 1, one for a moment after the other: what the machine does meanwhile, it does to
     both."""
-    on, rest = two_cpus()
-    rows = {}
-
-    def measure(servers):
-        for server in servers:
-            fill_for_tests(server)
-        for test in tests:
-            for server in servers:
-                test.prepare(server, 400_000, rest)
-            loads = [Load(server, "-c", 50, "-r", 100_000, *test.command, cpus=rest) for server in servers]
-            try:
-                for turn in range(SLICES):
-                    for load in loads if turn % 2 else reversed(loads):
-                        row = load.slice(SLICE)
-                        rows.setdefault(test.name, {}).setdefault(load.server.name, []).append(row)
-            finally:
-                for load in loads:
-                    load.stop()
-            clear(servers)
-
-    starts = max(1, rounds // 2)
-    for _ in range(starts):
-        with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
-    return report(f"{title}, 50 connections, -P 1, {starts * SLICES} slices, {starts} starts", rows, enough)
+    for server in servers:
+        test.prepare(server, 400_000, cpus)
+    with contextlib.ExitStack() as stack:
+        loads = [
+            stack.enter_context(Load(server, "-c", 50, "-r", 100_000, *test.command, cpus=cpus)) for server in servers]
+        for turn in range(SLICES):
+            for load in loads if turn % 2 else reversed(loads):
+                yield load.server.name, load.slice(SLICE)
 
 
 def types(rounds):
     """redis-benchmark's tests at -P 32."""
-    return compare("redis-benchmark's tests", TESTS, redis_benchmark, rounds, lambda row: row["throughput"] >= 1.2)
+    title = "redis-benchmark's tests, -P 32"
+    return compare(title, TESTS, in_rounds(redis_benchmark), rounds, lambda row: row["throughput"] >= 1.2)
 
 
 def types_fast(rounds):
     """Those of them in which redis-benchmark is the limit, with a client that is faster."""
     tests = [test for test in TESTS if test.name.startswith(("ping", "hgetall", "zrange", "lrange"))]
-    title = "redis-benchmark's tests with verbena-benchmark"
-    return compare(title, tests, verbena_benchmark, rounds, lambda row: row["throughput"] >= 1.2)
+    title = "redis-benchmark's tests with verbena-benchmark, -P 32"
+    return compare(title, tests, in_rounds(verbena_benchmark), rounds, lambda row: row["throughput"] >= 1.2)
 
 
 def types_single(rounds):
     """redis-benchmark's tests at -P 1, where it is the limit."""
-    return compare_in_slices(
-        "redis-benchmark's tests", TESTS, rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
+    title = "redis-benchmark's tests, -P 1"
+    return compare(title, TESTS, in_slices, rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
 
 
 def small(command, words):
