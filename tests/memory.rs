@@ -4,10 +4,14 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Client, Server, Value};
 
 const MIB: u64 = 1 << 20;
+
+/// How long eviction may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A field of INFO.
 fn info(client: &mut Client, name: &str) -> u64 {
@@ -179,9 +183,12 @@ fn a_lower_limit_evicts_at_once() {
         client.run(&format!("CONFIG SET maxmemory {limit}"));
         // INFO itself takes some memory while it is being written, and the last of the keys may be going
         // still when it says that there is little enough.
+        let deadline = Instant::now() + PATIENCE;
         while info(&mut client, "used_memory") > limit + limit / 50
             || info(&mut client, "current_eviction_exceeded_time") > 0
-        {}
+        {
+            assert!(Instant::now() < deadline, "the memory in use stays above the limit");
+        }
         let left = client.run("DBSIZE").integer();
         assert!((5_000..15_000).contains(&left), "{left} keys are left");
     }
