@@ -86,7 +86,7 @@ pub fn try_pop(
         let left = len - popped;
         match end {
             End::Min => set.view().prefetch_removal(0, 1),
-            End::Max => set.view().prefetch_removal(left - 1, left.wrapping_sub(2)),
+            End::Max => set.view().prefetch_removal(left - 1, left.saturating_sub(2)),
         }
     }
     cx.changed_times(end.event(), key, popped);

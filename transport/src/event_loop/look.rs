@@ -15,7 +15,7 @@
 
 use std::cell::Cell;
 
-/// Looks in an idle moment after one that a look has ended: they take as long as two or three sleeps.
+/// Looks in an idle moment after one that a look has ended: they take as long as three to six sleeps.
 const MANY: u32 = 64;
 
 /// Looks in an idle moment after a sleep.

@@ -70,7 +70,7 @@ impl EventLoop {
             return Ok(());
         }
         for look in 0..self.looker.looks() {
-            if self.poller.wait(Wait::Look)? > 0 {
+            if self.poller.wait(Wait::Look)? {
                 self.looker.found(look);
                 return Ok(());
             }

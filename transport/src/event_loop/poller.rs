@@ -125,8 +125,8 @@ impl Poller {
         self.slots.borrow_mut().remove(place);
     }
 
-    /// Notes what has become ready and wakes who waits for it. Says how many descriptors there were.
-    pub(super) fn wait(&self, wait: Wait) -> io::Result<usize> {
+    /// Notes what has become ready and wakes who waits for it. Says whether anything has.
+    pub(super) fn wait(&self, wait: Wait) -> io::Result<bool> {
         let timeout = match wait {
             Wait::Look => Some(&NO_TIME),
             Wait::Sleep => None,
@@ -151,6 +151,6 @@ impl Poller {
                 slot.write.set(failed);
             }
         }
-        Ok(count)
+        Ok(count > 0)
     }
 }
