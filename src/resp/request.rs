@@ -270,6 +270,9 @@ impl RequestParser {
         limits: &Limits,
     ) -> Result<Option<Request>, ProtocolError> {
         if !self.started {
+            if let Some(request) = self.parse_short(input, limits) {
+                return Ok(Some(request));
+            }
             let Some(&first) = input.get(self.position) else { return Ok(None) };
             if first != b'*' {
                 return self.parse_inline(input);
@@ -296,6 +299,31 @@ impl RequestParser {
             return Ok(Some(self.complete(false)));
         }
         Ok(None)
+    }
+
+    /// The next request, if it is like most: complete, and without a number of more than three digits.
+    /// Otherwise nothing has changed.
+    #[inline]
+    fn parse_short(&mut self, input: &[u8], limits: &Limits) -> Option<Request> {
+        let (count, mut position) = short_line(input, self.position, b'*')?;
+        if count == 0 || count as i64 > limits.multibulk {
+            return None;
+        }
+        for _ in 0..count {
+            let argument = short_line(input, position, b'$').and_then(|(len, start)| {
+                let end = start + len;
+                let complete = len as i64 <= limits.bulk && input.get(end..end + 2)? == b"\r\n";
+                complete.then_some((start, end))
+            });
+            let Some((start, end)) = argument else {
+                self.ranges.truncate(self.first);
+                return None;
+            };
+            self.ranges.push((start, end));
+            position = end + 2;
+        }
+        self.position = position;
+        Some(self.complete(false))
     }
 
     fn complete(&mut self, inline: bool) -> Request {
@@ -442,6 +470,25 @@ impl RequestParser {
         self.position += end + 1;
         Ok(Some(self.complete(true)))
     }
+}
+
+/// A line of `prefix` and a number of one to three digits, at `start`: the number, and the position after the
+/// line. Nothing shorter than six bytes begins with one and is complete.
+#[inline]
+fn short_line(input: &[u8], start: usize, prefix: u8) -> Option<(usize, usize)> {
+    let line: &[u8; 6] = input.get(start..)?.first_chunk()?;
+    let digit =
+        |at: usize| Some(usize::from(line[at].wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let mut value = digit(1).filter(|_| line[0] == prefix)?;
+    let mut end = 2;
+    while line[end] != b'\r' {
+        if value == 0 || end == 4 {
+            return None;
+        }
+        value = value * 10 + digit(end)?;
+        end += 1;
+    }
+    (line[end + 1] == b'\n').then_some((value, start + end + 2))
 }
 
 /// A decimal length that ends with CRLF, from `start`: its value (`None` if it is no number) and the
