@@ -3,12 +3,14 @@
 //! It does what a tokio current-thread runtime without timers does, and serves the same futures, but
 //! costs a request less: one `epoll_wait` serves all that is ready, readiness is a flag in a slot of
 //! this thread alone, hardly ever is a clock read, and between two requests the loop looks at its sockets
-//! a few times before it sleeps, where that pays off (`look.rs`).
+//! a few times before it sleeps (`look.rs`), or sleeps so that nobody has to wake it (`nap.rs`), where that
+//! pays off.
 //!
 //! What this crate offers works on either: see [`Source`] and [`spawn_local`].
 
 mod executor;
 mod look;
+mod nap;
 mod poller;
 mod source;
 
@@ -18,9 +20,11 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use executor::{Executor, MainWaker};
 use look::Looker;
+use nap::Napper;
 use poller::{Poller, Wait};
 
 pub(crate) use source::{Interest, Source};
@@ -37,6 +41,7 @@ pub(crate) struct EventLoop {
     poller: Poller,
     executor: Executor,
     looker: Looker,
+    napper: Napper,
     busy_turns: Cell<u32>,
     /// Who has given way, and runs after the next look at the descriptors.
     given_way: RefCell<Vec<Waker>>,
@@ -69,13 +74,34 @@ impl EventLoop {
             }
             return Ok(());
         }
-        for look in 0..self.looker.looks() {
-            if self.poller.wait(Wait::Look)? {
-                self.looker.found(look);
-                return Ok(());
-            }
+        if self.poller.wait(Wait::Look)? {
+            return Ok(());
         }
-        self.looker.sleeps();
+        let nap = self.napper.pauses(self.poller.activity());
+        self.idle(nap)?;
+        self.napper.resumes();
+        Ok(())
+    }
+
+    /// Waits until a descriptor is ready or another thread has woken a task: first in naps of this length, or
+    /// else with a few looks.
+    fn idle(&self, nap: Option<Duration>) -> io::Result<()> {
+        if let Some(nap) = nap {
+            for _ in 0..nap::NAPS {
+                nap::take(nap);
+                if self.poller.wait(Wait::Look)? {
+                    return Ok(());
+                }
+            }
+        } else {
+            for _ in 0..self.looker.looks() {
+                if self.poller.wait(Wait::Look)? {
+                    self.looker.found();
+                    return Ok(());
+                }
+            }
+            self.looker.sleeps();
+        }
         self.executor.sleep(|| self.poller.wait(Wait::Sleep).map(drop))
     }
 }
@@ -107,6 +133,7 @@ pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
         poller,
         executor,
         looker: Looker::default(),
+        napper: Napper::new(),
         busy_turns: Cell::new(0),
         given_way: RefCell::default(),
     });

@@ -31,6 +31,33 @@ pub(super) struct Poller {
     epoll: OwnedFd,
     slots: RefCell<Slab<Rc<Slot>>>,
     events: RefCell<Box<[Event]>>,
+    activity: Activity,
+}
+
+/// What has happened since it was last asked for.
+#[derive(Default)]
+pub(super) struct Activity {
+    /// How often it was asked for.
+    period: Cell<u32>,
+    events: Cell<u32>,
+    descriptors: Cell<u32>,
+}
+
+impl Activity {
+    /// Events, and how many descriptors had any.
+    pub(super) fn take(&self) -> (u32, u32) {
+        self.period.set(self.period.get().wrapping_add(1));
+        (self.events.take(), self.descriptors.take())
+    }
+
+    #[inline]
+    fn add(&self, slot: &Slot) {
+        self.events.set(self.events.get().saturating_add(1));
+        let period = self.period.get();
+        if slot.period.replace(period) != period {
+            self.descriptors.set(self.descriptors.get() + 1);
+        }
+    }
 }
 
 /// One descriptor, in one direction each.
@@ -38,6 +65,8 @@ pub(super) struct Poller {
 pub(super) struct Slot {
     pub(super) read: Readiness,
     pub(super) write: Readiness,
+    /// Of its last event; see [`Activity`].
+    period: Cell<u32>,
 }
 
 /// Whether a descriptor is ready for one thing, and who waits for it.
@@ -91,7 +120,12 @@ impl Poller {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             slots: RefCell::default(),
             events: RefCell::new(vec![NO_EVENT; EVENTS].into()),
+            activity: Activity::default(),
         })
+    }
+
+    pub(super) fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Has every write to `bell` end a [`wait`](Self::wait).
@@ -141,6 +175,7 @@ impl Poller {
         for event in &events[..count] {
             // Nobody removes a slot between the call and this, so the place is the right one.
             let Some(slot) = slots.get(event.data.u64() as usize) else { continue };
+            self.activity.add(slot);
             let flags = event.flags;
             let failed = flags.intersects(EventFlags::ERR | EventFlags::HUP);
             let ended = failed || flags.contains(EventFlags::RDHUP);

@@ -76,6 +76,38 @@ fn who_gives_way_runs_after_the_tasks_whose_descriptors_are_ready() {
 }
 
 #[test]
+fn an_idle_moment_with_naps_ends_when_there_is_something_to_do() {
+    let naps = Some(Duration::from_micros(40));
+    let late = Duration::from_millis(10);
+    block_on(async {
+        let event_loop = EventLoop::current().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = Source::new(near, Interest::Read).unwrap();
+        let is_readable = || poll_fn(|cx| Poll::Ready(near.poll_readable(cx).is_ready()));
+        assert!(!is_readable().await);
+        let writer = thread::spawn(move || {
+            thread::sleep(late);
+            (&far).write_all(b"x").unwrap();
+            far
+        });
+        event_loop.idle(naps).unwrap();
+        assert!(is_readable().await);
+        writer.join().unwrap();
+
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let other = thread::spawn(move || {
+            thread::sleep(late);
+            waker.wake();
+        });
+        event_loop.idle(naps).unwrap();
+        assert!(event_loop.executor.has_ready());
+        other.join().unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
 fn tasks_that_have_not_ended_are_dropped_with_the_loop() {
     let (held, notify) = (Rc::new(()), Rc::new(Notify::new()));
     block_on(async {
