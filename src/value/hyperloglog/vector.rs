@@ -2,8 +2,10 @@
 //! themselves.
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm256_and_si256, _mm256_loadu_si256, _mm256_maskload_epi32, _mm256_max_epu8,
-    _mm256_or_si256, _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32,
+    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm_or_si128, _mm_slli_si128, _mm_srli_si128,
+    _mm_storel_epi64, _mm_storeu_si128, _mm256_and_si256, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_max_epu8, _mm256_or_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setr_m128i,
     _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_storeu_si256, _mm512_and_si512,
     _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_storeu_epi8,
     _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_multishift_epi64_epi8,
@@ -52,6 +54,12 @@ impl Avx2 {
         // SAFETY: the processor has these instructions.
         unsafe { merge_avx2(registers, packed) }
     }
+
+    /// Packs registers, none of which is more than can be packed.
+    pub(super) fn pack(self, registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
+        // SAFETY: as above.
+        unsafe { pack_avx2(registers, packed) }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
@@ -97,17 +105,18 @@ fn pack_avx512(registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
 fn merge_avx2(registers: &mut [u8; REGISTERS], packed: &[u8; dense::LEN]) {
     /// Bytes of the 32 registers of a vector when they are packed.
     const PACKED: usize = 24;
-    let loaded = _mm256_setr_epi32(-1, -1, -1, -1, -1, -1, 0, 0);
-    // Three words go to each half, and their bytes to four words, a group to each.
-    let halves = _mm256_setr_epi32(0, 1, 2, 2, 3, 4, 5, 5);
-    let spread =
-        ymm(&from_fn(|at| if at % 4 < 3 { (at % 16 / 4 * 3 + at % 4) as u8 } else { 0x80 }));
+    /// Where the second half is loaded from: its 12 bytes are the last of 16.
+    const SECOND: usize = 8;
+    // The bytes of each half go to four words, a group to each.
+    let spread = ymm(&from_fn(|at| match at % 4 {
+        3 => 0x80,
+        byte => (at % 16 / 4 * 3 + byte + at / 16 * (12 - SECOND)) as u8,
+    }));
     let masks = [0, 8, 16, 24].map(|shift| _mm256_set1_epi32(i32::from(dense::MAX) << shift));
     let packed = packed.as_chunks::<PACKED>().0.iter();
     for (registers, packed) in registers.as_chunks_mut().0.iter_mut().zip(packed) {
-        // SAFETY: only as many words are loaded as there are.
-        let packed = unsafe { _mm256_maskload_epi32(packed.as_ptr().cast(), loaded) };
-        let groups = _mm256_shuffle_epi8(_mm256_permutevar8x32_epi32(packed, halves), spread);
+        let halves = _mm256_setr_m128i(xmm(packed, 0), xmm(packed, SECOND));
+        let groups = _mm256_shuffle_epi8(halves, spread);
         let first = _mm256_and_si256(groups, masks[0]);
         let second = _mm256_and_si256(_mm256_slli_epi32::<2>(groups), masks[1]);
         let third = _mm256_and_si256(_mm256_slli_epi32::<4>(groups), masks[2]);
@@ -118,6 +127,38 @@ fn merge_avx2(registers: &mut [u8; REGISTERS], packed: &[u8; dense::LEN]) {
         // SAFETY: so many registers are as long as a vector.
         unsafe { _mm256_storeu_si256(registers.as_mut_ptr().cast(), raised) };
     }
+}
+
+#[target_feature(enable = "avx2")]
+fn pack_avx2(registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
+    const PACKED: usize = 24;
+    // As above, in halves of 12 bytes.
+    let pair = _mm256_set1_epi16(i16::from_le_bytes([1, 1 << dense::BITS]));
+    let two_pairs = _mm256_set1_epi32(1 | 1 << (2 * dense::BITS + 16));
+    let gather =
+        ymm(&from_fn(|at| if at % 16 < 12 { (at % 16 / 3 * 4 + at % 16 % 3) as u8 } else { 0x80 }));
+    let registers = registers.as_chunks().0.iter();
+    for (packed, registers) in packed.as_chunks_mut::<PACKED>().0.iter_mut().zip(registers) {
+        let groups = _mm256_madd_epi16(_mm256_maddubs_epi16(ymm(registers), pair), two_pairs);
+        let gathered = _mm256_shuffle_epi8(groups, gather);
+        let second = _mm256_extracti128_si256::<1>(gathered);
+        let first = _mm_or_si128(_mm256_castsi256_si128(gathered), _mm_slli_si128::<12>(second));
+        let (first_bytes, rest) = packed.split_at_mut(16);
+        // SAFETY: the 24 bytes are one vector of 16 and one of 8.
+        unsafe {
+            _mm_storeu_si128(first_bytes.as_mut_ptr().cast(), first);
+            _mm_storel_epi64(rest.as_mut_ptr().cast(), _mm_srli_si128::<4>(second));
+        }
+    }
+}
+
+/// The 16 bytes of a chunk from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn xmm(bytes: &[u8; 24], at: usize) -> __m128i {
+    let bytes: &[u8; 16] = bytes[at..].first_chunk().expect("16 bytes from there on");
+    // SAFETY: the array is as long as a vector.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
