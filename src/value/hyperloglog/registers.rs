@@ -164,18 +164,16 @@ mod tests {
                 avx2.merge(&mut merged, packed);
                 prop_assert!(merged[..] == expected);
             }
+            let mut unpacked = [0; REGISTERS];
+            merge_groups(&mut unpacked, packed);
             for pack in [pack, pack_groups] {
                 let mut again = [0; dense::LEN];
-                let mut unpacked = [0; REGISTERS];
-                merge_groups(&mut unpacked, packed);
                 pack(&unpacked, &mut again);
                 prop_assert!(again == *packed);
             }
             #[cfg(target_arch = "x86_64")]
             if let Some(avx2) = Avx2::detect() {
                 let mut again = [0; dense::LEN];
-                let mut unpacked = [0; REGISTERS];
-                merge_groups(&mut unpacked, packed);
                 avx2.pack(&unpacked, &mut again);
                 prop_assert!(again == *packed);
             }

@@ -165,11 +165,11 @@ impl Trial {
             }
             return self.naps;
         }
-        let Some(first) = self.first.replace(rate) else {
+        let Some(first) = self.first.take() else {
+            self.first = Some(rate);
             self.naps = !self.naps;
             return self.naps;
         };
-        self.first = None;
         self.pairs += 1;
         let (with, without) = if self.naps { (rate, first) } else { (first, rate) };
         self.for_naps += u32::from(with > without * GAIN);
