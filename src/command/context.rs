@@ -114,12 +114,13 @@ impl<'a> Cx<'a> {
     /// Looks keys up to read their values side by side.
     pub fn read_all(&mut self, keys: &[Key<'_>]) -> SmallVec<[Option<&Entry>; 4]> {
         let exists: SmallVec<[bool; 4]> = keys.iter().map(|key| self.read(key).is_some()).collect();
-        let (db, locked) = (self.client.db, &self.locked);
-        let entry = |key: &Key<'_>| {
-            let table = locked.held(key.slot).table(db);
-            table.find(key.hash, key.bytes).map(|position| table.get(position))
-        };
-        keys.iter().zip(exists).map(|(key, exists)| entry(key).filter(|_| exists)).collect()
+        keys.iter().zip(exists).map(|(key, exists)| self.found(key).filter(|_| exists)).collect()
+    }
+
+    /// The entry of a key that has been looked up before.
+    pub fn found(&self, key: &Key<'_>) -> Option<&Entry> {
+        let table = self.locked.held(key.slot).table(self.client.db);
+        table.find(key.hash, key.bytes).map(|position| table.get(position))
     }
 
     /// Looks up a key that the call has not declared. The command's scope must be

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
-use crate::value::Entry;
 use crate::value::entry::Value;
-use crate::value::hyperloglog::{self, Claim, Corrupt, Cursor, Encoding, Registers};
+use crate::value::hyperloglog::{self, Claim, Corrupt, Cursor, Dense, Encoding, Registers, Union};
+use crate::value::{Entry, ValueRef};
 
 const INVALID: CommandError =
     CommandError::of("WRONGTYPE Key is not a valid HyperLogLog string value.");
@@ -146,7 +148,7 @@ fn add(entry: &mut Entry, claims: impl Iterator<Item = Claim>, limit: u64) -> Re
 }
 
 fn pfcount(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let count = if cx.keys.len() == 1 { count_one(cx)? } else { merge(cx)?.0.count() };
+    let count = if cx.keys.len() == 1 { count_one(cx)? } else { merge(cx)?.count() };
     out.integer(count as i64);
     Ok(())
 }
@@ -169,30 +171,42 @@ fn count_one(cx: &mut Cx<'_>) -> Result<u64> {
     Ok(count)
 }
 
-/// The registers of all keys together, and whether any of the keys is dense.
-fn merge(cx: &mut Cx<'_>) -> Result<(Box<Registers>, bool)> {
-    let mut registers = Registers::new();
-    let mut is_dense = false;
+/// The HyperLogLogs of all keys together.
+fn merge(cx: &mut Cx<'_>) -> Result<Union> {
+    let mut sparse = None;
+    let mut dense_keys = SmallVec::<[Key<'_>; 8]>::new();
     for key in cx.keys {
-        if let Some(entry) = cx.read(key) {
-            let mut digits = itoa::Buffer::new();
-            let (bytes, encoding) = sketch(entry, &mut digits)?;
-            registers.merge(bytes)?;
-            is_dense |= encoding == Encoding::Dense;
+        let Some(entry) = cx.read(key) else { continue };
+        let mut digits = itoa::Buffer::new();
+        match sketch(entry, &mut digits)? {
+            (_, Encoding::Dense) => dense_keys.push(*key),
+            (bytes, Encoding::Sparse) => {
+                sparse.get_or_insert_with(Registers::new).merge(bytes)?;
+            }
         }
     }
-    Ok((registers, is_dense))
+    let dense = dense_keys.iter().filter_map(|key| dense(cx.found(key)?));
+    Ok(Union::of(sparse, &dense.collect::<SmallVec<[_; 8]>>()))
+}
+
+/// The bytes of an entry that has a dense one.
+fn dense(entry: &Entry) -> Option<&Dense> {
+    match entry.value() {
+        ValueRef::Bytes(bytes) => bytes.as_array(),
+        ValueRef::Object(object) => object.as_string()?.as_array(),
+        _ => None,
+    }
 }
 
 fn pfmerge(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
-    let (registers, is_dense) = merge(cx)?;
-    let sparse_limit = (!is_dense).then_some(cx.settings.hll_sparse_max_bytes);
+    let union = merge(cx)?;
+    let sparse_limit = cx.settings.hll_sparse_max_bytes;
     match cx.write(&key) {
-        Some(mut entry) => store(entry.entry_mut(), &registers, sparse_limit)?,
+        Some(mut entry) => store(entry.entry_mut(), &union, sparse_limit)?,
         None => {
             let mut entry = new(&key);
-            store(&mut entry, &registers, sparse_limit)?;
+            store(&mut entry, &union, sparse_limit)?;
             cx.insert(&key, entry);
         }
     }
@@ -201,22 +215,22 @@ fn pfmerge(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-/// Raises the registers of an entry to those of a merge that it was part of. It becomes dense unless
-/// there is a limit for a sparse one.
-fn store(entry: &mut Entry, registers: &Registers, sparse_limit: Option<u64>) -> Result {
+/// Raises the registers of an entry to those of a union that it was part of. It becomes dense if
+/// another was.
+fn store(entry: &mut Entry, union: &Union, sparse_limit: u64) -> Result {
     let (bytes, encoding) = sketch_mut(entry)?;
-    if encoding == Encoding::Dense {
-        registers.pack(bytes);
-        hyperloglog::mark_stale(bytes);
-        return Ok(());
-    }
-    let mut raised = match sparse_limit {
-        None => registers.to_dense(bytes),
-        Some(limit) => {
+    let mut raised = match (union, encoding) {
+        (Union::Dense(packed), Encoding::Dense) => {
+            hyperloglog::replace_dense(bytes, packed);
+            hyperloglog::mark_stale(bytes);
+            return Ok(());
+        }
+        (Union::Dense(packed), Encoding::Sparse) => hyperloglog::dense_of(bytes, packed),
+        (Union::Sparse(registers), _) => {
             let mut raised = Cow::Borrowed(&*bytes);
             let mut cursor = Cursor::start();
             for claim in registers.claims() {
-                hyperloglog::raise(&mut raised, claim, &mut cursor, limit)?;
+                hyperloglog::raise(&mut raised, claim, &mut cursor, sparse_limit)?;
             }
             raised.into_owned()
         }

@@ -14,6 +14,7 @@ mod estimate;
 mod registers;
 mod self_test;
 mod sparse;
+mod union;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 
 pub use registers::Registers;
 pub use self_test::self_test;
+pub use union::Union;
 
 pub const REGISTERS: usize = 1 << INDEX_BITS;
 
@@ -40,6 +42,9 @@ const STALE: u8 = 1 << 7;
 
 /// One without elements: all registers are zero in two bytes.
 pub const EMPTY: &[u8; HEADER + 2] = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff";
+
+/// The bytes of a dense one.
+pub type Dense = [u8; HEADER + dense::LEN];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -72,7 +77,7 @@ pub fn encoding(bytes: &[u8]) -> Option<Encoding> {
         return None;
     }
     match bytes[ENCODING] {
-        0 => (bytes.len() == HEADER + dense::LEN).then_some(Encoding::Dense),
+        0 => (bytes.len() == size_of::<Dense>()).then_some(Encoding::Dense),
         1 => Some(Encoding::Sparse),
         _ => None,
     }
@@ -103,6 +108,18 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
         }
         _ => Ok(estimate::count(&sparse::histogram(&bytes[HEADER..])?)),
     }
+}
+
+/// A dense one of these registers, with the header of another.
+pub fn dense_of(header: &[u8], packed: &[u8; dense::LEN]) -> Vec<u8> {
+    let mut bytes = [&header[..HEADER], packed].concat();
+    bytes[ENCODING] = 0;
+    bytes
+}
+
+/// Replaces all registers of a dense one.
+pub fn replace_dense(bytes: &mut [u8], packed: &[u8; dense::LEN]) {
+    bytes[HEADER..].copy_from_slice(packed);
 }
 
 /// Raises a register of a dense one, if it is lower. Says whether it was.

@@ -37,25 +37,26 @@ impl Registers {
     pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         let packed = &bytes[HEADER..];
         match bytes[ENCODING] {
-            0 => merge_dense(&mut self.0, packed.as_array().ok_or(Corrupt)?),
+            0 => self.merge_dense(packed.as_array().ok_or(Corrupt)?),
             _ => sparse::merge(packed, &mut self.0)?,
         }
         Ok(())
     }
 
-    /// A dense HyperLogLog of these registers, with the header of another.
-    pub fn to_dense(&self, header: &[u8]) -> Vec<u8> {
-        let mut dense = header[..HEADER].to_vec();
-        dense[ENCODING] = 0;
-        dense.resize(HEADER + dense::LEN, 0);
-        self.pack(&mut dense);
-        dense
+    /// The same for the registers of a dense one.
+    pub(super) fn merge_dense(&mut self, packed: &[u8; dense::LEN]) {
+        merge_dense(&mut self.0, packed);
     }
 
-    /// Writes all registers to a dense HyperLogLog.
-    pub fn pack(&self, dense: &mut [u8]) {
-        let packed =
-            dense[HEADER..].as_mut_array().expect("a dense one has room for all registers");
+    /// A dense HyperLogLog of these registers, with the header of another.
+    pub fn to_dense(&self, header: &[u8]) -> Vec<u8> {
+        let mut packed = [0; _];
+        self.pack(&mut packed);
+        super::dense_of(header, &packed)
+    }
+
+    /// Packs all registers as a dense HyperLogLog has them.
+    pub(super) fn pack(&self, packed: &mut [u8; dense::LEN]) {
         pack(&self.0, packed);
     }
 

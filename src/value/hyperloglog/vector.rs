@@ -5,16 +5,16 @@ use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_loadu_si128, _mm_or_si128, _mm_slli_si128, _mm_srli_si128,
     _mm_storel_epi64, _mm_storeu_si128, _mm256_and_si256, _mm256_castsi256_si128,
     _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
-    _mm256_max_epu8, _mm256_or_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setr_m128i,
-    _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_storeu_si256, _mm512_and_si512,
-    _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_storeu_epi8,
-    _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_multishift_epi64_epi8,
-    _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_set1_epi64, _mm512_storeu_si512,
+    _mm256_max_epu8, _mm256_max_epu16, _mm256_or_si256, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_setr_m128i, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32,
+    _mm256_storeu_si256, _mm512_and_si512, _mm512_loadu_si512, _mm512_madd_epi16,
+    _mm512_maddubs_epi16, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_max_epu8,
+    _mm512_multishift_epi64_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_storeu_si512,
 };
 use std::array::from_fn;
 
-use super::{REGISTERS, dense};
+use super::{Dense, HEADER, REGISTERS, dense};
 
 /// Says that the processor has AVX-512 with its instructions for bytes.
 #[derive(Clone, Copy)]
@@ -59,6 +59,12 @@ impl Avx2 {
     pub(super) fn pack(self, registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
         // SAFETY: as above.
         unsafe { pack_avx2(registers, packed) }
+    }
+
+    /// The highest of each register of several HyperLogLogs, packed as they are.
+    pub(super) fn merge_packed(self, all: &[&Dense], packed: &mut [u8; dense::LEN]) {
+        // SAFETY: as above.
+        unsafe { merge_packed_avx2(all, packed) }
     }
 }
 
@@ -150,6 +156,67 @@ fn pack_avx2(registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
             _mm_storel_epi64(rest.as_mut_ptr().cast(), _mm_srli_si128::<4>(second));
         }
     }
+}
+
+/// Three words of 16 bits hold eight registers. One is in the low bits of each word, and one in bits
+/// above it: the greatest word has the greatest of the latter, whatever lies below. The two that lie
+/// across words do not if the words begin one byte earlier.
+#[target_feature(enable = "avx2")]
+fn merge_packed_avx2(all: &[&Dense], packed: &mut [u8; dense::LEN]) {
+    const VECTOR: usize = 32;
+    /// Vectors of whole groups of words.
+    const PERIOD: usize = 3;
+    const BLOCK: usize = PERIOD * VECTOR;
+    let masks = |words: [u16; 3]| -> [__m256i; PERIOD] {
+        from_fn(|vector| {
+            ymm(&from_fn(|at| words[(vector * VECTOR + at) / 2 % 3].to_le_bytes()[at % 2]))
+        })
+    };
+    let low = masks([0x3f, 0xfc, 0x3f0]);
+    let high = masks([0xfc0, 0x3f00, 0xfc00]);
+    let high_and_below = masks([0xfff, 0x3fff, 0xffff]);
+    let across = masks([0, 0x3f0, 0xfc0]);
+    let across_and_below = masks([0, 0x3ff, 0xfff]);
+    for (block, packed) in packed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+        let mut earlier = [0; BLOCK];
+        for at in 0..PERIOD {
+            let from = at * VECTOR;
+            let first = HEADER + block * BLOCK + from;
+            let zero = _mm256_setzero_si256();
+            let (mut lows, mut highs, mut acrosses) = (zero, zero, zero);
+            for one in all {
+                let words = ymm(vector_at(one, first));
+                let earlier_words = ymm(vector_at(one, first - 1));
+                lows = _mm256_max_epu16(lows, _mm256_and_si256(words, low[at]));
+                highs = _mm256_max_epu16(highs, _mm256_and_si256(words, high_and_below[at]));
+                let words = _mm256_and_si256(earlier_words, across_and_below[at]);
+                acrosses = _mm256_max_epu16(acrosses, words);
+            }
+            let in_place = _mm256_or_si256(lows, _mm256_and_si256(highs, high[at]));
+            let acrosses = _mm256_and_si256(acrosses, across[at]);
+            // SAFETY: so many bytes are as long as a vector.
+            unsafe {
+                _mm256_storeu_si256(vector_at_mut(packed, from).as_mut_ptr().cast(), in_place);
+                _mm256_storeu_si256(
+                    vector_at_mut(&mut earlier, from).as_mut_ptr().cast(),
+                    acrosses,
+                );
+            }
+        }
+        // The first byte, which is of the block before, has no register of these.
+        packed.iter_mut().zip(&earlier[1..]).for_each(|(byte, earlier)| *byte |= earlier);
+    }
+}
+
+/// The 32 bytes from `at` on.
+#[inline(always)]
+fn vector_at<const N: usize>(bytes: &[u8; N], at: usize) -> &[u8; 32] {
+    bytes[at..].first_chunk().expect("32 bytes from there on")
+}
+
+#[inline(always)]
+fn vector_at_mut<const N: usize>(bytes: &mut [u8; N], at: usize) -> &mut [u8; 32] {
+    bytes[at..].first_chunk_mut().expect("32 bytes from there on")
 }
 
 /// The 16 bytes of a chunk from `at` on.
