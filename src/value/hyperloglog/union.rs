@@ -1,10 +1,8 @@
 //! Several HyperLogLogs together.
 
-use smallvec::SmallVec;
-
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
-use super::{Dense, EMPTY, Registers, dense};
+use super::{Dense, Registers, dense};
 
 /// The highest of each of their registers.
 pub enum Union {
@@ -19,11 +17,12 @@ impl Union {
         if dense.is_empty() {
             return Union::Sparse(sparse.unwrap_or_else(Registers::new));
         }
-        let sparse = sparse.map(|registers| registers.to_dense(EMPTY));
-        let sparse = sparse.as_ref().map(|bytes| bytes.as_array().expect("it has become dense"));
-        let all: SmallVec<[&Dense; 8]> = dense.iter().copied().chain(sparse).collect();
         let mut packed = Box::new([0; _]);
-        merge(&all, &mut packed);
+        merge(dense, &mut packed);
+        if let Some(mut registers) = sparse {
+            registers.merge_dense(&packed);
+            registers.pack(&mut packed);
+        }
         Union::Dense(packed)
     }
 
