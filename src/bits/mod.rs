@@ -7,8 +7,8 @@ mod field;
 
 use std::ops::Range;
 
-use multiversion::multiversion;
 use multiversion::target::target_cfg_f;
+use multiversion::{inherit_target, multiversion};
 
 use crate::table::prefetch;
 
@@ -61,34 +61,37 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
     "x86_64+popcnt",
 ))]
 fn count_all(bytes: &[u8]) -> u64 {
-    const PLACES: usize = 8;
-    const BLOCK: usize = 256;
+    const IS_VECTOR: bool = target_cfg_f!(target_feature = "avx512vpopcntdq");
     // What lies in the caches closer by is counted faster in one go.
     const FAR: usize = 8 << 20;
-    let ones = |bytes: &[u8]| {
-        if target_cfg_f!(target_feature = "avx512vpopcntdq") {
-            ones::<8, 8>(bytes, |_| ())
-        } else {
-            ones::<32, 4>(bytes, prefetch_next)
+    const PLACES: usize = 8;
+    const BLOCK: usize = if IS_VECTOR { 256 } else { 1024 };
+    // On its own: so compilers find registers for all sums, here and below.
+    #[inherit_target]
+    #[inline(never)]
+    fn count_far(bytes: &[u8]) -> u64 {
+        let stream = stream(bytes.len(), PLACES, BLOCK);
+        let mut count = 0;
+        for at in (0..stream).step_by(BLOCK) {
+            for place in 0..PLACES {
+                let rest = bytes.get(place * stream + at..).unwrap_or_default();
+                count += ones::<IS_VECTOR>(&rest[..rest.len().min(BLOCK)]);
+            }
         }
-    };
-    if bytes.len() < FAR {
-        return ones(bytes);
+        count
     }
-    let stream = stream(bytes.len(), PLACES, BLOCK);
-    let mut count = 0;
-    for at in (0..stream).step_by(BLOCK) {
-        for place in 0..PLACES {
-            let rest = bytes.get(place * stream + at..).unwrap_or_default();
-            count += ones(&rest[..rest.len().min(BLOCK)]);
-        }
-    }
-    count
+    if bytes.len() < FAR { ones::<IS_VECTOR>(bytes) } else { count_far(bytes) }
+}
+
+/// `IS_VECTOR` says that the processor counts in vectors; else it does word by word.
+#[inline(always)]
+fn ones<const IS_VECTOR: bool>(bytes: &[u8]) -> u64 {
+    if IS_VECTOR { ones_in::<8, 8>(bytes, |_| ()) } else { ones_in::<32, 4>(bytes, prefetch_next) }
 }
 
 /// Counts words a group at a time, in several sums: additions need not wait for each other.
 #[inline(always)]
-fn ones<const GROUP: usize, const SUMS: usize>(
+fn ones_in<const GROUP: usize, const SUMS: usize>(
     bytes: &[u8],
     before: impl Fn(&[[u8; 8]; GROUP]),
 ) -> u64 {
