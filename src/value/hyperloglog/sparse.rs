@@ -132,31 +132,60 @@ fn for_each_run(bytes: &[u8], mut each: impl FnMut(Run, Range<usize>)) -> Result
 
 /// Raises registers to those of a sparse one, where these are higher; if it is corrupt, some of them.
 ///
-/// In most of them, values of one register and a few zeros take turns: both are told by one look.
+/// In most of them, values of one register and a few zeros take turns: two such pairs are told by one
+/// look, as each that is hard to foresee costs more than what is done.
 pub(super) fn merge(bytes: &[u8], registers: &mut [u8; REGISTERS]) -> Result<(), Corrupt> {
-    const ONE_AND_ZEROS: u16 = u16::from_le_bytes([VALUES, 0]);
-    const MASK: u16 = u16::from_le_bytes([VALUES | (MAX_VALUES - 1) as u8, VALUES | LONG_ZEROS]);
+    const ONE_VALUE: u8 = VALUES | (MAX_VALUES - 1) as u8;
+    const NOT_SHORT: u8 = VALUES | LONG_ZEROS;
+    const PAIRS: u32 = u32::from_le_bytes([VALUES, 0, VALUES, 0]);
+    const MASK: u32 = u32::from_le_bytes([ONE_VALUE, NOT_SHORT, ONE_VALUE, NOT_SHORT]);
+    let value = |byte: u8| (byte >> 2 & 0x1f) + 1;
     let (mut at, mut first) = (0, 0);
-    while at < bytes.len() {
-        if let Some(&[one, zeros]) = bytes[at..].first_chunk()
-            && u16::from_le_bytes([one, zeros]) & MASK == ONE_AND_ZEROS
+    while let Some(&[one, next, third, fourth]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        if u32::from_le_bytes([one, next, third, fourth]) & MASK == PAIRS
+            && first < REGISTERS - (1 + MAX_SHORT)
         {
+            registers[first] = value(one).max(registers[first]);
+            first += usize::from(next) + 2;
+            registers[first] = value(third).max(registers[first]);
+            first += usize::from(fourth) + 2;
+            at += 4;
+        } else if one & ONE_VALUE == VALUES {
             let register = registers.get_mut(first).ok_or(Corrupt)?;
-            *register = ((one >> 2 & 0x1f) + 1).max(*register);
-            first += usize::from(zeros) + 2;
-            at += 2;
-            continue;
-        }
-        let run = Run::decode(bytes, at);
-        if let Run::Values { value, len } = run {
-            for register in registers.get_mut(first..first + len).ok_or(Corrupt)? {
-                *register = value.max(*register);
+            *register = value(one).max(*register);
+            if next & NOT_SHORT == 0 {
+                first += usize::from(next) + 2;
+                at += 2;
+            } else if next & VALUES == 0 {
+                first += usize::from(u16::from_be_bytes([next & 0x3f, third])) + 2;
+                at += 3;
+            } else {
+                first += 1;
+                at += 1;
             }
+        } else {
+            let run = Run::decode(bytes, at);
+            merge_run(run, first, registers)?;
+            first += run.len();
+            at += run.size();
         }
+    }
+    while at < bytes.len() {
+        let run = Run::decode(bytes, at);
+        merge_run(run, first, registers)?;
         first += run.len();
         at += run.size();
     }
     if first == REGISTERS { Ok(()) } else { Err(Corrupt) }
+}
+
+/// Raises the registers of a run that begins with `first`.
+fn merge_run(run: Run, first: usize, registers: &mut [u8; REGISTERS]) -> Result<(), Corrupt> {
+    if let Run::Values { value, len } = run {
+        let registers = registers.get_mut(first..first + len).ok_or(Corrupt)?;
+        registers.iter_mut().for_each(|register| *register = value.max(*register));
+    }
+    Ok(())
 }
 
 pub(super) fn histogram(bytes: &[u8]) -> Result<Histogram, Corrupt> {

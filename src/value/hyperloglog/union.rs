@@ -14,16 +14,20 @@ pub enum Union {
 impl Union {
     /// Of the registers of all sparse ones, if there are any, and of dense ones.
     pub fn of(sparse: Option<Box<Registers>>, dense: &[&Dense]) -> Union {
-        if dense.is_empty() {
-            return Union::Sparse(sparse.unwrap_or_else(Registers::new));
+        match (sparse, dense) {
+            (sparse, []) => Union::Sparse(sparse.unwrap_or_else(Registers::new)),
+            (None, [one]) => Union::Dense(Box::new(*packed(one))),
+            (None, many) => Union::Dense(merge(many)),
+            (Some(mut registers), dense) => {
+                match dense {
+                    [one] => registers.merge_dense(packed(one)),
+                    many => registers.merge_dense(&merge(many)),
+                }
+                let mut packed = Box::new([0; _]);
+                registers.pack(&mut packed);
+                Union::Dense(packed)
+            }
         }
-        let mut packed = Box::new([0; _]);
-        merge(dense, &mut packed);
-        if let Some(mut registers) = sparse {
-            registers.merge_dense(&packed);
-            registers.pack(&mut packed);
-        }
-        Union::Dense(packed)
     }
 
     /// The estimated count.
@@ -39,23 +43,24 @@ impl Union {
     }
 }
 
-fn merge(all: &[&Dense], packed: &mut [u8; dense::LEN]) {
-    if let [one] = all {
-        return packed.copy_from_slice(registers(one));
-    }
+/// The registers of several.
+fn merge(many: &[&Dense]) -> Box<[u8; dense::LEN]> {
+    let mut merged = Box::new([0; _]);
     // With AVX-512, registers are unpacked in fewer steps than packed ones are merged.
     #[cfg(target_arch = "x86_64")]
     if Avx512::detect().is_none()
         && let Some(avx2) = Avx2::detect()
     {
-        return avx2.merge_packed(all, packed);
+        avx2.merge_packed(many, &mut merged);
+        return merged;
     }
-    let mut merged = Registers::new();
-    all.iter().for_each(|one| merged.merge_dense(registers(one)));
-    merged.pack(packed);
+    let mut registers = Registers::new();
+    many.iter().for_each(|one| registers.merge_dense(packed(one)));
+    registers.pack(&mut merged);
+    merged
 }
 
-fn registers(dense: &Dense) -> &[u8; dense::LEN] {
+fn packed(dense: &Dense) -> &[u8; dense::LEN] {
     dense.last_chunk().expect("the registers follow the header")
 }
 
@@ -79,16 +84,24 @@ mod tests {
                 let values = all.iter().map(|one| dense::get(&one[HEADER..], register));
                 values.max().unwrap()
             };
-            let mut packed = [0; dense::LEN];
-            merge(&all, &mut packed);
+            let Union::Dense(packed) = Union::of(None, &all) else { panic!("all are dense") };
             for register in 0..REGISTERS {
-                prop_assert_eq!(dense::get(&packed, register), highest(register));
+                prop_assert_eq!(dense::get(&*packed, register), highest(register));
+            }
+            let mut sparse = Registers::new();
+            sparse.merge(b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x04\xfc\x7f\xf9").unwrap();
+            let Union::Dense(with_sparse) = Union::of(Some(sparse), &all) else {
+                panic!("most are dense")
+            };
+            for register in 0..REGISTERS {
+                let least = if register == 5 { 32 } else { 0 };
+                prop_assert_eq!(dense::get(&*with_sparse, register), highest(register).max(least));
             }
             #[cfg(target_arch = "x86_64")]
             if let Some(avx2) = Avx2::detect() {
                 let mut again = [0; dense::LEN];
                 avx2.merge_packed(&all, &mut again);
-                prop_assert!(again == packed);
+                prop_assert!(again == *packed);
             }
         }
     }
