@@ -109,8 +109,7 @@ impl SortedSet {
 
     /// The rank that a member with a score has or would have.
     fn place(&self, member: &[u8], score: f64) -> usize {
-        self.tree
-            .partition_point(|other, record| precedes(other, || record.key(), score, || member))
+        self.tree.rank(score, |record| record.key() < member)
     }
 
     /// How many members come before the first that is not `before`, which must be true of some first
@@ -172,8 +171,7 @@ impl SortedSet {
     /// Gives a member of the tree another score.
     fn reorder(&mut self, member: &[u8], old: f64, new: f64) {
         let rank = self.place(member, old);
-        let before = rank.checked_sub(1).and_then(|rank| self.tree.get(rank));
-        let after = self.tree.get(rank + 1);
+        let [before, after] = self.tree.neighbours(rank);
         let follows =
             |(score, other): (f64, &Handle)| precedes(score, || other.key(), new, || member);
         let goes_before =

@@ -148,9 +148,30 @@ impl<M: Clone, const L: usize> Leaf<M, L> {
     }
 }
 
+impl<M: Clone, const L: usize> Leaf<M, L> {
+    /// [`Tree::rank`], here. All scores are looked at: a search whose steps nobody can foresee takes
+    /// longer.
+    #[inline]
+    fn rank(&self, score: f64, before: impl Fn(&M) -> bool) -> usize {
+        let scores = &self.scores[..self.len];
+        let lower = scores.iter().map(|other| usize::from(*other < score)).sum();
+        let equal = scores[lower..].iter().take_while(|other| **other == score).count();
+        let is_before = |member: &Option<M>| member.as_ref().is_some_and(&before);
+        lower + self.members[lower..lower + equal].partition_point(is_before)
+    }
+}
+
 impl<M: Clone, const L: usize, const F: usize> Child<M, L, F> {
     fn new(node: Node<M, L, F>) -> Self {
         Child { count: node.count(), first: node.first(), node }
+    }
+
+    /// Takes up that the node has so many members now, and another one at a rank.
+    fn resized(&mut self, count: usize, rank: usize) {
+        self.count = count;
+        if rank == 0 {
+            self.first = self.node.first();
+        }
     }
 
     /// Takes up what has happened to the node.
@@ -230,10 +251,12 @@ impl<M: Clone, const L: usize, const F: usize> Node<M, L, F> {
                     (at, inner) = locate_end(children, rank);
                 }
                 let child = &mut children[at];
-                let next = child.node.insert(inner, score, member, place);
-                child.refresh();
-                if let Some(next) = next {
-                    children.insert(at + 1, Child::new(next));
+                match child.node.insert(inner, score, member, place) {
+                    Some(next) => {
+                        child.refresh();
+                        children.insert(at + 1, Child::new(next));
+                    }
+                    None => child.resized(child.count + 1, inner),
                 }
                 let last = children.len() - 1;
                 (last >= F).then(|| Node::Branch(children.split_off(place.cut(1, last))))
@@ -251,8 +274,14 @@ impl<M: Clone, const L: usize, const F: usize> Node<M, L, F> {
             }
             Node::Branch(children) => {
                 let (at, inner) = locate(children, rank);
-                let removed = children[at].node.remove(inner, limit, each);
-                mend(children, at);
+                let child = &mut children[at];
+                let removed = child.node.remove(inner, limit, each);
+                if child.count == removed {
+                    children.remove(at);
+                } else {
+                    child.resized(child.count - removed, inner);
+                    mend(children, at);
+                }
                 removed
             }
         }
@@ -264,7 +293,9 @@ impl<M: Clone, const L: usize, const F: usize> Node<M, L, F> {
             Node::Branch(children) => {
                 let (at, inner) = locate(children, rank);
                 children[at].node.set_score(inner, score);
-                children[at].first = children[at].node.first();
+                if inner == 0 {
+                    children[at].first.0 = score;
+                }
             }
         }
     }
@@ -344,14 +375,9 @@ fn relieve<M: Clone, const L: usize, const F: usize>(
     true
 }
 
-/// After a removal from a child: unites it with a neighbour if it has become small.
+/// After a removal from a child: unites it with a neighbour if it has become short.
 fn mend<M: Clone, const L: usize, const F: usize>(children: &mut Vec<Child<M, L, F>>, at: usize) {
     let (len, capacity) = (children[at].node.len(), children[at].node.capacity());
-    if len == 0 {
-        children.remove(at);
-        return;
-    }
-    children[at].refresh();
     if len >= capacity.div_ceil(4) || children.len() == 1 {
         return;
     }
@@ -435,6 +461,28 @@ impl<M: Clone, const L: usize, const F: usize> Tree<M, L, F> {
         }
     }
 
+    /// The rank that a member with a score has or would have. `before` says which of those with the
+    /// same score come before it.
+    pub fn rank(&self, score: f64, before: impl Fn(&M) -> bool) -> usize {
+        let mut rank = 0;
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return rank + leaf.rank(score, before),
+                Node::Branch(children) => {
+                    let lower =
+                        children.iter().map(|child| usize::from(child.first.0 < score)).sum();
+                    let is_before =
+                        |child: &Child<M, L, F>| child.first.0 == score && before(&child.first.1);
+                    let at = lower + children[lower..].partition_point(is_before);
+                    let at = at.saturating_sub(1);
+                    rank += children[..at].iter().map(|child| child.count).sum::<usize>();
+                    node = &children[at].node;
+                }
+            }
+        }
+    }
+
     /// The leaf with the member of that rank, which must be there, and the member's place in it.
     fn leaf(&self, rank: usize) -> (&Leaf<M, L>, usize) {
         let mut rank = rank;
@@ -456,6 +504,16 @@ impl<M: Clone, const L: usize, const F: usize> Tree<M, L, F> {
             let (leaf, at) = self.leaf(rank);
             (leaf.scores[at], leaf.member(at))
         })
+    }
+
+    /// The members before and behind that of a rank, which must be there.
+    #[inline]
+    pub fn neighbours(&self, rank: usize) -> [Option<(f64, &M)>; 2] {
+        let (leaf, at) = self.leaf(rank);
+        if at > 0 && at + 1 < leaf.len {
+            return [at - 1, at + 1].map(|at| Some((leaf.scores[at], leaf.member(at))));
+        }
+        [rank.checked_sub(1).and_then(|rank| self.get(rank)), self.get(rank + 1)]
     }
 
     /// Inserts a member that will have that rank.
@@ -641,6 +699,7 @@ mod tests {
             let put = |tree: &mut Small, model: &mut Vec<(f64, u32)>, score: f64, member: u32| {
                 let rank = tree.partition_point(|s, m| (s, *m) < (score, member));
                 assert_eq!(rank, model.partition_point(|known| *known < (score, member)));
+                assert_eq!(rank, tree.rank(score, |known| *known < member));
                 if model.get(rank) != Some(&(score, member)) {
                     tree.insert(rank, score, member);
                     model.insert(rank, (score, member));
@@ -669,6 +728,9 @@ mod tests {
                         let at = at % model.len();
                         let next = model.get(at + 1).map_or(1e9, |(score, _)| *score);
                         let score = (model[at].0 + next) / 2.0;
+                        let neighbours = [at.checked_sub(1).map(|at| &model[at]), model.get(at + 1)];
+                        let found = tree.neighbours(at).map(|it| it.map(|(score, it)| (score, *it)));
+                        prop_assert_eq!(found, neighbours.map(|it| it.copied()));
                         tree.set_score(at, score);
                         model[at].0 = score;
                     }
