@@ -185,7 +185,8 @@ fn merge(cx: &mut Cx<'_>) -> Result<Union> {
             }
         }
     }
-    let dense = dense_keys.iter().filter_map(|key| dense(cx.found(key)?));
+    let again = |key| cx.found(key).and_then(dense).expect("it was there and dense just now");
+    let dense = dense_keys.iter().map(again);
     Ok(Union::of(sparse, &dense.collect::<SmallVec<[_; 8]>>()))
 }
 
