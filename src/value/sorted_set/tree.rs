@@ -146,9 +146,7 @@ impl<M: Clone, const L: usize> Leaf<M, L> {
         }
         low
     }
-}
 
-impl<M: Clone, const L: usize> Leaf<M, L> {
     /// [`Tree::rank`], here. All scores are looked at: a search whose steps nobody can foresee takes
     /// longer.
     #[inline]
