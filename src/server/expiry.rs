@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use verbena_transport::Alarm;
-use verbena_transport::event_loop::give_way;
+use verbena_transport::event_loop::yield_now;
 
 use super::{KeyspaceEvent, Worker};
 use crate::keyspace::{Expired, NEVER, Swept};
@@ -98,7 +98,7 @@ async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) {
                 worker.stats().expire_cycles_cut.add(1);
                 return;
             }
-            give_way().await;
+            yield_now().await;
         }
         shards = again;
         entries = STRETCH;

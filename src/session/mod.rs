@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
-use verbena_transport::event_loop::give_way;
+use verbena_transport::event_loop::yield_now;
 use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
 use crate::blocking::Waiter;
@@ -113,7 +113,7 @@ impl Session {
                     Some(Stop::Paused) => self.wait_for_pause(connection).await?,
                     Some(Stop::Blocked) => self.wait_for_keys(connection).await?,
                 }
-                give_way().await;
+                yield_now().await;
             }
             self.rest().await;
         }
@@ -125,13 +125,13 @@ impl Session {
     async fn rest(&mut self) {
         if self.served >= STRETCH {
             self.served = 0;
-            give_way().await;
+            yield_now().await;
         }
     }
 
     /// After so many bytes of an argument that is received apart: whether it is complete.
     fn receive_apart(&mut self, connection: &mut dyn Connection, received: usize) -> bool {
-        let Some(bytes) = connection.take_apart() else {
+        let Some(bytes) = connection.take_detached() else {
             self.waiting += received;
             self.publish_buffers(connection);
             self.check_query(self.waiting);
@@ -372,7 +372,7 @@ impl Session {
             self.check_query(waiting);
             if self.client.ending == Ending::Open {
                 let apart = self.parser.worth_apart(left);
-                self.apart = apart.is_some_and(|(at, len)| connection.set_apart(at, len));
+                self.apart = apart.is_some_and(|(at, len)| connection.receive_detached(at, len));
                 if !self.apart {
                     connection.expect(self.parser.expected());
                 }

@@ -1,7 +1,7 @@
 //! A timer that is a file descriptor.
 //!
-//! An event loop that keeps timers reads the clock at every turn, which a server that turns it for
-//! nearly every request pays for. What is timed here is rare and coarse, so it is left to the kernel.
+//! An event loop that keeps timers reads the clock at every turn, which in a server is for nearly every
+//! request. The timers here are rare and coarse, so they are left to the kernel.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -20,7 +20,7 @@ fn take() -> Box<[u8]> {
     POOL.with_borrow_mut(|pool| pool.pop()).unwrap_or_else(|| vec![0; POOLED].into_boxed_slice())
 }
 
-fn give_back(buffer: Box<[u8]>) {
+fn put_back(buffer: Box<[u8]>) {
     if buffer.len() == POOLED {
         POOL.with_borrow_mut(|pool| {
             if pool.len() < POOL_LIMIT {
@@ -38,14 +38,14 @@ pub(crate) struct Buffer {
     end: usize,
     /// Length that the content is expected to reach; a growth target.
     expected: usize,
-    /// What is received next, if it is not to join the content.
-    apart: Option<Apart>,
-    /// The most bytes that were received apart so far.
-    longest_apart: usize,
+    /// The bytes that are received next, if they do not join the content.
+    detached: Option<Detached>,
+    /// The most detached bytes of one message so far.
+    longest_detached: usize,
 }
 
-/// Bytes that are received into memory of their own.
-struct Apart {
+/// Bytes that are received into memory of their own, so that they need not be copied from here.
+struct Detached {
     bytes: Vec<u8>,
     /// How many there will be.
     len: usize,
@@ -62,61 +62,61 @@ impl Buffer {
 
     /// Bytes of memory.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.len() + self.apart.as_ref().map_or(0, |apart| apart.bytes.capacity())
+        self.bytes.len() + self.detached.as_ref().map_or(0, |detached| detached.bytes.capacity())
     }
 
     /// Takes the content from `at` on, fewer than `len` bytes, out of it, as the first of `len` bytes
-    /// that are received apart.
-    pub(crate) fn set_apart(&mut self, at: usize, len: usize) {
+    /// that are received into memory of their own.
+    pub(crate) fn receive_detached(&mut self, at: usize, len: usize) {
         let have = self.len() - at;
-        assert!(have < len && self.apart.is_none());
-        let mut bytes = Vec::with_capacity(self.capacity_apart(have, len));
+        assert!(have < len && self.detached.is_none());
+        let mut bytes = Vec::with_capacity(self.detached_capacity(have, len));
         bytes.extend_from_slice(&self.filled()[at..]);
         self.end = self.start + at;
-        self.apart = Some(Apart { bytes, len });
+        self.detached = Some(Detached { bytes, len });
     }
 
     /// The capacity for `len` bytes of which so many are there.
     ///
-    /// It is four times of what has arrived: what a peer announces costs nothing until it has sent a
-    /// quarter of it, or as much before.
-    fn capacity_apart(&self, have: usize, len: usize) -> usize {
-        len.min((4 * have.max(POOLED)).max(self.longest_apart))
+    /// It is four times the length received so far: an announced length costs nothing until a quarter of it
+    /// has come, unless as much came before.
+    fn detached_capacity(&self, have: usize, len: usize) -> usize {
+        len.min((4 * have.max(POOLED)).max(self.longest_detached))
     }
 
-    /// What is received apart and not complete yet, with some capacity to receive into, and how many
-    /// bytes are missing.
-    pub(crate) fn apart(&mut self) -> Option<(&mut Vec<u8>, usize)> {
-        let Apart { bytes, len } = self.apart.as_ref()?;
+    /// The detached bytes if they are incomplete, with some capacity to receive into, and how many
+    /// are missing.
+    pub(crate) fn detached(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let Detached { bytes, len } = self.detached.as_ref()?;
         let (have, len) = (bytes.len(), *len);
         if have >= len {
             return None;
         }
-        let capacity = self.capacity_apart(have, len);
-        let bytes = &mut self.apart.as_mut()?.bytes;
+        let capacity = self.detached_capacity(have, len);
+        let bytes = &mut self.detached.as_mut()?.bytes;
         if have == bytes.capacity() {
             bytes.reserve_exact(capacity - have);
         }
         Some((bytes, len - have))
     }
 
-    /// What was set apart, once it is complete.
-    pub(crate) fn take_apart(&mut self) -> Option<Vec<u8>> {
-        let Apart { mut bytes, len } =
-            self.apart.take_if(|apart| apart.bytes.len() >= apart.len)?;
+    /// The detached bytes, once they are complete.
+    pub(crate) fn take_detached(&mut self) -> Option<Vec<u8>> {
+        let Detached { mut bytes, len } =
+            self.detached.take_if(|detached| detached.bytes.len() >= detached.len)?;
         // Its capacity may have been more than was asked for.
         self.append(&bytes[len..]);
         bytes.truncate(len);
-        self.longest_apart = self.longest_apart.max(len);
+        self.longest_detached = self.longest_detached.max(len);
         Some(bytes)
     }
 
-    /// Takes in bytes that have arrived elsewhere, first what is missing of what is received apart.
+    /// Appends bytes that were received elsewhere: first to the detached ones, as far as these are incomplete.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let n = if let Some((apart, missing)) = self.apart() {
-                let n = bytes.len().min(missing).min(apart.capacity() - apart.len());
-                apart.extend_from_slice(&bytes[..n]);
+            let n = if let Some((detached, missing)) = self.detached() {
+                let n = bytes.len().min(missing).min(detached.capacity() - detached.len());
+                detached.extend_from_slice(&bytes[..n]);
                 n
             } else {
                 let space = self.space_to_receive();
@@ -154,7 +154,7 @@ impl Buffer {
     /// Gives the memory back if there is no content.
     pub(crate) fn release(&mut self) {
         if self.start == self.end && !self.bytes.is_empty() {
-            give_back(std::mem::take(&mut self.bytes));
+            put_back(std::mem::take(&mut self.bytes));
             self.start = 0;
             self.end = 0;
             self.expected = 0;
@@ -167,8 +167,8 @@ impl Buffer {
 
     /// Space to receive into: at least one byte, by moving the content to the front or by growing.
     ///
-    /// Growth doubles, and stops at the expected length: what a peer announces costs nothing until
-    /// it has sent half of it.
+    /// Growth doubles, and stops at the expected length: an announced length costs nothing until
+    /// half of it has come.
     pub(crate) fn space_to_receive(&mut self) -> &mut [u8] {
         if !self.bytes.is_empty() && self.end == self.bytes.len() {
             let len = self.len();
@@ -178,7 +178,7 @@ impl Buffer {
             } else {
                 let mut bytes = vec![0; grown].into_boxed_slice();
                 bytes[..len].copy_from_slice(self.filled());
-                give_back(std::mem::replace(&mut self.bytes, bytes));
+                put_back(std::mem::replace(&mut self.bytes, bytes));
             }
             self.start = 0;
             self.end = len;
@@ -190,7 +190,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
-            give_back(std::mem::take(&mut self.bytes));
+            put_back(std::mem::take(&mut self.bytes));
         }
     }
 }
@@ -208,16 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_completes_first_what_is_received_apart() {
+    fn appended_bytes_first_complete_the_detached_ones() {
         let message: Vec<u8> = (0..400_000u32).map(|i| i as u8).collect();
         let mut buffer = Buffer::default();
         buffer.append(b"before, first");
-        buffer.set_apart(8, 300_005);
+        buffer.receive_detached(8, 300_005);
         buffer.append(&message[..100_000]);
-        assert!(buffer.take_apart().is_none());
+        assert!(buffer.take_detached().is_none());
         buffer.append(&message[100_000..]);
-        let apart = buffer.take_apart().expect("all has arrived");
-        assert!(apart.starts_with(b"first") && apart[5..] == message[..300_000]);
+        let detached = buffer.take_detached().expect("all has arrived");
+        assert!(detached.starts_with(b"first") && detached[5..] == message[..300_000]);
         assert!(
             buffer.filled().starts_with(b"before, ") && buffer.filled()[8..] == message[300_000..]
         );
@@ -249,16 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_apart_leaves_the_content() {
+    fn detached_bytes_leave_the_content() {
         let message: Vec<u8> = (0..1_000_000u32).map(|i| i as u8).collect();
         let mut buffer = Buffer::default();
         for surplus in [0, 1, 3 * POOLED] {
-            let is_first = buffer.longest_apart == 0;
+            let is_first = buffer.longest_detached == 0;
             receive(&mut buffer, b"before, first");
-            buffer.set_apart(8, 5 + message.len() - surplus);
+            buffer.receive_detached(8, 5 + message.len() - surplus);
             assert_eq!(buffer.filled(), b"before, ");
             let mut sent = 0;
-            while let Some((bytes, missing)) = buffer.apart() {
+            while let Some((bytes, missing)) = buffer.detached() {
                 assert_eq!(missing, message.len() - surplus - sent);
                 let n = missing.min(bytes.capacity() - bytes.len());
                 assert!(n > 0 && (bytes.capacity() <= 4 * bytes.len().max(POOLED) || !is_first));
@@ -266,14 +266,14 @@ mod tests {
                 sent += n;
                 assert!(is_first || sent == message.len() - surplus, "as much was sent before");
             }
-            if let Some(apart) = &mut buffer.apart {
-                apart.bytes.extend_from_slice(&message[sent..]);
+            if let Some(detached) = &mut buffer.detached {
+                detached.bytes.extend_from_slice(&message[sent..]);
             }
-            let bytes = buffer.take_apart().expect("all has arrived");
-            let (apart, behind) = message.split_at(message.len() - surplus);
-            assert!(bytes.starts_with(b"first") && bytes[5..] == *apart);
+            let bytes = buffer.take_detached().expect("all has arrived");
+            let (detached, behind) = message.split_at(message.len() - surplus);
+            assert!(bytes.starts_with(b"first") && bytes[5..] == *detached);
             assert!(buffer.filled().starts_with(b"before, ") && buffer.filled()[8..] == *behind);
-            assert!(buffer.take_apart().is_none() && buffer.apart().is_none());
+            assert!(buffer.take_detached().is_none() && buffer.detached().is_none());
             buffer.consume(buffer.len());
         }
     }

@@ -13,6 +13,7 @@ mod alarm;
 mod buffer;
 mod endpoint;
 pub mod event_loop;
+mod idle;
 #[cfg(feature = "rdma")]
 pub mod rdma;
 mod socket;
@@ -54,18 +55,18 @@ pub trait Connection {
 
     /// Has a long part of the incomplete message received into memory of its own, where it need not be
     /// copied from: the `len` bytes that follow the first `at` of the received slice, of which some have
-    /// not arrived. They leave the received slice, or never join it, and what follows them joins it as
-    /// if they had not been there. Until [`take_apart`](Self::take_apart) has handed them over, nothing
-    /// may be consumed. A hint for memory, as [`expect`](Self::expect).
+    /// not arrived. They leave the received slice, or never join it, and the bytes after them join it as
+    /// if they had not been there. Until [`take_detached`](Self::take_detached) has handed them over,
+    /// nothing may be consumed. `len` is a hint for memory, as in [`expect`](Self::expect).
     ///
-    /// False if this transport does not do so, and nothing has changed.
-    fn set_apart(&mut self, at: usize, len: usize) -> bool {
+    /// False if this transport does not support it, and nothing has changed.
+    fn receive_detached(&mut self, at: usize, len: usize) -> bool {
         let _ = (at, len);
         false
     }
 
-    /// The bytes that were set apart, once they have all arrived.
-    fn take_apart(&mut self) -> Option<Vec<u8>> {
+    /// The bytes of [`receive_detached`](Self::receive_detached), once they have all arrived.
+    fn take_detached(&mut self) -> Option<Vec<u8>> {
         None
     }
 

@@ -1,4 +1,4 @@
-//! What TCP and Unix sockets share: a [`Connection`] over any stream socket.
+//! The common part of TCP and Unix sockets: a [`Connection`] over any stream socket.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -26,7 +26,7 @@ pub(crate) struct SocketConnection {
     info: ConnectionInfo,
     rx: Buffer,
     tx: Buffer,
-    /// Chunks that follow what is in `tx`.
+    /// Chunks that follow the content of `tx`.
     queue: VecDeque<Bytes>,
     queued: usize,
 }
@@ -50,9 +50,9 @@ impl SocketConnection {
     /// Receives once. Says how many bytes came, and how many could have come.
     fn receive(&mut self) -> io::Result<(usize, usize)> {
         let socket = self.socket.get_ref();
-        if let Some((apart, _)) = self.rx.apart() {
-            let room = apart.capacity() - apart.len();
-            let (n, _) = rustix::net::recv(socket, spare_capacity(apart), RecvFlags::empty())?;
+        if let Some((detached, _)) = self.rx.detached() {
+            let room = detached.capacity() - detached.len();
+            let (n, _) = rustix::net::recv(socket, spare_capacity(detached), RecvFlags::empty())?;
             return Ok((n, room));
         }
         let space = self.rx.space_to_receive();
@@ -122,7 +122,7 @@ impl Connection for SocketConnection {
             match self.receive() {
                 Ok((n, room)) => {
                     if n < room {
-                        // There was no more: what comes from now on is an event of its own, as is
+                        // There was no more: bytes that come from now on are an event of their own, as is
                         // the end of the stream.
                         self.socket.clear_readable();
                     }
@@ -144,13 +144,13 @@ impl Connection for SocketConnection {
         self.rx.expect(total);
     }
 
-    fn set_apart(&mut self, at: usize, len: usize) -> bool {
-        self.rx.set_apart(at, len);
+    fn receive_detached(&mut self, at: usize, len: usize) -> bool {
+        self.rx.receive_detached(at, len);
         true
     }
 
-    fn take_apart(&mut self) -> Option<Vec<u8>> {
-        self.rx.take_apart()
+    fn take_detached(&mut self) -> Option<Vec<u8>> {
+        self.rx.take_detached()
     }
 
     fn buffers(&mut self) -> (&[u8], &mut [u8]) {
@@ -191,7 +191,7 @@ impl Connection for SocketConnection {
     }
 
     fn shutdown(&mut self) {
-        // The peer may be gone already, which is what this is for.
+        // This fails if the peer has gone already, and then there is nothing to shut down.
         let _ = self.socket.get_ref().shutdown(Shutdown::Both);
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::socket::SocketConnection;
 use crate::{Connection, ConnectionInfo, Endpoint, Incoming, Listener, TransportKind};
 
-/// What a TCP listener needs to know.
+/// Options of a TCP listener.
 #[derive(Clone, Debug)]
 pub struct TcpOptions {
     /// Length of the queue of connections that wait to be accepted.

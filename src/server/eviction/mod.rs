@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
-use verbena_transport::event_loop::give_way;
+use verbena_transport::event_loop::yield_now;
 
 use super::{KeyspaceEvent, Server, Worker, unix_milliseconds};
 use crate::allocator::{self, ThreadCount};
@@ -303,7 +303,7 @@ pub async fn run(worker: Rc<Worker>) {
             if room != Room::Later {
                 break;
             }
-            give_way().await;
+            yield_now().await;
         }
     }
 }

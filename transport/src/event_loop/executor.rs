@@ -38,17 +38,17 @@ struct Task {
     waker: Waker,
 }
 
-/// What other threads can reach of an executor.
+/// The part of an executor that other threads can reach.
 struct Remote {
     woken: Mutex<Vec<u64>>,
-    /// There is something in `woken`.
+    /// `woken` is not empty.
     pending: AtomicBool,
     /// The loop's thread sleeps or is about to.
     asleep: AtomicBool,
-    bell: OwnedFd,
+    wakeup: OwnedFd,
 }
 
-/// What a waker refers to.
+/// The target of a waker.
 struct Handle {
     /// The task's place in its slab, and above that how often a task was made before it.
     key: u64,
@@ -64,13 +64,13 @@ thread_local! {
 
 impl Executor {
     pub(super) fn new(poller: &Poller) -> io::Result<Executor> {
-        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        poller.add_bell(&bell)?;
+        let wakeup = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        poller.add_wakeup(&wakeup)?;
         let remote = Arc::new(Remote {
             woken: Mutex::default(),
             pending: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            bell,
+            wakeup,
         });
         OWNER.set(Arc::as_ptr(&remote).addr());
         let main = Handle { key: MAIN, scheduled: AtomicBool::new(true), remote: remote.clone() };
@@ -120,7 +120,7 @@ impl Executor {
         if task.handle.key != key {
             return;
         }
-        // What wakes it from here on makes it run again.
+        // A wake from here on makes it run again.
         task.handle.scheduled.swap(false, Ordering::AcqRel);
         let Some(mut future) = task.future.take() else { return };
         match future.as_mut().poll(&mut Context::from_waker(&task.waker)) {
@@ -131,9 +131,14 @@ impl Executor {
         }
     }
 
+    /// Whether other threads have woken tasks.
+    pub(super) fn has_remote(&self) -> bool {
+        self.remote.pending.load(Ordering::Relaxed)
+    }
+
     /// Makes the tasks ready that other threads have woken.
     pub(super) fn take_remote(&self) {
-        if !self.remote.pending.load(Ordering::Relaxed) {
+        if !self.has_remote() {
             return;
         }
         self.remote.pending.swap(false, Ordering::SeqCst);
@@ -143,7 +148,7 @@ impl Executor {
 
     /// Calls `wait`, which ends when another thread wakes a task, unless one has done so already.
     pub(super) fn sleep(&self, wait: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        // Either this sees what was woken, or whoever wakes sees that this is asleep.
+        // Either this thread sees the wake, or the waking thread sees that this one is asleep.
         self.remote.asleep.store(true, Ordering::SeqCst);
         if self.remote.pending.load(Ordering::SeqCst) {
             self.remote.asleep.store(false, Ordering::SeqCst);
@@ -198,8 +203,8 @@ impl Remote {
         self.lock().push(key);
         self.pending.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
-            // It can only fail by being full, and then it has rung.
-            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+            // It can only fail by being full, and then its reader is woken anyway.
+            let _ = rustix::io::write(&self.wakeup, &1u64.to_ne_bytes());
         }
     }
 }

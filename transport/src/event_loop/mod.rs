@@ -1,16 +1,13 @@
 //! The event loop of a server's worker: tasks, and the descriptors that they wait for, on one thread.
 //!
-//! It does what a tokio current-thread runtime without timers does, and serves the same futures, but
-//! costs a request less: one `epoll_wait` serves all that is ready, readiness is a flag in a slot of
-//! this thread alone, hardly ever is a clock read, and between two requests the loop looks at its sockets
-//! a few times before it sleeps (`look.rs`), or sleeps so that nobody has to wake it (`nap.rs`), where that
-//! pays off.
+//! It does the work of a tokio current-thread runtime without timers, and serves the same futures, at less
+//! cost per request: one `epoll_wait` serves all that is ready, readiness is a flag in a slot of
+//! this thread alone, a clock is hardly ever read, and an idle loop polls its sockets before it sleeps where that
+//! pays off (`crate::idle`).
 //!
-//! What this crate offers works on either: see [`Source`] and [`spawn_local`].
+//! Everything that this crate offers works on either: see [`Source`] and [`spawn_local`].
 
 mod executor;
-mod look;
-mod nap;
 mod poller;
 mod source;
 
@@ -20,17 +17,12 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+use crate::idle::{AdaptivePolling, BUSY_TURNS, Next};
 use executor::{Executor, MainWaker};
-use look::Looker;
-use nap::Napper;
 use poller::{Poller, Wait};
 
 pub(crate) use source::{Interest, Source};
-
-/// Turns of the loop between two looks at the descriptors while tasks keep it busy without them.
-const BUSY_TURNS: u32 = 8;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<EventLoop>>> = const { RefCell::new(None) };
@@ -40,11 +32,10 @@ thread_local! {
 pub(crate) struct EventLoop {
     poller: Poller,
     executor: Executor,
-    looker: Looker,
-    napper: Napper,
+    polling: AdaptivePolling,
     busy_turns: Cell<u32>,
-    /// Who has given way, and runs after the next look at the descriptors.
-    given_way: RefCell<Vec<Waker>>,
+    /// Tasks that have yielded and run after the next poll of the descriptors.
+    yielded: RefCell<Vec<Waker>>,
 }
 
 impl EventLoop {
@@ -61,46 +52,33 @@ impl EventLoop {
     fn turn(&self) -> io::Result<()> {
         self.executor.run_ready();
         self.executor.take_remote();
-        if !self.given_way.borrow().is_empty() {
-            self.poller.wait(Wait::Look)?;
-            self.given_way.borrow_mut().drain(..).for_each(Waker::wake);
+        if !self.yielded.borrow().is_empty() {
+            self.poller.wait(Wait::Poll)?;
+            self.yielded.borrow_mut().drain(..).for_each(Waker::wake);
             return Ok(());
         }
         if self.executor.has_ready() {
             let turns = self.busy_turns.get() + 1;
             self.busy_turns.set(turns % BUSY_TURNS);
             if turns == BUSY_TURNS {
-                self.poller.wait(Wait::Look)?;
+                self.poller.wait(Wait::Poll)?;
             }
             return Ok(());
         }
-        if self.poller.wait(Wait::Look)? {
+        if self.poller.wait(Wait::Poll)? {
             return Ok(());
         }
-        let nap = self.napper.pauses(self.poller.activity());
-        self.idle(nap)?;
-        self.napper.resumes();
-        Ok(())
+        self.idle()
     }
 
-    /// Waits until a descriptor is ready or another thread has woken a task: first in naps of this length, or
-    /// else with a few looks.
-    fn idle(&self, nap: Option<Duration>) -> io::Result<()> {
-        if let Some(nap) = nap {
-            for _ in 0..nap::NAPS {
-                nap::take(nap);
-                if self.poller.wait(Wait::Look)? {
-                    return Ok(());
-                }
+    /// Waits until a descriptor is ready or another thread has woken a task: by polling first, as long as
+    /// the idle policy says, and then asleep.
+    fn idle(&self) -> io::Result<()> {
+        while self.polling.found_nothing() == Next::Poll {
+            if self.poller.wait(Wait::Poll)? || self.executor.has_remote() {
+                self.polling.found();
+                return Ok(());
             }
-        } else {
-            for _ in 0..self.looker.looks() {
-                if self.poller.wait(Wait::Look)? {
-                    self.looker.found();
-                    return Ok(());
-                }
-            }
-            self.looker.sleeps();
         }
         self.executor.sleep(|| self.poller.wait(Wait::Sleep).map(drop))
     }
@@ -132,10 +110,9 @@ pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
     let event_loop = Rc::new(EventLoop {
         poller,
         executor,
-        looker: Looker::default(),
-        napper: Napper::new(),
+        polling: AdaptivePolling::default(),
         busy_turns: Cell::new(0),
-        given_way: RefCell::default(),
+        yielded: RefCell::default(),
     });
     let before = CURRENT.replace(Some(event_loop.clone()));
     assert!(before.is_none(), "a thread has one event loop");
@@ -165,16 +142,16 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
     }
 }
 
-/// Lets all others run first: those that are ready, and those whose descriptors are, which a task that
-/// works for long in pieces would keep waiting. On a tokio runtime it just yields.
-pub async fn give_way() {
+/// Yields to the other tasks: to those that are ready, and to those whose descriptors are, which a task that
+/// works for long in pieces would keep waiting. On a tokio runtime it is tokio's `yield_now`.
+pub async fn yield_now() {
     let Some(event_loop) = EventLoop::current() else { return tokio::task::yield_now().await };
-    let mut given = false;
+    let mut has_yielded = false;
     poll_fn(|cx| {
-        if std::mem::replace(&mut given, true) {
+        if std::mem::replace(&mut has_yielded, true) {
             return Poll::Ready(());
         }
-        event_loop.given_way.borrow_mut().push(cx.waker().clone());
+        event_loop.yielded.borrow_mut().push(cx.waker().clone());
         Poll::Pending
     })
     .await;

@@ -15,14 +15,14 @@ use slab::Slab;
 const EVENTS: usize = 256;
 
 /// Stands for the descriptor by which other threads wake this one.
-const BELL: u64 = u64::MAX;
+const WAKEUP: u64 = u64::MAX;
 
 const NO_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const NO_EVENT: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
 
 pub(super) enum Wait {
     /// Not at all.
-    Look,
+    Poll,
     /// Until something is ready.
     Sleep,
 }
@@ -31,33 +31,6 @@ pub(super) struct Poller {
     epoll: OwnedFd,
     slots: RefCell<Slab<Rc<Slot>>>,
     events: RefCell<Box<[Event]>>,
-    activity: Activity,
-}
-
-/// What has happened since it was last asked for.
-#[derive(Default)]
-pub(super) struct Activity {
-    /// How often it was asked for.
-    period: Cell<u32>,
-    events: Cell<u32>,
-    descriptors: Cell<u32>,
-}
-
-impl Activity {
-    /// Events, and how many descriptors had any.
-    pub(super) fn take(&self) -> (u32, u32) {
-        self.period.set(self.period.get().wrapping_add(1));
-        (self.events.take(), self.descriptors.take())
-    }
-
-    #[inline]
-    fn add(&self, slot: &Slot) {
-        self.events.set(self.events.get().saturating_add(1));
-        let period = self.period.get();
-        if slot.period.replace(period) != period {
-            self.descriptors.set(self.descriptors.get() + 1);
-        }
-    }
 }
 
 /// One descriptor, in one direction each.
@@ -65,11 +38,9 @@ impl Activity {
 pub(super) struct Slot {
     pub(super) read: Readiness,
     pub(super) write: Readiness,
-    /// Of its last event; see [`Activity`].
-    period: Cell<u32>,
 }
 
-/// Whether a descriptor is ready for one thing, and who waits for it.
+/// Whether a descriptor is ready for one thing, and the task that waits for that.
 #[derive(Default)]
 pub(super) struct Readiness {
     ready: Cell<bool>,
@@ -94,7 +65,7 @@ impl Readiness {
         false
     }
 
-    /// Everything was taken: not ready before the next event.
+    /// Everything was taken: it is not ready before the next event.
     #[inline]
     pub(super) fn clear(&self) {
         self.ready.set(self.ended.get());
@@ -120,19 +91,14 @@ impl Poller {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             slots: RefCell::default(),
             events: RefCell::new(vec![NO_EVENT; EVENTS].into()),
-            activity: Activity::default(),
         })
     }
 
-    pub(super) fn activity(&self) -> &Activity {
-        &self.activity
-    }
-
-    /// Has every write to `bell` end a [`wait`](Self::wait).
-    pub(super) fn add_bell(&self, bell: &OwnedFd) -> io::Result<()> {
+    /// Has every write to `wakeup` end a [`wait`](Self::wait).
+    pub(super) fn add_wakeup(&self, wakeup: &OwnedFd) -> io::Result<()> {
         // Edge-triggered, so it need not be read.
         let flags = EventFlags::IN | EventFlags::ET;
-        Ok(epoll::add(&self.epoll, bell, EventData::new_u64(BELL), flags)?)
+        Ok(epoll::add(&self.epoll, wakeup, EventData::new_u64(WAKEUP), flags)?)
     }
 
     /// Watches a descriptor; the slot is its place here.
@@ -153,16 +119,16 @@ impl Poller {
 
     /// Watches it no longer.
     pub(super) fn remove(&self, place: usize, fd: impl AsFd) {
-        // Only what is being watched is removed, so this can't fail; and if it did, there would be
+        // Only a watched descriptor is removed, so this can't fail; and if it did, there would be
         // nothing left to undo.
         let _ = epoll::delete(&self.epoll, fd);
         self.slots.borrow_mut().remove(place);
     }
 
-    /// Notes what has become ready and wakes who waits for it. Says whether anything has.
+    /// Notes which descriptors have become ready and wakes the tasks that wait for them. Returns whether there are any.
     pub(super) fn wait(&self, wait: Wait) -> io::Result<bool> {
         let timeout = match wait {
-            Wait::Look => Some(&NO_TIME),
+            Wait::Poll => Some(&NO_TIME),
             Wait::Sleep => None,
         };
         let mut events = self.events.borrow_mut();
@@ -173,9 +139,8 @@ impl Poller {
         };
         let slots = self.slots.borrow();
         for event in &events[..count] {
-            // Nobody removes a slot between the call and this, so the place is the right one.
+            // No slot is removed between the call and this, so the place is the right one.
             let Some(slot) = slots.get(event.data.u64() as usize) else { continue };
-            self.activity.add(slot);
             let flags = event.flags;
             let failed = flags.intersects(EventFlags::ERR | EventFlags::HUP);
             let ended = failed || flags.contains(EventFlags::RDHUP);

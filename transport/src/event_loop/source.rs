@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use super::EventLoop;
 use super::poller::{Readiness, Slot};
 
-/// What a descriptor is watched for.
+/// The readiness that a descriptor is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Read,

@@ -48,7 +48,7 @@ fn tasks_run_in_turn_and_end() {
 }
 
 #[test]
-fn who_gives_way_runs_after_the_tasks_whose_descriptors_are_ready() {
+fn a_task_that_yields_runs_after_the_tasks_whose_descriptors_are_ready() {
     let steps = Rc::new(Cell::new(0));
     let seen = block_on(async {
         let (near, far) = UnixStream::pair().unwrap();
@@ -67,7 +67,7 @@ fn who_gives_way_runs_after_the_tasks_whose_descriptors_are_ready() {
                 if step == 50 {
                     (&far).write_all(b"x").unwrap();
                 }
-                give_way().await;
+                yield_now().await;
             }
         });
         answered.await.unwrap()
@@ -75,36 +75,45 @@ fn who_gives_way_runs_after_the_tasks_whose_descriptors_are_ready() {
     assert_eq!(seen.unwrap(), 50);
 }
 
-#[test]
-fn an_idle_moment_with_naps_ends_when_there_is_something_to_do() {
-    let naps = Some(Duration::from_micros(40));
-    let late = Duration::from_millis(10);
-    block_on(async {
-        let event_loop = EventLoop::current().unwrap();
-        let (near, far) = UnixStream::pair().unwrap();
-        near.set_nonblocking(true).unwrap();
-        let near = Source::new(near, Interest::Read).unwrap();
-        let is_readable = || poll_fn(|cx| Poll::Ready(near.poll_readable(cx).is_ready()));
-        assert!(!is_readable().await);
-        let writer = thread::spawn(move || {
-            thread::sleep(late);
-            (&far).write_all(b"x").unwrap();
-            far
-        });
-        event_loop.idle(naps).unwrap();
-        assert!(is_readable().await);
-        writer.join().unwrap();
+/// Makes the next idle period one of many polls.
+fn expect_polls_to_pay(event_loop: &EventLoop) {
+    event_loop.polling.found();
+}
 
-        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-        let other = thread::spawn(move || {
-            thread::sleep(late);
-            waker.wake();
-        });
-        event_loop.idle(naps).unwrap();
-        assert!(event_loop.executor.has_ready());
-        other.join().unwrap();
-    })
-    .unwrap();
+#[test]
+fn an_idle_period_ends_when_a_descriptor_is_ready_or_another_thread_wakes_a_task() {
+    for polls_pay in [false, true] {
+        block_on(async {
+            let event_loop = EventLoop::current().unwrap();
+            let (near, far) = UnixStream::pair().unwrap();
+            near.set_nonblocking(true).unwrap();
+            let near = Source::new(near, Interest::Read).unwrap();
+            let is_readable = || poll_fn(|cx| Poll::Ready(near.poll_readable(cx).is_ready()));
+            assert!(!is_readable().await);
+            if polls_pay {
+                expect_polls_to_pay(&event_loop);
+            }
+            let writer = thread::spawn(move || {
+                (&far).write_all(b"x").unwrap();
+                far
+            });
+            while !is_readable().await {
+                event_loop.idle().unwrap();
+            }
+            let _far = writer.join().unwrap();
+
+            let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            if polls_pay {
+                expect_polls_to_pay(&event_loop);
+            }
+            let other = thread::spawn(move || waker.wake());
+            while !event_loop.executor.has_ready() {
+                event_loop.idle().unwrap();
+            }
+            other.join().unwrap();
+        })
+        .unwrap();
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rdma_sys::*;
 use socket2::SockAddr;
 
-use super::verbs::{check, set_nonblocking};
+use super::code::check;
 use crate::event_loop::{Interest, Source};
 
 /// Longest wait for an address or a route to resolve, in milliseconds.
@@ -30,7 +30,7 @@ const OPTION_ACK_TIMEOUT: i32 = 3;
 /// retries, within 4.3 s. The default for Ethernet is 2 to 4 s, and 17 to 34 s to notice.
 const ACK_TIMEOUT: u8 = 17;
 
-/// Where the connection manager reports what happens to its ids.
+/// The channel on which the connection manager reports the events of its ids.
 pub(super) struct EventChannel(NonNull<rdma_event_channel>);
 
 // SAFETY: librdmacm's calls are thread-safe, and an event channel is not tied to a thread.
@@ -38,14 +38,14 @@ unsafe impl Send for EventChannel {}
 // SAFETY: as above; two threads that take events from one channel each get different ones.
 unsafe impl Sync for EventChannel {}
 
-/// What an event says.
+/// The meaning of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventKind {
     AddressResolved,
     RouteResolved,
     Established,
     Disconnected,
-    /// Setting up failed: what, and the error number that came with it.
+    /// Setting up failed: the step that failed, and the error number that came with it.
     Failed(&'static str, i32),
     DeviceRemoved,
     Other,
@@ -78,7 +78,7 @@ impl EventChannel {
             io::Error::new(error.kind(), text)
         })?;
         let channel = EventChannel(raw);
-        set_nonblocking(channel.as_fd())?;
+        rustix::io::ioctl_fionbio(&channel, true)?;
         Ok(Arc::new(channel))
     }
 
@@ -92,7 +92,7 @@ impl EventChannel {
         }
         // SAFETY: the call succeeded, so `raw` is an event that lives until it is acknowledged; its
         // id cannot be destroyed before that (rdma_destroy_id waits for it), and for a request it is
-        // a new one that nobody else has. `conn` is the valid member of `param` for port space TCP.
+        // a new one with no other owner. `conn` is the valid member of `param` for port space TCP.
         let event = unsafe {
             let event = &*raw;
             if event.event == rdma_cm_event_type::RDMA_CM_EVENT_CONNECT_REQUEST {
@@ -151,12 +151,12 @@ fn kind(event: rdma_cm_event_type::Type, status: i32) -> EventKind {
     }
 }
 
-/// What a rejection says, by its reason (InfiniBand Architecture Specification 1, 12.6.7.2).
+/// The text of a rejection, by its reason (InfiniBand Architecture Specification 1, 12.6.7.2).
 fn rejection(reason: i32) -> &'static str {
     match reason {
         1..=3 => "the peer has no resources for the connection",
         4 => "the peer has waited for too long while the connection was set up",
-        8 => "nobody listens there",
+        8 => "there is no listener",
         10 => "the peer takes the connection for one that it still has",
         28 => "the peer refused the connection",
         _ => "the peer rejected the connection",
@@ -236,7 +236,7 @@ impl Id {
         // not acknowledged, which `EventChannel::next` never leaves behind.
         check(unsafe { rdma_migrate_id(self.as_ptr(), channel.0.as_ptr()) })?;
         self.channel = channel.clone();
-        // SAFETY: `self` is the only one who writes the id's fields; events are read by this thread.
+        // SAFETY: the id's fields are written through `self` only; events are read by this thread.
         unsafe { self.raw.as_mut().context = context as *mut libc::c_void };
         Ok(())
     }

@@ -1,11 +1,23 @@
-//! What the RDMA backend has done and holds: counters that are cheap to keep and safe to read from
-//! any thread.
+//! Counters of the RDMA backend: cheap to keep, and safe to read from any thread.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use super::RdmaStats;
+/// Activity of this process's RDMA backend, and the resources that it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RdmaStats {
+    /// Connections that exist now, those being set up included.
+    pub connections: u64,
+    /// Bytes of memory registered with devices now.
+    pub registered_bytes: u64,
+    /// Work completions handled.
+    pub completions: u64,
+    /// Calls that polled a completion queue.
+    pub polls: u64,
+    /// Completion events taken from completion channels: how often a sleeping thread was woken.
+    pub events: u64,
+}
 
 static REGISTERED: AtomicUsize = AtomicUsize::new(0);
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! How connections come to be: listening and accepting, and connecting.
+//! Setting up connections: listening and accepting, and connecting.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::RdmaOptions;
 use super::cm::{Event, EventChannel, EventKind, Id, Resources};
 use super::counters::Reservation;
 use super::link::Link;
+use super::options::RdmaOptions;
 use super::protocol::{CONTROL_LEN, Config, Protocol, Region, Role};
 use super::reactor::{Entry, Key, Reactor, Resolving};
 use super::stream::RdmaStream;

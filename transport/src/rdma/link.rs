@@ -1,53 +1,17 @@
-//! One connection as the reactor sees it: a queue pair, its protocol state, and who waits for it.
+//! One connection as the reactor sees it: a queue pair, its protocol state, and the tasks that wait for it.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Instant;
 
-use super::RdmaOptions;
 use super::cm::EventKind;
 use super::counters::ConnectionCount;
+use super::options::RdmaOptions;
 use super::protocol::{CONTROL_LEN, CloseReason, Protocol};
-use super::reactor::Share;
+use super::queue::Share;
 use super::verbs::{Completed, Completion, QueuePair};
-
-/// A task that waits for something; its waker is kept between waits.
-#[derive(Default)]
-pub(super) struct Waiter {
-    waker: RefCell<Option<Waker>>,
-    waits: Cell<bool>,
-    woken: Cell<bool>,
-}
-
-impl Waiter {
-    pub(super) fn wait(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        match &mut *waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
-        }
-        self.waits.set(true);
-    }
-
-    /// Wakes the task if it waits. Returns how many tasks that woke: one or none.
-    pub(super) fn wake(&self) -> usize {
-        if !self.waits.replace(false) {
-            return 0;
-        }
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-        self.woken.set(true);
-        1
-    }
-
-    /// The task runs: true if it was woken for that.
-    pub(super) fn runs(&self) -> bool {
-        self.woken.take()
-    }
-}
+use super::waiter::Waiter;
 
 /// A queue pair and the state of the stream over it.
 pub(super) struct Link {
@@ -129,7 +93,7 @@ impl Link {
         woke
     }
 
-    /// Posts whatever the protocol has to send.
+    /// Posts the work requests that the protocol has.
     pub(super) fn transmit(&self) {
         post(&mut self.protocol.borrow_mut(), &mut self.queue_pair.borrow_mut());
     }
@@ -152,7 +116,7 @@ impl Link {
         self.changed()
     }
 
-    /// Looks at what is due at `now`. Returns when that is again, and how many tasks it woke.
+    /// Handles the timers that are due at `now`. Returns when the next one is, and how many tasks it woke.
     pub(super) fn timeout(&self, now: Instant) -> (Option<Instant>, usize) {
         let mut protocol = self.protocol.borrow_mut();
         if protocol.poll_timeout().is_none_or(|due| due > now) {

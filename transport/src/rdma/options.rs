@@ -1,4 +1,4 @@
-//! What a server's RDMA side can be told, while it runs too.
+//! Options of a server's RDMA side, most of which can change while it runs.
 
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, AtomicUsize};
 

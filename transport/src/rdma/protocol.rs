@@ -1,7 +1,7 @@
 //! The stream protocol of Valkey's RDMA transport, as a state machine: events in, work requests out.
 //!
-//! What is not in it: queue pairs, memory, sockets, clocks. The caller tells what happened (a
-//! completion, a connection-manager event, the time), posts what [`Protocol::poll_transmit`] asks
+//! Not in it: queue pairs, memory, sockets, clocks. The caller reports events (a
+//! completion, a connection-manager event, the time), posts the work requests that [`Protocol::poll_transmit`] asks
 //! for, and moves the bytes of the two buffers, of which the machine knows only positions.
 //!
 //! A byte stream flows into a region that its receiver has registered, from the region's start to its
@@ -41,7 +41,7 @@ const CONTROL_LIMIT: u32 = 256;
 /// How often an open connection is looked at where it has no keepalive.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Time in which the peer's device must acknowledge what was sent to it. A device should give up by
+/// Time in which the peer's device must acknowledge the messages sent to it. A device should give up by
 /// itself after the seven retries that peers ask for; soft-RoCE was seen not to, within a minute. A
 /// peer whose program hangs acknowledges all the same, until it has so many messages unread that no
 /// receive is left.
@@ -56,7 +56,7 @@ pub enum Role {
     Client,
 }
 
-/// What a connection starts with.
+/// Parameters of a connection.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub role: Role,
@@ -112,14 +112,14 @@ pub enum WorkFailure {
     Status(u32, &'static str),
 }
 
-/// Why a connection has ended. Its text is what a log should say.
+/// Why a connection has ended. Its text is written for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// This side ended it.
     Local,
     /// The peer ended it: the end of the stream, not an error.
     Disconnected,
-    /// The peer sent what is no control message, or not one for this side.
+    /// The peer sent a malformed control message, or one that is not for this side.
     Control(ControlError),
     /// The peer sent a message that only the other role may send.
     Unexpected(Control),
@@ -133,13 +133,13 @@ pub enum CloseReason {
     Handshake(Duration),
     /// So many bytes waited and the peer has taken nothing for so long.
     Stalled { unsent: usize, time: Duration },
-    /// Nothing of what was sent has been acknowledged for so long: the peer is gone.
+    /// No message has been acknowledged for so long: the peer is gone.
     Unacknowledged(Duration),
     /// A completion that was not due: the device and this side disagree.
     UnexpectedCompletion,
     /// A work request failed.
     Work(WorkFailure),
-    /// The connection manager gave up: what happened, and the error number that it gave.
+    /// The connection manager gave up: the event, and the error number that came with it.
     Manager(&'static str, i32),
 }
 
@@ -414,7 +414,7 @@ impl Protocol {
         }
     }
 
-    /// Looks at what is due at `now`: a peer that has not registered, one that stalls, one that has
+    /// Handles the timers that are due at `now`: a peer that has not registered, one that stalls, one that has
     /// been silent and must be probed.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closed.is_some() {
@@ -447,7 +447,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the peer's device still acknowledges what is sent to it. Where nothing is due to
+    /// Checks whether the peer's device still acknowledges messages. If nothing is due to
     /// complete that would show it, a message is sent that will.
     fn check_acknowledgements(&mut self) {
         let acknowledged = std::mem::take(&mut self.acknowledged);
@@ -515,7 +515,7 @@ impl Protocol {
         self.buffer.pending()
     }
 
-    /// Ends the connection from this side, if it has not ended. What was posted already may still complete: see
+    /// Ends the connection from this side, if it has not ended. Posted work requests may still complete: see
     /// [`is_drained`](Self::is_drained).
     pub fn close(&mut self) {
         self.fail(CloseReason::Local);

@@ -1,5 +1,5 @@
-//! A peer that speaks verbs directly and posts whatever it is told to: for tests of what a hostile
-//! peer can do. Built with the feature `raw-peer` only.
+//! A peer that uses verbs directly and posts any work request that it is given, for tests with a hostile
+//! peer. Built with the feature `raw-peer` only.
 
 use std::io;
 use std::net::SocketAddr;

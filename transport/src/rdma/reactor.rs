@@ -1,4 +1,4 @@
-//! What the RDMA connections of one thread share: completion queues, an event channel of the
+//! The state that the RDMA connections of one thread share: completion queues, an event channel of the
 //! connection manager, timers, and the tasks that drive them.
 //!
 //! There is one completion queue for each device in use; only where a device's queues are too short
@@ -10,44 +10,35 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::RdmaOptions;
 use super::cm::{Event, EventChannel, EventKind, Id};
 use super::counters::WorkerCounters;
-use super::link::{Link, Waiter};
-use super::verbs::{CompletionQueue, ProtectionDomain};
-use crate::Alarm;
+use super::link::Link;
+use super::options::RdmaOptions;
+use super::queue::{Share, SharedQueue};
+use super::verbs::ProtectionDomain;
+use super::waiter::Waiter;
+use crate::alarm::Alarm;
 use crate::event_loop::{Source, spawn_local};
-
-/// Polls of empty completion queues between two looks at the rest of the runtime.
-const SPIN_POLLS: u32 = 256;
-
-/// Entries of a completion queue, where the device has as many.
-const QUEUE_ENTRIES: u32 = 32_767;
-
-/// Events that a completion channel collects before they are read.
-const UNREAD_EVENTS: u32 = 16;
+use crate::idle::{Next, QUEUE_POLLS, TimedPolling};
 
 /// Time that a dropped connection gets to bring its last bytes to the peer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How exactly timers are kept: so many connections share one look at all of them.
+/// Granularity of timers: many connections share one pass over all of them.
 const TIMER_GRAIN: Duration = Duration::from_millis(50);
 
 thread_local! {
     static CURRENT: RefCell<Weak<Reactor>> = const { RefCell::new(Weak::new()) };
 }
 
-/// The vector that the next completion queue gets, where they are taken in turn.
-static NEXT_VECTOR: AtomicI32 = AtomicI32::new(0);
-
 /// Names an entry of the reactor: its place and how often that has been used, so that a completion
-/// or event of an entry that is gone finds nobody. Its low 16 bits are free for a receive's slot.
+/// or event of an entry that is gone is not taken for one of its successor. Its low 16 bits are free for a receive's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     place: u32,
@@ -69,7 +60,7 @@ impl Key {
     }
 }
 
-/// What a key names.
+/// The state that a key names.
 #[derive(Clone)]
 pub(super) enum Entry {
     /// A client's connection before it has a queue pair.
@@ -90,47 +81,11 @@ struct Entries {
     free: Vec<u32>,
 }
 
-/// A completion queue and how much of it is promised.
-struct Lane {
-    queue: Rc<CompletionQueue>,
-    domain: Rc<ProtectionDomain>,
-    ready: Source<Rc<CompletionQueue>>,
-    armed: Cell<bool>,
-    /// Events that have come and are still to be read from the channel.
-    unread: Cell<u32>,
-    promised: Cell<u32>,
-    entries: u32,
-}
-
-/// A connection's part of a completion queue: room for the completions of its work requests.
-pub(super) struct Share {
-    lane: Rc<Lane>,
-    entries: u32,
-    /// Receives that the connection may have posted.
-    pub(super) receives: u32,
-}
-
-impl Share {
-    pub(super) fn queue(&self) -> &Rc<CompletionQueue> {
-        &self.lane.queue
-    }
-
-    pub(super) fn domain(&self) -> &Rc<ProtectionDomain> {
-        &self.lane.domain
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.lane.promised.set(self.lane.promised.get() - self.entries);
-    }
-}
-
 /// The RDMA side of one thread's runtime.
 pub(super) struct Reactor {
     channel: Arc<EventChannel>,
     events: Source<Arc<EventChannel>>,
-    lanes: RefCell<Vec<Rc<Lane>>>,
+    queues: RefCell<Vec<Rc<SharedQueue>>>,
     entries: RefCell<Entries>,
     /// Options of the links that exist, each with their number.
     options: RefCell<Vec<(Arc<RdmaOptions>, usize)>>,
@@ -158,7 +113,7 @@ impl Reactor {
         let reactor = Rc::new(Reactor {
             channel,
             events,
-            lanes: RefCell::default(),
+            queues: RefCell::default(),
             entries: RefCell::default(),
             options: RefCell::default(),
             lingering: RefCell::default(),
@@ -169,7 +124,7 @@ impl Reactor {
             counters: WorkerCounters::register(),
         });
         // These end, and with them the reactor, when the runtime does.
-        spawn_local(Driver { reactor: reactor.clone(), idle_since: None });
+        spawn_local(Driver { reactor: reactor.clone(), polling: TimedPolling::default() });
         spawn_local(handle_manager_events(reactor.clone()));
         spawn_local(keep_time(reactor.clone()));
         CURRENT.set(Rc::downgrade(&reactor));
@@ -267,20 +222,20 @@ impl Reactor {
         receives: u32,
         sends: u32,
     ) -> io::Result<Share> {
-        let mut lanes = self.lanes.borrow_mut();
-        let mut of_device = lanes.iter().filter(|lane| lane.domain.is_of(id));
-        if let Some(share) = of_device.clone().find_map(|lane| lane.share(receives, sends)) {
+        let mut queues = self.queues.borrow_mut();
+        let mut of_device = queues.iter().filter(|queue| queue.domain().is_of(id));
+        if let Some(share) = of_device.clone().find_map(|queue| queue.share(receives, sends)) {
             return Ok(share);
         }
         let domain = match of_device.next() {
-            Some(lane) => lane.domain.clone(),
+            Some(queue) => queue.domain().clone(),
             None => ProtectionDomain::new(id)?,
         };
-        let lane = Rc::new(Lane::new(&domain, vector)?);
-        let share = lane.share(receives, sends).ok_or_else(|| {
+        let queue = Rc::new(SharedQueue::new(&domain, vector)?);
+        let share = queue.share(receives, sends).ok_or_else(|| {
             io::Error::other("RDMA: the device's completion queues are too short for a connection")
         })?;
-        lanes.push(lane);
+        queues.push(queue);
         Ok(share)
     }
 
@@ -288,9 +243,9 @@ impl Reactor {
     /// was woken.
     pub(super) fn poll_queues(&self) -> (bool, bool) {
         let (mut count, mut woke) = (0, 0);
-        for lane in self.lanes.borrow().iter() {
+        for queue in self.queues.borrow().iter() {
             let entries = self.entries.borrow();
-            let polled = lane.queue.poll(|completion| {
+            let polled = queue.poll(|completion| {
                 let (key, slot) = Key::of(completion.tag);
                 if let Some((generation, Some(Entry::Link(link)))) =
                     entries.slots.get(key.place as usize)
@@ -315,7 +270,7 @@ impl Reactor {
     /// way through the runtime's scheduler. Without spinning, it polls once.
     pub(super) fn poll_for(&self, arrived: impl Fn() -> bool) -> bool {
         let spins = self.spin_us() != 0 && self.woken.get() == 0;
-        for _ in 0..if spins { SPIN_POLLS } else { 1 } {
+        for _ in 0..if spins { QUEUE_POLLS } else { 1 } {
             let (found, woke) = self.poll_queues();
             if found && arrived() {
                 return true;
@@ -338,7 +293,7 @@ impl Reactor {
         while self.poll_queues().0 {}
     }
 
-    /// Takes over a link whose stream was dropped: what it has posted may still reach the peer.
+    /// Takes over a link whose stream was dropped: its posted work requests may still reach the peer.
     pub(super) fn linger(&self, key: Key, link: &Link) {
         link.protocol.borrow_mut().close();
         link.transmit();
@@ -386,7 +341,7 @@ impl Reactor {
             }
             Some(Entry::Link(link)) => {
                 if kind == EventKind::Disconnected {
-                    // What the peer sent before it left comes first.
+                    // The bytes that the peer sent before it left come first.
                     self.drain_queues();
                 }
                 self.woken.set(self.woken.get() + link.manager_event(kind));
@@ -396,7 +351,7 @@ impl Reactor {
         }
     }
 
-    /// Looks at every connection's timers, and says when the next is due.
+    /// Handles every connection's timers that are due, and returns when the next one is.
     fn check_timers(&self, now: Instant) -> Option<Instant> {
         self.take_down_drained(Some(now));
         let links: Vec<Entry> =
@@ -413,84 +368,26 @@ impl Reactor {
     }
 }
 
-impl Lane {
-    fn new(domain: &Rc<ProtectionDomain>, vector: i32) -> io::Result<Lane> {
-        let entries = QUEUE_ENTRIES.min(domain.limits().completions);
-        let vector = if vector < 0 { NEXT_VECTOR.fetch_add(1, Relaxed) & i32::MAX } else { vector };
-        let queue = CompletionQueue::new(domain, entries, vector)?;
-        let ready = queue.watch()?;
-        Ok(Lane {
-            queue,
-            domain: domain.clone(),
-            ready,
-            armed: Cell::new(false),
-            unread: Cell::new(0),
-            promised: Cell::new(0),
-            entries,
-        })
-    }
-
-    /// A share for another connection, if there is room: with all the receives it would like while
-    /// half of the entries are free, then with an eighth of them.
-    fn share(self: &Rc<Self>, receives: u32, sends: u32) -> Option<Share> {
-        let free = self.entries - self.promised.get();
-        let most = self.domain.limits().work_requests;
-        let receives = if free > self.entries / 2 { receives } else { receives / 8 };
-        let receives = receives.clamp(1, most);
-        let entries = receives + sends;
-        if entries > free {
-            return None;
-        }
-        self.promised.set(self.promised.get() + entries);
-        Some(Share { lane: self.clone(), entries, receives })
-    }
-
-    /// Asks for an event with the next completion, unless that was done.
-    fn arm(&self) -> io::Result<()> {
-        if !self.armed.get() {
-            self.queue.request_event()?;
-            self.armed.set(true);
-        }
-        Ok(())
-    }
-
-    /// Waits for the event that was asked for.
-    ///
-    /// That it has come is told by the runtime, which reports each event once, whatever lies in the
-    /// channel unread. So events are read several at a time: most requests are spared the call.
-    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.ready.poll_readable(cx))?;
-        self.ready.clear_readable();
-        self.armed.set(false);
-        self.unread.set(self.unread.get() + 1);
-        if self.unread.get() == UNREAD_EVENTS {
-            self.unread.set(0);
-            while self.queue.take_event()? {}
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Polls the completion queues, spinning or sleeping as the connections want it.
+/// The task that polls the completion queues and, when the idle policy says so, sleeps until an event
+/// of one of them.
 struct Driver {
     reactor: Rc<Reactor>,
-    /// Since when a spinning driver has found nothing.
-    idle_since: Option<Instant>,
+    polling: TimedPolling,
 }
 
 impl Driver {
-    /// Polls for one slice of spinning, or where nobody spins until the queues are empty. True if a
-    /// task was woken, which must run before anything else.
+    /// Polls for one slice of spinning, or, if no connection asks for spinning, until the queues are empty.
+    /// True if a task was woken, which must run before anything else.
     ///
     /// It spins without the processor's pause hint: that delays by more than a poll takes, most of all
     /// in a virtual machine, where it may leave the guest.
     fn work(&mut self) -> bool {
         let spins = self.reactor.spin_us() != 0;
-        let mut polls = if spins { SPIN_POLLS } else { 1 };
+        let mut polls = if spins { QUEUE_POLLS } else { 1 };
         while polls > 0 {
             let (found, woke) = self.reactor.poll_queues();
             if found {
-                self.idle_since = None;
+                self.polling.found();
             } else {
                 polls -= 1;
             }
@@ -501,30 +398,19 @@ impl Driver {
         false
     }
 
-    /// True if the driver has not spun for long enough since it last found something.
-    fn keeps_spinning(&mut self) -> bool {
-        let spin_us = self.reactor.spin_us();
-        if spin_us <= 0 {
-            self.idle_since = None;
-            return spin_us < 0;
-        }
-        let since = *self.idle_since.get_or_insert_with(Instant::now);
-        since.elapsed() < Duration::from_micros(spin_us as u64)
-    }
-
     /// Waits for a completion. Ready if there may be one.
     fn sleep(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        let lanes: Vec<Rc<Lane>> = self.reactor.lanes.borrow().clone();
-        for lane in &lanes {
-            lane.arm()?;
+        let queues: Vec<Rc<SharedQueue>> = self.reactor.queues.borrow().clone();
+        for queue in &queues {
+            queue.arm()?;
         }
-        // What completed before the queue was armed raises no event.
+        // A completion that came before the queue was armed raises no event.
         if self.reactor.poll_queues().0 {
             return Ok(Poll::Ready(()));
         }
         let mut ready = Poll::Pending;
-        for lane in &lanes {
-            if lane.poll_event(cx)?.is_ready() {
+        for queue in &queues {
+            if queue.poll_event(cx)?.is_ready() {
                 self.reactor.counters.events.add(1);
                 ready = Poll::Ready(());
             }
@@ -549,8 +435,8 @@ impl Future for Driver {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if this.keeps_spinning() {
-                // Runs again after the runtime has looked at its sockets and timers.
+            if this.polling.found_nothing(this.reactor.spin_us()) == Next::Poll {
+                // Runs again after the runtime has polled its sockets and timers.
                 let _ = pin!(tokio::task::yield_now()).poll(cx);
                 return Poll::Pending;
             }

@@ -16,7 +16,7 @@ use crate::{Connection, ConnectionInfo};
 
 /// A [`Connection`] over a queue pair.
 ///
-/// What has arrived is read where the peer has put it, in the receive region. Only a message that the
+/// Received bytes are read where the peer has put them, in the receive region. Only a message that the
 /// end of the region cuts in two is moved to a buffer of its own, so that it stays contiguous, and a long
 /// argument to where it will stay.
 pub(super) struct RdmaStream {
@@ -29,11 +29,11 @@ pub(super) struct RdmaStream {
     /// Bytes of the region that were consumed, and those that a reader has been told of.
     consumed: usize,
     seen: usize,
-    /// Bytes that came before those in the region. While there are any, what arrives joins them.
+    /// Bytes that came before those in the region. While there are any, new bytes join them.
     spill: Buffer,
     /// Length of the message that is incomplete, from the first byte that was not consumed.
     expected: usize,
-    /// Chunks that follow what is in the send buffer.
+    /// Chunks that follow the content of the send buffer.
     queue: VecDeque<Bytes>,
     queued: usize,
 }
@@ -67,8 +67,8 @@ impl RdmaStream {
         &self.link
     }
 
-    /// Takes note of what has arrived since the last time. Returns how many bytes that is.
-    fn look(&mut self) -> usize {
+    /// Takes note of the bytes that have arrived since the last call. Returns how many there are.
+    fn note_arrived(&mut self) -> usize {
         let received = self.link.protocol.borrow().received();
         let arrived = received.end - self.seen;
         if arrived == 0 {
@@ -83,7 +83,7 @@ impl RdmaStream {
         arrived
     }
 
-    /// Moves what is in the region to the buffer, so that the region can be filled again.
+    /// Moves the content of the region to the buffer, so that the region can be filled again.
     fn move_out(&mut self) {
         self.spill.expect(self.expected);
         self.spill.append(self.region.bytes(self.consumed..self.seen));
@@ -127,11 +127,11 @@ impl Connection for RdmaStream {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.reactor.runs(&self.link);
-        let mut arrived = self.look();
+        let mut arrived = self.note_arrived();
         if arrived == 0 {
             let (link, seen) = (&self.link, self.seen);
             self.reactor.poll_for(|| link.protocol.borrow().received().end > seen);
-            arrived = self.look();
+            arrived = self.note_arrived();
         }
         if arrived > 0 {
             return Poll::Ready(Ok(arrived));
@@ -161,15 +161,15 @@ impl Connection for RdmaStream {
         self.expected = total;
     }
 
-    fn set_apart(&mut self, at: usize, len: usize) -> bool {
-        // What comes before it keeps the buffer in use until it is complete.
+    fn receive_detached(&mut self, at: usize, len: usize) -> bool {
+        // The bytes before it keep the buffer in use until it is complete.
         self.move_out();
-        self.spill.set_apart(at, len);
+        self.spill.receive_detached(at, len);
         true
     }
 
-    fn take_apart(&mut self) -> Option<Vec<u8>> {
-        self.spill.take_apart()
+    fn take_detached(&mut self) -> Option<Vec<u8>> {
+        self.spill.take_detached()
     }
 
     fn buffers(&mut self) -> (&[u8], &mut [u8]) {

@@ -1,28 +1,28 @@
 //! Safe ownership of verbs objects: protection domains, registered memory, completion queues and
 //! queue pairs.
 //!
-//! Whatever a device may still touch is kept alive by what makes it touch it: a queue pair holds the
+//! Memory that a device may still access is kept alive by the object that lets it do so: a queue pair holds the
 //! memory that its work requests name, its protection domain and its completion queue, and is
 //! destroyed before it lets go of them.
 //!
 //! Memory that a peer may write is not under Rust's rules: its bytes change while a slice of them
 //! is borrowed if the peer writes where it was not asked to. The protocol never lends out bytes
 //! that a peer which keeps to it may write; of one that does not, only the content is wrong, for
-//! what reads a slice of bytes must take any content at any time.
+//! a reader of a slice of bytes must take any content at any time.
 
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use rdma_sys::*;
 
-use super::Device;
 use super::cm::Id;
+use super::code::check;
 use super::counters::Reservation;
 use super::protocol::{CONTROL_LEN, WorkFailure, WorkRequest};
 use crate::event_loop::{Interest, Source};
@@ -40,26 +40,13 @@ const ACK_BATCH: u32 = 64;
 /// posted. The default code, 0, means 655 ms.
 const MIN_RNR_TIMER: u8 = 8;
 
-/// Turns a return code of libibverbs or librdmacm into a result: 0 is success, -1 leaves the error in
-/// `errno`, and some calls return the error number itself.
-pub(super) fn check(code: i32) -> io::Result<()> {
-    match code {
-        0 => Ok(()),
-        -1 => Err(io::Error::last_os_error()),
-        code => Err(io::Error::from_raw_os_error(code.abs())),
-    }
-}
-
-pub(super) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let fd = fd.as_raw_fd();
-    // SAFETY: fcntl on a descriptor that the caller holds open; no memory is involved.
-    unsafe {
-        let flags = libc::fcntl(fd, libc::F_GETFL);
-        if flags < 0 || libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+/// An RDMA device of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its name, as `ibv_devices` shows it.
+    pub name: String,
+    /// True if at least one of its ports is active.
+    pub active: bool,
 }
 
 /// The devices of this machine; empty where the system has no RDMA at all.
@@ -109,13 +96,13 @@ fn query_device(context: *mut ibv_context) -> io::Result<ibv_device_attr> {
     Ok(attributes)
 }
 
-/// A protection domain, and what its device can do.
+/// A protection domain, and the limits of its device.
 pub(super) struct ProtectionDomain {
     raw: NonNull<ibv_pd>,
     limits: Limits,
 }
 
-/// What a device can do.
+/// Limits of a device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Entries of a completion queue.
@@ -175,7 +162,7 @@ fn last_error() -> io::Error {
     io::Error::last_os_error()
 }
 
-/// Who may write registered memory.
+/// Write access to registered memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// This process, and the device on its behalf.
@@ -195,7 +182,7 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: no queue pair uses the memory: each holds a reference to what it uses.
+        // SAFETY: no queue pair uses the memory: each holds references to the memory that it uses.
         unsafe { ibv_dereg_mr(self.mr.as_ptr()) };
         // SAFETY: mapped by `Memory::register`, and every slice of it borrowed from a `Memory`.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), self.length) };
@@ -203,7 +190,7 @@ impl Drop for Registration {
     }
 }
 
-/// A part of registered memory that nobody else has.
+/// A part of registered memory with one owner.
 pub(super) struct Memory {
     registration: Rc<Registration>,
     start: usize,
@@ -303,8 +290,8 @@ impl Memory {
 
     pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
         // SAFETY: in bounds and initialised (zeroes at first), alive as long as `self`, and within
-        // this process nobody writes it, for that takes `&mut self` of this only owner. What a
-        // device writes is the subject of the module's introduction.
+        // this process nothing writes it, for that takes `&mut self` of this only owner. The module's introduction
+        // says why the device may.
         unsafe { std::slice::from_raw_parts(self.pointer(&range), range.len()) }
     }
 
@@ -322,7 +309,7 @@ pub(super) struct Completion {
     pub(super) result: Result<Completed, WorkFailure>,
 }
 
-/// What has completed.
+/// The operation that has completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Completed {
     /// A signalled send.
@@ -369,7 +356,7 @@ impl CompletionQueue {
         };
         let unacknowledged = Cell::new(0);
         let queue = CompletionQueue { cq, channel, domain: domain.clone(), unacknowledged };
-        set_nonblocking(queue.as_fd())?;
+        rustix::io::ioctl_fionbio(&queue, true)?;
         Ok(Rc::new(queue))
     }
 
@@ -395,7 +382,7 @@ impl CompletionQueue {
         Ok(count as usize)
     }
 
-    /// Asks for an event with the next completion. What completed before must be polled after this.
+    /// Asks for an event with the next completion. Completions that came before must be polled after this.
     pub(super) fn request_event(&self) -> io::Result<()> {
         // SAFETY: the queue is open.
         check(unsafe { ibv_req_notify_cq(self.cq.as_ptr(), 0) })
@@ -473,7 +460,7 @@ fn failure(status: ibv_wc_status::Type) -> WorkFailure {
     }
 }
 
-/// What a queue pair is made with.
+/// Parameters of a queue pair.
 pub(super) struct QueuePairOptions {
     /// Number that the completions of sends carry, and that those of receives carry plus the
     /// receive's slot.
@@ -500,7 +487,7 @@ pub(super) struct QueuePair {
     inbound: Memory,
     next_outbound: u32,
     next_inbound: u32,
-    /// What must outlive the queue pair.
+    /// These must outlive the queue pair.
     _completion_queue: Rc<CompletionQueue>,
     _memory: [Rc<Registration>; 2],
 }
@@ -529,7 +516,7 @@ impl Segment {
 
 impl QueuePair {
     /// A queue pair for `id`, whose completions go to `completion_queue`. `stream` is the send
-    /// buffer, `region` what the peer will write to, and `control` has room for a message of each
+    /// buffer, `region` the memory that the peer will write to, and `control` has room for a message of each
     /// send and each receive.
     pub(super) fn new(
         id: Id,
@@ -679,7 +666,7 @@ impl QueuePair {
 impl Drop for QueuePair {
     fn drop(&mut self) {
         // The queue pair first: from then on no device touches the memory. Its unpolled completions
-        // stay in the queue, where their tag tells that nobody waits for them.
+        // stay in the queue, where their tag names no connection any more.
         // SAFETY: created by rdma_create_qp for this id, and destroyed here only.
         unsafe { rdma_destroy_qp(self.id.as_ptr()) };
         self.id.disconnect();

@@ -1,4 +1,4 @@
-//! The sending side's bookkeeping: what waits in the send buffer, what the peer's region can take,
+//! The sending side's bookkeeping: the bytes that wait in the send buffer, the room in the peer's region,
 //! and which work requests have not completed.
 
 use std::collections::VecDeque;
@@ -89,7 +89,7 @@ impl SendBuffer {
         self.tail = self.tail.max(position);
     }
 
-    /// Forgets what was not posted.
+    /// Discards the bytes that were not posted.
     pub(super) fn discard(&mut self) {
         self.head = self.posted;
     }
