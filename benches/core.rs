@@ -16,10 +16,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use verbena::config::Settings;
 use verbena::keyspace::{Key, Table};
-use verbena::server::{Server, Worker};
-use verbena::session;
+use verbena::state::Server;
 use verbena::value::Entry;
 use verbena::value::entry::Value;
+use verbena::worker::Worker;
+use verbena::{server, session};
 use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
 
 /// Keys that requests are drawn from.
@@ -105,7 +106,7 @@ impl Connection for Feed {
 
 fn server(workers: usize) -> &'static Server {
     let settings = Settings { io_threads: workers, ..Settings::default() };
-    Server::new(settings, None).0
+    server::new(settings, None).0
 }
 
 fn encode(out: &mut Vec<u8>, words: &[&[u8]]) {
@@ -147,7 +148,7 @@ fn serve(server: &'static Server, index: usize, batches: Rc<[Vec<u8>]>, count: u
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let worker = Rc::new(Worker::new(server, index));
     let feed = Box::new(Feed::new(batches, count));
-    let record = server.clients.register(feed.info.clone(), worker.refresh_clock());
+    let record = server.clients.register(feed.info.clone(), worker.refresh_clock(), session::SIZE);
     let id = record.id;
     let started = Instant::now();
     runtime.block_on(session::serve(worker, feed, record));

@@ -5,18 +5,21 @@
 
 pub mod allocator;
 pub mod bits;
-pub mod blocking;
 pub mod command;
 pub mod config;
+pub mod error;
 pub mod geo;
 pub mod glob;
 pub mod keyspace;
 pub mod log;
+pub mod process;
 pub mod random;
 pub mod rdb;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod state;
 pub mod table;
 pub mod tools;
 pub mod value;
+pub mod worker;

@@ -631,15 +631,61 @@ fn a_request_beyond_the_query_buffer_limit_ends_the_connection() {
     server.wait_for_log("Closing client that reached max query buffer length");
     let stats = server.connect().run("INFO stats").text();
     assert!(stats.contains("client_query_buffer_limit_disconnections:1\r\n"));
+}
 
-    // Arguments that were received apart count, too.
-    let mut client = server.connect();
-    let _ = client.try_write(b"*1001\r\n$4\r\nMSET\r\n");
-    for _ in 0..30 {
-        let _ = client.try_write(b"$100000\r\n");
-        std::thread::sleep(Duration::from_millis(2));
-        let _ = client.try_write(&[vec![b'x'; 100_000], b"\r\n".to_vec()].concat());
+/// As in Valkey, the limit is for what is not parsed yet: arguments that are complete do not count.
+#[test]
+fn complete_arguments_do_not_count_against_the_query_buffer_limit() {
+    let server = Server::start(&["--client-query-buffer-limit", "1048576"]);
+    for len in [60_000, 100_000] {
+        let mut client = server.connect();
+        client.write(b"*32\r\n$5\r\nRPUSH\r\n$1\r\nk\r\n");
+        for _ in 0..30 {
+            client.write(format!("${len}\r\n{}\r\n", "x".repeat(len)).as_bytes());
+        }
+        assert_eq!(client.read(), Value::Integer(30), "arguments of {len} bytes");
+        assert_eq!(client.run("DEL k"), Value::Integer(1));
     }
+}
+
+/// What is queued after MULTI waits to be executed, so it counts.
+#[test]
+fn queued_commands_count_against_the_query_buffer_limit() {
+    let server = Server::start(&["--client-query-buffer-limit", "1048576"]);
+    let mut client = server.connect();
+    client.run("MULTI");
+    let text = "x".repeat(60_000);
+    for _ in 0..15 {
+        assert_eq!(client.run(&format!("SET k {text}")), Value::Simple("QUEUED".into()));
+    }
+    for _ in 0..5 {
+        let _ = client.try_write(format!("SET k {text}\r\n").as_bytes());
+    }
+    client.discard_to_end();
+    server.wait_for_log("Closing client that reached max query buffer length");
+}
+
+/// A client that takes long to send a long argument is not idle meanwhile.
+#[test]
+fn a_long_argument_that_arrives_slowly_is_activity() {
+    let server = Server::start(&["--timeout", "1"]);
+    let mut client = server.connect();
+    client.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n");
+    // Every piece must come within the time-out, and all of them take longer than that.
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(350));
+        client.write(&[b'x'; 10_000]);
+    }
+    client.write(b"\r\n");
+    assert_eq!(client.read(), Value::Simple("OK".into()));
+}
+
+/// A protocol error is a reply too, which CLIENT REPLY SKIP leaves out.
+#[test]
+fn a_protocol_error_whose_reply_is_to_be_skipped_ends_the_connection_in_silence() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.write(b"CLIENT REPLY SKIP\r\n*1\r\n+x\r\n");
     client.expect_closed();
 }
 

@@ -7,8 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use verbena::config::Settings;
-use verbena::server::{KeyspaceEvent, Server, Worker};
-use verbena::session;
+use verbena::keyspace::KeyspaceEvent;
+use verbena::state::Server;
+use verbena::worker::Worker;
+use verbena::{server, session};
 use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
 
 /// A peer that says something and then listens no more.
@@ -61,7 +63,7 @@ impl Connection for Speech {
 
 /// The events of these commands with these classes switched on, as `name key`.
 fn events(classes: &str, commands: &str) -> Vec<String> {
-    let (server, _requests) = Server::new(Settings { io_threads: 1, ..Settings::default() }, None);
+    let (server, _requests) = server::new(Settings { io_threads: 1, ..Settings::default() }, None);
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let listener = {
         let seen = seen.clone();
@@ -74,7 +76,7 @@ fn events(classes: &str, commands: &str) -> Vec<String> {
             seen.lock().unwrap().push(text);
         }
     };
-    server.events.listen(Arc::new(listener));
+    server.events.subscribe(Arc::new(listener));
     run(server, &format!("config set notify-keyspace-events {classes}\r\n{commands}\r\n"));
     let seen = seen.lock().unwrap();
     seen.clone()
@@ -86,7 +88,7 @@ fn run(server: &'static Server, text: &str) {
         ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
     verbena_transport::event_loop::block_on(async {
         let worker = Rc::new(Worker::new(server, 0));
-        let record = server.clients.register(info.clone(), worker.refresh_clock());
+        let record = server.clients.register(info.clone(), worker.refresh_clock(), session::SIZE);
         let speech = Speech { info, text: text.replace('\n', "\r\n").into(), said: 0 };
         session::serve(worker, Box::new(speech), record).await;
     })

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use verbena::allocator::Counted;
 use verbena::config::{self, LoadError, Request};
-use verbena::{log, server};
+use verbena::{log, process, server};
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Err(error) = server::prepare(&mut startup.settings) {
+    if let Err(error) = process::prepare(&mut startup.settings) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }

@@ -28,19 +28,19 @@ const fn unordered(command: Command) -> Command {
 
 pub const COMMANDS: &[Command] = &[Command {
     subcommands: &[
-        row("count", 2, |cx, _, out| {
-            out.integer(cx.server.commands.iter().len() as i64);
+        row("count", 2, |_, _, out| {
+            out.integer(super::table().iter().len() as i64);
             Ok(())
         }),
         unordered(row("docs", -2, docs)),
-        row("getkeys", -3, |cx, args, out| {
-            let keys = keys_of(cx.server.commands, args.from(2))?;
+        row("getkeys", -3, |_, args, out| {
+            let keys = call_keys(super::table(), args.from(2))?;
             out.array(keys.len());
             keys.iter().for_each(|(key, _)| out.bulk(key));
             Ok(())
         }),
-        row("getkeysandflags", -3, |cx, args, out| {
-            let keys = keys_of(cx.server.commands, args.from(2))?;
+        row("getkeysandflags", -3, |_, args, out| {
+            let keys = call_keys(super::table(), args.from(2))?;
             out.array(keys.len());
             for (key, flags) in keys {
                 out.array(2);
@@ -57,8 +57,8 @@ pub const COMMANDS: &[Command] = &[Command {
         unordered(row("info", -2, info)),
         unordered(row("list", -2, list)),
     ],
-    ..unordered(row("command", -1, |cx, _, out| {
-        write_all(cx.server.commands, out);
+    ..unordered(row("command", -1, |_, _, out| {
+        write_all(super::table(), out);
         Ok(())
     }))
 }];
@@ -84,14 +84,14 @@ fn write_all(commands: &CommandTable, out: &mut Reply<'_>) {
     all.into_iter().for_each(|found| write_info(found, out));
 }
 
-fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+fn info(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if args.len() == 2 {
-        write_all(cx.server.commands, out);
+        write_all(super::table(), out);
         return Ok(());
     }
     out.array(args.len() - 2);
     for name in args.iter().skip(2) {
-        match named(cx.server.commands, name) {
+        match named(super::table(), name) {
             Some(found) => write_info(found, out),
             None => out.null(),
         }
@@ -99,8 +99,8 @@ fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-fn docs(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let commands = cx.server.commands;
+fn docs(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let commands = super::table();
     let wanted: Vec<_> = match args.len() {
         2 => by_name(commands),
         _ => args.iter().skip(2).filter_map(|name| named(commands, name)).collect(),
@@ -113,7 +113,7 @@ fn docs(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-fn list(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+fn list(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let is = |index: usize, word: &str| args[index].eq_ignore_ascii_case(word.as_bytes());
     let passes: Box<dyn Fn(&Registered) -> bool + '_> = match args.len() {
         2 => Box::new(|_| true),
@@ -133,7 +133,7 @@ fn list(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     };
     let filtered = args.len() == 5;
     let mut names = Vec::new();
-    for found in by_name(cx.server.commands) {
+    for found in by_name(super::table()) {
         let subcommands = found.subcommands.values().filter(|_| filtered);
         names.extend([found].into_iter().chain(subcommands).filter(|found| passes(found)));
     }
@@ -143,7 +143,7 @@ fn list(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 /// The keys of a call, each with what the command does with it.
-fn keys_of<'a>(commands: &CommandTable, call: Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>> {
+fn call_keys<'a>(commands: &CommandTable, call: Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>> {
     let found =
         commands.resolve(call).map_err(|_| CommandError::of("ERR Invalid command specified"))?;
     if found.command.keys.is_empty() {

@@ -134,7 +134,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
                 let allowed = match old.enable_protected_configs {
                     Privilege::No => false,
                     Privilege::Yes => true,
-                    Privilege::Local => cx.client.record.info.peer.is_local(),
+                    Privilege::Local => cx.caller.record.info.peer.is_local(),
                 };
                 if !allowed {
                     return Err(failed(name, "can't set protected config"));

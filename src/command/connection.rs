@@ -1,9 +1,9 @@
 //! Connection commands: PING, ECHO, SELECT, AUTH, HELLO, RESET, QUIT.
 
+use super::Ending;
 use super::client::set_name;
-use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
+use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope, transaction};
 use crate::resp::{Args, Protocol, Reply};
-use crate::session::Ending;
 use crate::value::number::parse_i64;
 
 /// The flags of what a client may say before it has said who it is.
@@ -58,11 +58,11 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "quit",
         arity: -1,
-        flags: GREETING,
+        flags: GREETING.union(Flags::NOT_QUEUED),
         acl: Categories::CONNECTION,
         group: Group::Connection,
         run: |cx, _, out| {
-            cx.client.ending = Ending::AfterReply;
+            cx.caller.ending = Ending::AfterReply;
             out.ok();
             Ok(())
         },
@@ -70,11 +70,13 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "reset",
-        flags: GREETING,
+        flags: GREETING.union(Flags::NOT_QUEUED),
+        scope: Scope::Transaction,
         acl: Categories::CONNECTION,
         group: Group::Connection,
         run: |cx, _, out| {
-            cx.client.reset(cx.settings);
+            transaction::discard_all(cx);
+            cx.caller.reset(cx.settings);
             out.simple("RESET");
             Ok(())
         },
@@ -106,7 +108,7 @@ fn select(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         CommandError::of("ERR value is out of range, value must between -2147483648 and 2147483647")
     })?;
     match usize::try_from(index) {
-        Ok(index) if index < cx.server.keyspace.databases() => cx.client.db = index,
+        Ok(index) if index < cx.server.keyspace.databases() => cx.caller.db = index,
         _ => return Err("ERR DB index is out of range".into()),
     }
     out.ok();
@@ -137,7 +139,7 @@ fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Result {
     if user != b"default" || !(expected.is_empty() || same(password, expected)) {
         return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
     }
-    cx.client.authenticated = true;
+    cx.caller.authenticated = true;
     Ok(())
 }
 
@@ -178,7 +180,7 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some((user, password)) = user {
         authenticate(cx, user, password)?;
     }
-    if cx.client.must_authenticate(cx.settings) {
+    if cx.caller.must_authenticate(cx.settings) {
         return Err(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise \
                     the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the \
@@ -189,8 +191,8 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some(name) = name {
         set_name(cx, name);
     }
-    cx.client.protocol = protocol.unwrap_or(cx.client.protocol);
-    out.protocol = cx.client.protocol;
+    cx.caller.protocol = protocol.unwrap_or(cx.caller.protocol);
+    out.protocol = cx.caller.protocol;
     greet(cx, out);
     Ok(())
 }
@@ -204,12 +206,12 @@ fn greet(cx: &Cx<'_>, out: &mut Reply<'_>) {
         out.bulk(value.as_bytes());
     }
     out.bulk(b"proto");
-    out.integer(match cx.client.protocol {
+    out.integer(match cx.caller.protocol {
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,
     });
     out.bulk(b"id");
-    out.integer(cx.client.record.id as i64);
+    out.integer(cx.caller.record.id as i64);
     for (field, value) in [("mode", "standalone"), ("role", "master")] {
         out.bulk(field.as_bytes());
         out.bulk(value.as_bytes());

@@ -1,101 +1,85 @@
-//! What a command works with: its keys, the locked data, the client and the server.
+//! What a command works with: its caller, its keys, the execution unit, the server.
 
 use smallvec::SmallVec;
 
-use super::{CommandError, Result};
-use crate::blocking::{Block, Blocked};
+use super::blocking::{Block, Blocked};
+use super::call::Env;
+use super::{Caller, CommandError, Result};
 use crate::config::Settings;
-use crate::keyspace::{Exclusive, Key, Locked, Position, SHARDS, Shard, Table, shard_of};
+use crate::keyspace::{EntryMut, Key, Position, Reason, Shard, Unit};
 use crate::resp::Reply;
-use crate::server::{KeyspaceEvent, Server, WorkerStats};
-use crate::session::Client;
-use crate::table::Slot;
+use crate::state::{Server, WorkerStats};
 use crate::value::entry::Value;
 use crate::value::{Entry, ValueRef, access};
 
-/// The surroundings of one execution of one command.
+/// The surroundings of one call of a command.
 pub struct Cx<'a> {
-    pub server: &'a Server,
+    pub server: &'static Server,
     pub settings: &'a Settings,
     pub stats: &'a WorkerStats,
-    pub client: &'a mut Client,
-    /// The call's keys, in the order of the command's key specs; their shards are locked.
+    clock: &'a quanta::Clock,
+    pub caller: &'a mut Caller,
+    /// The call's keys, in the order of the command's key specs; the unit has their shards.
     pub keys: &'a [Key<'a>],
-    pub(crate) locked: Locked<'a>,
-    /// Milliseconds of Unix time, the same for the whole command.
+    /// What is locked, and the door to it. Other commands can be called within it.
+    pub unit: &'a mut Unit<'static>,
+    /// Milliseconds of Unix time, the same for the whole unit.
     pub now: i64,
-    /// There if the command's scope is [`Exclusive`](super::Scope::Exclusive).
-    pub(crate) exclusive: Option<&'a Exclusive<'a>>,
-    pub effects: Effects,
-}
-
-/// What a command causes outside its keys, for the session layer to deliver after it.
-#[derive(Default)]
-pub struct Effects {
-    /// Changes of the data: what `rdb_changes_since_last_save` counts.
-    pub changes: u64,
-    /// Keys that somebody waits for and that may be readable now: database, slot, key.
-    pub ready: Vec<(usize, u16, Box<[u8]>)>,
-    pub events: Vec<KeyspaceEvent>,
-    /// The client itself wants to wait.
-    pub block: Option<Block>,
-}
-
-impl Effects {
-    /// Whether there is something for [`blocking::settle`](crate::blocking::settle) to do.
-    #[inline]
-    pub fn concern_others(&self) -> bool {
-        !self.ready.is_empty() || self.block.is_some()
-    }
 }
 
 impl<'a> Cx<'a> {
+    pub(super) fn new(
+        env: &Env<'a>,
+        unit: &'a mut Unit<'static>,
+        caller: &'a mut Caller,
+        keys: &'a [Key<'a>],
+    ) -> Self {
+        let Env { server, settings, stats, clock } = *env;
+        let now = unit.now;
+        Cx { server, settings, stats, clock, caller, keys, unit, now }
+    }
+
+    /// The surroundings of a call within this one.
+    pub(super) fn env(&self) -> Env<'a> {
+        let (settings, stats, clock) = (self.settings, self.stats, self.clock);
+        Env { server: self.server, settings, stats, clock }
+    }
+
     /// The first key.
     #[inline]
     pub fn key(&self) -> Key<'a> {
         self.keys[0]
     }
 
-    /// The current database's table that `key` belongs to.
-    #[inline]
-    pub fn table(&mut self, key: &Key<'_>) -> &mut Table {
-        let db = self.client.db;
-        self.locked.shard(key.slot).table_mut(db)
-    }
-
-    /// The table of database `db` that `key` belongs to.
-    pub fn table_of(&mut self, db: usize, key: &Key<'_>) -> &mut Table {
-        self.locked.shard(key.slot).table_mut(db)
-    }
-
     /// Where the key's entry is; an entry that has expired is removed first.
     #[inline]
     fn position(&mut self, key: &Key<'_>) -> Option<Position> {
-        let db = self.client.db;
+        let db = self.caller.db;
         self.position_in(db, key)
     }
 
-    /// While writes wait nothing changes: what has expired is not there, but is not removed either.
+    /// While writes wait nothing changes: an expired entry counts as absent, but is not removed either.
     pub(super) fn may_expire(&self) -> bool {
         self.server.pause.current(self.now).is_none()
     }
 
     fn position_in(&mut self, db: usize, key: &Key<'_>) -> Option<Position> {
-        let now = self.now;
-        let table = self.locked.shard(key.slot).table_mut(db);
+        let table = self.unit.table(db, key.slot);
         let position = table.find(key.hash, key.bytes)?;
-        if table.get(position).expiry().is_some_and(|at| at <= now) {
-            if !self.may_expire() {
-                return None;
+        if table.get(position).expiry().is_some_and(|at| at <= self.now) {
+            if self.may_expire() {
+                self.expire(db, key, position);
             }
-            let expired = self.table_of(db, key).remove(position);
-            self.server.reclaimer.entry(expired);
-            self.ready_in(db, key);
-            self.stats.expired_keys.add(1);
-            self.event(db, "expired", key);
             return None;
         }
         Some(position)
+    }
+
+    /// Removes an entry whose time is over.
+    #[cold]
+    pub(super) fn expire(&mut self, db: usize, key: &Key<'_>, position: Position) {
+        let entry = self.unit.remove(db, key, position, Reason::Expired);
+        self.server.lazy_free.entry(entry);
     }
 
     /// Looks a key up to read it: counts a hit or a miss, and notes the access.
@@ -103,12 +87,12 @@ impl<'a> Cx<'a> {
     pub fn read(&mut self, key: &Key<'_>) -> Option<&Entry> {
         let Some(position) = self.position(key) else {
             self.stats.keyspace_misses.add(1);
-            self.event(self.client.db, "keymiss", key);
+            self.event(self.caller.db, "keymiss", key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
         self.note_access(key, position);
-        Some(self.table(key).get(position))
+        Some(self.unit.table(self.caller.db, key.slot).get(position))
     }
 
     /// Looks keys up to read their values side by side.
@@ -119,35 +103,27 @@ impl<'a> Cx<'a> {
 
     /// The entry of a key that has been looked up before.
     pub fn found(&self, key: &Key<'_>) -> Option<&Entry> {
-        let table = self.locked.held(key.slot).table(self.client.db);
+        let table = self.unit.table(self.caller.db, key.slot);
         table.find(key.hash, key.bytes).map(|position| table.get(position))
     }
 
     /// Looks up a key that the call has not declared. The command's scope must be
-    /// [`Exclusive`](super::Scope::Exclusive).
+    /// [`Exclusive`](super::Scope::Exclusive). An expired entry is not removed.
     pub fn read_undeclared<R>(
         &mut self,
         key: &Key<'_>,
-        look: impl FnOnce(Option<&Entry>) -> R,
+        work: impl FnOnce(Option<&Entry>) -> R,
     ) -> R {
-        let (db, now, stats) = (self.client.db, self.now, self.stats);
-        let (settings, touches) = (self.settings, !self.client.no_touch);
-        self.locked.visit(shard_of(key.slot), |shard| {
-            let table = shard.table_mut(db);
-            let position = table.find(key.hash, key.bytes);
-            let is_alive =
-                |at: &Position| table.get(*at).expiry().is_none_or(|expiry| expiry > now);
-            let Some(position) = position.filter(is_alive) else {
-                stats.keyspace_misses.add(1);
-                return look(None);
-            };
-            stats.keyspace_hits.add(1);
-            let entry = table.get_mut(position);
-            if touches {
-                entry.set_access(access::again(settings, now, entry.access()));
-            }
-            look(Some(entry))
-        })
+        let db = self.caller.db;
+        let table = self.unit.table(db, key.slot);
+        let is_alive = |at: &Position| table.get(*at).expiry().is_none_or(|at| at > self.now);
+        let Some(position) = table.find(key.hash, key.bytes).filter(is_alive) else {
+            self.stats.keyspace_misses.add(1);
+            return work(None);
+        };
+        self.stats.keyspace_hits.add(1);
+        self.note_access(key, position);
+        work(Some(self.unit.table(db, key.slot).get(position)))
     }
 
     /// Looks a key up to tell about it: counts a hit or a miss, but is no access. For TTL, TYPE,
@@ -155,23 +131,23 @@ impl<'a> Cx<'a> {
     pub fn inspect(&mut self, key: &Key<'_>) -> Option<&Entry> {
         let Some(position) = self.position(key) else {
             self.stats.keyspace_misses.add(1);
-            self.event(self.client.db, "keymiss", key);
+            self.event(self.caller.db, "keymiss", key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
-        Some(self.table(key).get(position))
+        Some(self.unit.table(self.caller.db, key.slot).get(position))
     }
 
     /// Looks a key up without a trace: no hit, no miss, no access.
     pub fn peek(&mut self, key: &Key<'_>) -> Option<&Entry> {
         let position = self.position(key)?;
-        Some(self.table(key).get(position))
+        Some(self.unit.table(self.caller.db, key.slot).get(position))
     }
 
     /// As [`peek`](Self::peek), in another database than the client's.
     pub fn peek_in(&mut self, db: usize, key: &Key<'_>) -> Option<&Entry> {
         let position = self.position_in(db, key)?;
-        Some(self.table_of(db, key).get(position))
+        Some(self.unit.table(db, key.slot).get(position))
     }
 
     /// Looks a key up to change it.
@@ -179,131 +155,87 @@ impl<'a> Cx<'a> {
     pub fn write(&mut self, key: &Key<'_>) -> Option<EntryMut<'_>> {
         let position = self.position(key)?;
         self.note_access(key, position);
-        Some(EntryMut { table: self.table(key), position })
+        Some(self.unit.entry_mut(self.caller.db, key.slot, position))
     }
 
     /// Looks a key up to change it after it was looked up to read it: that was the access.
     pub fn write_again(&mut self, key: &Key<'_>) -> Option<EntryMut<'_>> {
         let position = self.position(key)?;
-        Some(EntryMut { table: self.table(key), position })
+        Some(self.unit.entry_mut(self.caller.db, key.slot, position))
     }
 
     #[inline]
     fn note_access(&mut self, key: &Key<'_>, position: Position) {
-        if !self.client.no_touch {
-            let (settings, now) = (self.settings, self.now);
-            let entry = self.table(key).get_mut(position);
-            entry.set_access(access::again(settings, now, entry.access()));
+        if !self.caller.no_touch {
+            let db = self.caller.db;
+            let before = self.unit.table(db, key.slot).get(position).access();
+            let access = access::again(self.settings, self.now, before);
+            self.unit.note_access(db, key.slot, position, access);
         }
     }
 
     /// Adds an entry under a key that has none.
-    pub fn insert(&mut self, key: &Key<'_>, mut entry: Entry) {
-        entry.set_access(access::first(self.settings, self.now));
-        self.table(key).insert(key.hash, entry);
-        self.event(self.client.db, "new", key);
-        self.ready(key);
+    pub fn insert(&mut self, key: &Key<'_>, entry: Entry) {
+        self.insert_in(self.caller.db, key, entry);
     }
 
     /// Adds an entry under a key that has none in database `db`.
     pub fn insert_in(&mut self, db: usize, key: &Key<'_>, mut entry: Entry) {
         entry.set_access(access::first(self.settings, self.now));
-        self.table_of(db, key).insert(key.hash, entry);
-        self.event(db, "new", key);
-        self.ready_in(db, key);
+        self.unit.insert(db, key, entry);
     }
 
     /// Adds an entry under a key that has none in database `db`: what it remembers of its use stays.
     pub fn insert_used(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
-        self.table_of(db, key).insert(key.hash, entry);
-        self.event(db, "new", key);
-        self.ready_in(db, key);
+        self.unit.insert(db, key, entry);
     }
 
     /// Sets a key to a value and clears its expiry, or sets it if one is given.
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: Value<'_>, expiry: Option<i64>) {
-        let reclaimer = &self.server.reclaimer;
+        let lazy_free = &self.server.lazy_free;
         match self.write(key) {
-            Some(entry) if reclaimer.takes_collection(entry.entry()) => {
-                let old = entry.remove();
-                let mut new = Entry::new(key.bytes, value, expiry);
-                new.set_access(old.access());
-                self.table(key).insert(key.hash, new);
-                reclaimer.entry(old);
+            Some(entry) if lazy_free.takes_collection(entry.entry()) => {
+                self.replace(key, value, expiry);
             }
             Some(mut entry) => {
                 entry.set_value(value);
                 entry.set_expiry(expiry);
-                self.ready(key);
+                self.unit.modified(self.caller.db, key);
             }
             None => self.insert(key, Entry::new(key.bytes, value, expiry)),
         }
     }
 
+    /// Puts another entry in a big collection's place, which is freed in the background.
+    #[cold]
+    fn replace(&mut self, key: &Key<'_>, value: Value<'_>, expiry: Option<i64>) {
+        let mut new = Entry::new(key.bytes, value, expiry);
+        if let Some(old) = self.remove(key) {
+            new.set_access(old.access());
+            self.server.lazy_free.entry(old);
+        }
+        self.unit.insert(self.caller.db, key, new);
+    }
+
     /// Removes a key and returns its entry.
     pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
-        let position = self.position(key)?;
-        let entry = self.table(key).remove(position);
-        self.ready(key);
-        Some(entry)
+        self.remove_in(self.caller.db, key)
     }
 
     /// Removes a key and frees its value, in the background if that takes time. Says whether it was
     /// there.
-    pub fn remove_and_reclaim(&mut self, key: &Key<'_>) -> bool {
+    pub fn remove_and_free(&mut self, key: &Key<'_>) -> bool {
         let removed = self.remove(key);
         let is_there = removed.is_some();
-        removed.into_iter().for_each(|entry| self.server.reclaimer.entry(entry));
+        removed.into_iter().for_each(|entry| self.server.lazy_free.entry(entry));
         is_there
     }
 
     /// Removes a key of database `db` and returns its entry.
     pub fn remove_in(&mut self, db: usize, key: &Key<'_>) -> Option<Entry> {
         let position = self.position_in(db, key)?;
-        let entry = self.table_of(db, key).remove(position);
-        self.ready_in(db, key);
-        Some(entry)
-    }
-
-    /// Notes that a key may have become readable for those who wait for it. What adds or removes an
-    /// entry does so by itself.
-    #[inline]
-    pub fn ready(&mut self, key: &Key<'_>) {
-        self.ready_in(self.client.db, key);
-    }
-
-    #[inline]
-    fn ready_in(&mut self, db: usize, key: &Key<'_>) {
-        if !self.locked.shard(key.slot).waiting.is_empty() {
-            self.note_ready(db, key);
-        }
-    }
-
-    #[cold]
-    fn note_ready(&mut self, db: usize, key: &Key<'_>) {
-        let is_known = |(known_db, _, known): &(usize, u16, Box<[u8]>)| {
-            *known_db == db && **known == *key.bytes
-        };
-        if self.locked.shard(key.slot).waiting.has(db, key.bytes)
-            && !self.effects.ready.iter().any(is_known)
-        {
-            self.effects.ready.push((db, key.slot, key.bytes.into()));
-        }
-    }
-
-    /// Notes that any key may have become readable; the command's scope must be
-    /// [`Exclusive`](super::Scope::Exclusive).
-    pub fn everything_ready(&mut self) {
-        for shard in 0..SHARDS {
-            let keys = self.visit(shard, |shard| {
-                let keys = shard.waiting.keys().map(|(db, key)| (db, key.to_vec()));
-                keys.collect::<Vec<_>>()
-            });
-            for (db, key) in keys {
-                self.note_ready(db, &Key::new(&key));
-            }
-        }
+        Some(self.unit.remove(db, key, position, Reason::Command))
     }
 
     /// Tries the command's keys, and has the client wait for any of them if none has anything. `check`
@@ -323,104 +255,104 @@ impl<'a> Cx<'a> {
                 check(entry)?;
             }
         }
-        self.block(self.keys, deadline, blocked);
+        self.block(self.keys, deadline, blocked, out);
         Ok(())
     }
 
     /// Has the client wait for any of `keys`, which the command has found unreadable, until
-    /// `deadline` in milliseconds of Unix time. It must not have replied.
-    pub fn block(&mut self, keys: &[Key<'_>], deadline: Option<i64>, blocked: Box<dyn Blocked>) {
+    /// `deadline` in milliseconds of Unix time. It must not have replied. A caller that may not wait gets
+    /// the reply of a wait whose time is over.
+    pub fn block(
+        &mut self,
+        keys: &[Key<'_>],
+        deadline: Option<i64>,
+        blocked: Box<dyn Blocked>,
+        out: &mut Reply<'_>,
+    ) {
+        if !self.caller.may_wait() {
+            return blocked.time_out(out);
+        }
         let keys = keys.iter().map(|key| (key.slot, key.bytes.into())).collect();
-        self.effects.block = Some(Block { deadline, keys, blocked });
+        self.caller.block = Some(Block { deadline, keys, blocked });
     }
 
     /// Records that the command changed `key`, and the keyspace event that says how.
     #[inline]
     pub fn changed(&mut self, event: &'static str, key: &Key<'_>) {
-        self.effects.changes += 1;
-        self.event(self.client.db, event, key);
+        self.changed_by(1, event, key);
     }
 
-    /// Records an event that is `times` changes; nothing if it is none.
-    pub fn changed_times(&mut self, event: &'static str, key: &Key<'_>, times: usize) {
-        if times > 0 {
-            self.changed(event, key);
-            self.effects.changes += times as u64 - 1;
+    /// Records that the command changed `key` in `count` places, and the keyspace event that says how;
+    /// nothing if it is none.
+    #[inline]
+    pub fn changed_by(&mut self, count: usize, event: &'static str, key: &Key<'_>) {
+        if count > 0 {
+            self.touched(count, key);
+            self.event(self.caller.db, event, key);
         }
+    }
+
+    /// Records that the command changed `key` in `count` places, without an event.
+    #[inline]
+    pub fn touched(&mut self, count: usize, key: &Key<'_>) {
+        self.touched_in(self.caller.db, count, key);
+    }
+
+    /// As [`touched`](Self::touched), in database `db`.
+    #[inline]
+    pub fn touched_in(&mut self, db: usize, count: usize, key: &Key<'_>) {
+        if count > 0 {
+            self.unit.changes += count as u64;
+            self.unit.modified(db, key);
+        }
+    }
+
+    // --- The journal ---
+
+    /// Whether the journal records this unit: rewritten commands need not be built otherwise.
+    #[inline]
+    pub fn is_journaled(&mut self) -> bool {
+        self.unit.records().is_some()
+    }
+
+    /// Journals a command in place of the call itself, with the caller's database and the slot of `key`.
+    /// A call may be replaced by several commands, in the order of their effects.
+    #[cold]
+    pub fn journal_as<'w>(
+        &mut self,
+        key: &Key<'_>,
+        words: impl IntoIterator<Item = &'w [u8], IntoIter: ExactSizeIterator>,
+    ) {
+        let db = self.caller.db;
+        if let Some(records) = self.unit.records() {
+            records.note_replaced();
+            records.push(db, Some(key.slot), words.into_iter());
+        }
+    }
+
+    /// Journals nothing of the call: what it has changed is journaled already, or needs not be.
+    pub fn journal_nothing(&mut self) {
+        self.unit.records().into_iter().for_each(|records| records.note_replaced());
     }
 
     /// Removes the key of a collection that has become empty.
     pub fn remove_emptied(&mut self, key: &Key<'_>) {
         if let Some(entry) = self.remove(key) {
-            self.server.reclaimer.entry(entry);
-            self.event(self.client.db, "del", key);
+            self.server.lazy_free.entry(entry);
+            self.event(self.caller.db, "del", key);
         }
     }
 
     /// Records a further keyspace event of a change that is counted already, or is counted apart.
     #[inline]
     pub fn event(&mut self, db: usize, event: &'static str, key: &Key<'_>) {
-        if self.server.events.wants(self.settings.notify_keyspace_events, event) {
-            self.effects.events.push(KeyspaceEvent { db, name: event, key: key.bytes.into() });
-        }
+        self.unit.event(db, event, key.bytes);
     }
 
-    /// Works on one shard; the command's scope must be [`Shards`](super::Scope::Shards) or
+    /// Reads one shard; the command's scope must be [`Shards`](super::Scope::Shards) or
     /// [`Exclusive`](super::Scope::Exclusive).
-    pub fn visit<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
-        self.locked.visit(shard, work)
-    }
-
-    /// The whole keyspace; the command's scope must be [`Exclusive`](super::Scope::Exclusive).
-    pub fn exclusive(&self) -> &'a Exclusive<'a> {
-        self.exclusive.expect("the command's scope is exclusive")
-    }
-}
-
-/// An entry in its table, to be changed.
-pub struct EntryMut<'a> {
-    table: &'a mut Table,
-    position: Position,
-}
-
-impl EntryMut<'_> {
-    #[inline]
-    pub fn entry(&self) -> &Entry {
-        self.table.get(self.position)
-    }
-
-    /// The entry itself. Its expiry is changed only by [`set_expiry`](Self::set_expiry), and items that
-    /// may expire only in [`change_items`](Self::change_items).
-    #[inline]
-    pub fn entry_mut(&mut self) -> &mut Entry {
-        self.table.get_mut(self.position)
-    }
-
-    /// Replaces the value; the expiry stays.
-    #[inline]
-    pub fn set_value(&mut self, value: Value<'_>) {
-        self.change_items(|entry| entry.set_value(value));
-    }
-
-    /// Has a value changed whose items may expire.
-    #[inline]
-    pub fn change_items<R>(&mut self, work: impl FnOnce(&mut Entry) -> R) -> R {
-        let before = self.entry().has_volatile_items();
-        let result = work(self.entry_mut());
-        self.table.items_changed(self.position, before);
-        result
-    }
-
-    /// Sets or clears the expiry, in milliseconds of Unix time.
-    #[inline]
-    pub fn set_expiry(&mut self, expiry: Option<i64>) {
-        if expiry.is_some() || self.entry().expiry().is_some() {
-            self.table.set_expiry(self.position, expiry);
-        }
-    }
-
-    pub fn remove(self) -> Entry {
-        self.table.remove(self.position)
+    pub fn visit<R>(&mut self, shard: usize, work: impl FnOnce(&Shard) -> R) -> R {
+        self.unit.visit(shard, work)
     }
 }
 

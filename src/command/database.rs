@@ -1,6 +1,7 @@
 //! Commands on whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
+use crate::keyspace::SHARDS;
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
 
@@ -14,10 +15,11 @@ pub const COMMANDS: &[Command] = &[
         acl: Categories::KEYSPACE,
         tips: &["request_policy:all_shards", "response_policy:agg_sum"],
         group: Group::Server,
-        scope: Scope::Exclusive,
+        scope: Scope::EveryShard,
         run: |cx, _, out| {
-            let (entries, _) = cx.server.keyspace.count(cx.exclusive(), cx.client.db);
-            out.integer(entries as i64);
+            let db = cx.caller.db;
+            let len = |shard| cx.visit(shard, |shard| shard.table(db).len());
+            out.integer((0..SHARDS).map(len).sum::<usize>() as i64);
             Ok(())
         },
         ..Command::DEFAULT
@@ -31,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Server,
         scope: Scope::Exclusive,
         run: |cx, args, out| {
-            let db = cx.client.db;
+            let db = cx.caller.db;
             flush(cx, args, out, Some(db))
         },
         ..Command::DEFAULT
@@ -83,10 +85,9 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, db: Option<usize>
         Some(mode) if args.len() == 2 && is_flush_mode(mode) => {}
         _ => return Err(CommandError::SYNTAX),
     }
-    let taken = cx.server.keyspace.take(cx.exclusive(), db);
-    cx.effects.changes += taken.iter().map(|table| table.len() as u64).sum::<u64>();
-    cx.server.reclaimer.tables(taken);
-    cx.everything_ready();
+    let taken = cx.unit.flush(db);
+    cx.unit.changes += taken.iter().map(|table| table.len() as u64).sum::<u64>();
+    cx.server.lazy_free.tables(taken);
     out.ok();
     Ok(())
 }
@@ -102,9 +103,8 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let first = index(args.at(1), "ERR invalid first DB index")?;
     let second = index(args.at(2), "ERR invalid second DB index")?;
     let (first, second) = (in_range(cx, first)?, in_range(cx, second)?);
-    cx.server.keyspace.swap(cx.exclusive(), first, second);
-    cx.everything_ready();
-    cx.effects.changes += 1;
+    cx.unit.swap(first, second);
+    cx.unit.changes += 1;
     out.ok();
     Ok(())
 }

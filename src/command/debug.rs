@@ -64,7 +64,7 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let allowed = match cx.settings.enable_debug_command {
         Privilege::No => false,
         Privilege::Yes => true,
-        Privilege::Local => cx.client.record.info.peer.is_local(),
+        Privilege::Local => cx.caller.record.info.peer.is_local(),
     };
     if !allowed {
         return Err(NOT_ALLOWED);

@@ -93,11 +93,11 @@ fn write_value(field: &str, value: &Value, out: &mut Reply<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::CommandTable;
+    use crate::command::table;
 
     #[test]
     fn every_command_and_subcommand_is_documented() {
-        for found in CommandTable::new().iter() {
+        for found in table().iter() {
             let document = document(&found.full_name);
             let document = document.unwrap_or_else(|| panic!("{} has none", found.full_name));
             for sub in found.subcommands.values() {

@@ -121,16 +121,16 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         .and_then(|value| rdb::load(key.bytes, value, expiry, cx.settings))
         .map_err(|_| "ERR Bad data format")?;
     if let Some(old) = cx.remove(&key) {
-        cx.server.reclaimer.entry(old);
+        cx.server.lazy_free.entry(old);
     }
     if expiry.is_some_and(|at| at <= cx.now) {
-        cx.server.reclaimer.entry(entry);
+        cx.server.lazy_free.entry(entry);
         if exists {
             cx.changed("del", &key);
         }
     } else {
         entry.set_access(options.access(cx));
-        let db = cx.client.db;
+        let db = cx.caller.db;
         cx.insert_used(db, &key, entry);
         cx.changed("restore", &key);
     }

@@ -133,8 +133,7 @@ fn expire(
         return Ok(());
     }
     if at <= now {
-        let entry = entry.remove();
-        cx.server.reclaimer.entry(entry);
+        cx.remove_and_free(&key);
         cx.stats.expired_keys.add(1);
         cx.changed("expired", &key);
     } else {

@@ -114,10 +114,7 @@ fn pfadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             1 + changes
         }
     };
-    if changes > 0 {
-        cx.changed("pfadd", &key);
-        cx.effects.changes += changes - 1;
-    }
+    cx.changed_by(changes as usize, "pfadd", &key);
     out.integer((changes > 0).into());
     Ok(())
 }
@@ -167,7 +164,7 @@ fn count_one(cx: &mut Cx<'_>) -> Result<u64> {
     }
     let count = hyperloglog::count(bytes)?;
     hyperloglog::cache_count(bytes, count);
-    cx.effects.changes += 1;
+    cx.touched(1, &key);
     Ok(count)
 }
 
@@ -258,7 +255,7 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         registers.merge(bytes)?;
         // Who looks at the registers one by one leaves them like that.
         let changes = make_dense(entry)?;
-        cx.effects.changes += u64::from(changes);
+        cx.touched(changes.into(), &key);
         out.array(hyperloglog::REGISTERS);
         (0..hyperloglog::REGISTERS).for_each(|index| out.integer(registers.get(index).into()));
     } else if is("decode") {
@@ -270,7 +267,7 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         out.simple(if is_sparse { "sparse" } else { "dense" });
     } else if is("todense") {
         let changes = make_dense(entry)?;
-        cx.effects.changes += u64::from(changes);
+        cx.touched(changes.into(), &key);
         out.integer(changes.into());
     } else {
         return Err(CommandError::quoting("ERR Unknown PFDEBUG subcommand '", &args[1], "'"));

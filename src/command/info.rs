@@ -16,7 +16,7 @@ use super::{Categories, Command, Cx, Flags, Group, Registered, Result, Scope};
 use crate::config::{Addresses, Settings};
 use crate::keyspace::SHARDS;
 use crate::resp::{Args, Reply};
-use crate::server::{Attributes, ClientRecord, Paused, Server, machine_memory, unix_microseconds};
+use crate::state::{Attributes, ClientRecord, Paused, machine_memory, unix_microseconds};
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "info",
@@ -252,8 +252,8 @@ fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.zeros("mem_cluster_links mem_cluster_slot_import mem_cluster_slot_export mem_aof_buffer");
     lines.add("mem_allocator", "jemalloc-5.3.1");
     lines.zeros("mem_overhead_db_hashtable_rehashing active_defrag_running");
-    lines.add("lazyfree_pending_objects", cx.server.reclaimer.pending());
-    lines.add("lazyfreed_objects", cx.server.reclaimer.freed());
+    lines.add("lazyfree_pending_objects", cx.server.lazy_free.pending());
+    lines.add("lazyfreed_objects", cx.server.lazy_free.freed());
 }
 
 fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
@@ -389,8 +389,8 @@ fn cpu(_: &mut Cx<'_>, lines: &mut Lines) {
 }
 
 fn commandstats(cx: &mut Cx<'_>, lines: &mut Lines) {
-    for_each_command(cx.server, &mut |found| {
-        let sum = |part: fn(&crate::server::CommandStats) -> u64| {
+    for_each_command(&mut |found| {
+        let sum = |part: fn(&crate::state::CommandStats) -> u64| {
             cx.server.total(|stats| part(&stats.commands[found.id]))
         };
         let calls = sum(|stats| stats.calls.get());
@@ -413,8 +413,8 @@ fn commandstats(cx: &mut Cx<'_>, lines: &mut Lines) {
 }
 
 /// Visits all commands and subcommands, by name.
-fn for_each_command(server: &Server, each: &mut dyn FnMut(&Registered)) {
-    let mut commands: Vec<&Registered> = server.commands.iter().collect();
+fn for_each_command(each: &mut dyn FnMut(&Registered)) {
+    let mut commands: Vec<&Registered> = super::table().iter().collect();
     commands.sort_unstable_by_key(|command| command.full_name.as_str());
     for command in commands {
         each(command);

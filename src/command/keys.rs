@@ -118,7 +118,7 @@ pub const COMMANDS: &[Command] = &[
 fn delete(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut count = 0;
     for key in cx.keys {
-        if cx.remove_and_reclaim(key) {
+        if cx.remove_and_free(key) {
             cx.changed("del", key);
             count += 1;
         }
@@ -136,9 +136,9 @@ fn exists(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 /// The access is noted even for a client whose reads are none (CLIENT NO-TOUCH).
 fn touch(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let keys = cx.keys;
-    let no_touch = std::mem::replace(&mut cx.client.no_touch, false);
+    let no_touch = std::mem::replace(&mut cx.caller.no_touch, false);
     out.integer(keys.iter().filter(|key| cx.read(key).is_some()).count() as i64);
-    cx.client.no_touch = no_touch;
+    cx.caller.no_touch = no_touch;
     Ok(())
 }
 
@@ -148,14 +148,14 @@ fn rename(cx: &mut Cx<'_>, replace: bool) -> Result<bool> {
     if cx.write(&from).is_none() {
         return Err(CommandError::NO_SUCH_KEY);
     }
-    if from.bytes == to.bytes || !make_room(cx, cx.client.db, &to, replace) {
+    if from.bytes == to.bytes || !make_room(cx, cx.caller.db, &to, replace) {
         return Ok(false);
     }
     if let Some(entry) = cx.remove(&from) {
         let expiry = entry.expiry();
-        cx.insert_in(cx.client.db, &to, entry.rekey(to.bytes, expiry));
+        cx.insert_in(cx.caller.db, &to, entry.rekey(to.bytes, expiry));
         cx.changed("rename_from", &from);
-        cx.event(cx.client.db, "rename_to", &to);
+        cx.event(cx.caller.db, "rename_to", &to);
     }
     Ok(true)
 }
@@ -164,7 +164,7 @@ fn rename(cx: &mut Cx<'_>, replace: bool) -> Result<bool> {
 fn make_room(cx: &mut Cx<'_>, db: usize, key: &Key<'_>, replace: bool) -> bool {
     if replace {
         if let Some(old) = cx.remove_in(db, key) {
-            cx.server.reclaimer.entry(old);
+            cx.server.lazy_free.entry(old);
         }
         return true;
     }
@@ -175,7 +175,7 @@ const SAME: CommandError = CommandError::of("ERR source and destination objects 
 
 fn copy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let (from, to) = (cx.keys[0], cx.keys[1]);
-    let (mut db, mut replace) = (cx.client.db, false);
+    let (mut db, mut replace) = (cx.caller.db, false);
     let mut options = args.from(3).iter();
     while let Some(option) = options.next() {
         if option.eq_ignore_ascii_case(b"replace") {
@@ -186,7 +186,7 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             return Err(CommandError::SYNTAX);
         }
     }
-    if db == cx.client.db && from.bytes == to.bytes {
+    if db == cx.caller.db && from.bytes == to.bytes {
         return Err(SAME);
     }
     let copied = cx.read(&from).is_some() && make_room(cx, db, &to, replace);
@@ -195,7 +195,7 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         if let Some(entry) = cx.peek(&from) {
             let copy = entry.duplicate(to.bytes, entry.expiry());
             cx.insert_in(db, &to, copy);
-            cx.effects.changes += 1;
+            cx.touched_in(db, 1, &to);
             cx.event(db, "copy_to", &to);
         }
     }
@@ -206,7 +206,7 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 fn move_key(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     let db = database(cx, args.at(2))?;
-    if db == cx.client.db {
+    if db == cx.caller.db {
         return Err(SAME);
     }
     let moved = cx.write(&key).is_some() && make_room(cx, db, &key, false);

@@ -7,7 +7,7 @@ use super::{
 use crate::allocator;
 use crate::keyspace::SHARDS;
 use crate::resp::{Args, Reply};
-use crate::server::MemoryUse;
+use crate::state::MemoryUse;
 use crate::value::number::parse_i64;
 
 /// Elements of a collection that USAGE looks at by default.

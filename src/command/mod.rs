@@ -4,7 +4,11 @@
 //! family's file, beside its function. Dispatch, COMMAND, ACL, cluster and transactions all read
 //! that table.
 
+pub mod admission;
 mod bitmap;
+mod blocking;
+mod call;
+mod caller;
 mod catalog;
 mod client;
 mod config;
@@ -15,7 +19,6 @@ mod debug;
 mod docs;
 mod draws;
 mod dump;
-mod error;
 mod expire;
 mod geo;
 mod hash;
@@ -35,14 +38,20 @@ mod stream;
 mod string;
 mod table;
 pub mod timeout;
+mod transaction;
 
-pub use context::{Cx, EntryMut};
-pub use error::{CommandError, Result};
+pub use crate::error::{CommandError, Result};
+pub use crate::keyspace::EntryMut;
+pub use blocking::{Blocked, ParkedCall, serve_ready};
+pub use call::{Env, call, release, settle};
+pub use caller::{Caller, Ending, Origin, ReplyMode};
+pub use context::Cx;
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
     Scope,
 };
-pub use table::{CommandTable, Registered, key_positions};
+pub use table::{CommandTable, Registered, key_positions, keys_of, table};
+pub use transaction::abort;
 
 /// Every family's commands.
 const FAMILIES: &[&[Command]] = &[
@@ -104,4 +113,5 @@ const FAMILIES: &[&[Command]] = &[
     string::range::COMMANDS,
     string::number::COMMANDS,
     string::lcs::COMMANDS,
+    transaction::COMMANDS,
 ];

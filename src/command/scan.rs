@@ -2,7 +2,7 @@
 
 use super::{Categories, Command, CommandError, Cx, Flags, Result, Scope};
 use crate::glob;
-use crate::keyspace::{SHARDS, Table, hash, shard_of, slot};
+use crate::keyspace::{Key, Presence, SHARDS, shard_of, slot};
 use crate::random;
 use crate::resp::{Args, Reply};
 use crate::value::number::{parse_i64, parse_u64_loosely};
@@ -192,7 +192,7 @@ fn walk(
     options: &ScanOptions<'_>,
     found: &mut Found,
 ) -> Option<Cursor> {
-    let (db, now) = (cx.client.db, cx.now);
+    let (db, now) = (cx.caller.db, cx.now);
     let may_expire = cx.may_expire();
     let only = options.pattern.and_then(only_shard);
     let mut cursor = match only {
@@ -208,7 +208,7 @@ fn walk(
             if shard.table(db).is_empty() {
                 return (None, Vec::new());
             }
-            let table = shard.table_mut(db);
+            let table = shard.table(db);
             let mut next = Some(cursor.position);
             let mut expired = Vec::new();
             while let Some(position) = next
@@ -227,10 +227,9 @@ fn walk(
                     }
                 });
             }
-            (next, expired.iter().filter_map(|key| remove(table, key)).collect())
+            (next, expired)
         });
-        cx.stats.expired_keys.add(expired.len() as u64);
-        expired.into_iter().for_each(|entry| cx.server.reclaimer.entry(entry));
+        expired.iter().for_each(|key| remove_expired(cx, key));
         cursor = match next {
             Some(position) => return Some(Cursor { position, ..cursor }),
             None if only.is_some() => return None,
@@ -242,13 +241,18 @@ fn walk(
     }
 }
 
-fn remove(table: &mut Table, key: &[u8]) -> Option<Entry> {
-    let position = table.find(hash(key), key)?;
-    Some(table.remove(position))
+/// Removes a key that was seen to have expired.
+fn remove_expired(cx: &mut Cx<'_>, key: &[u8]) {
+    let (db, key) = (cx.caller.db, Key::new(key));
+    if cx.unit.presence(db, &key) == Presence::Expired
+        && let Some(position) = cx.unit.find(db, &key)
+    {
+        cx.expire(db, &key, position);
+    }
 }
 
 fn keys(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let (db, now) = (cx.client.db, cx.now);
+    let (db, now) = (cx.caller.db, cx.now);
     let pattern = args.at(1);
     let everything = pattern == b"*";
     let shards = only_shard(pattern).map_or(0..SHARDS, |shard| shard..shard + 1);
@@ -281,7 +285,7 @@ fn random_key(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 /// Draws a key, each with the same chance. Those that turn out to have expired are removed.
 fn draw(cx: &mut Cx<'_>) -> Option<Vec<u8>> {
-    let (db, now) = (cx.client.db, cx.now);
+    let (db, now) = (cx.caller.db, cx.now);
     let may_expire = cx.may_expire();
     let mut lens: Vec<u64> =
         (0..SHARDS).map(|shard| cx.visit(shard, |shard| shard.table(db).len() as u64)).collect();
@@ -299,24 +303,21 @@ fn draw(cx: &mut Cx<'_>) -> Option<Vec<u8>> {
             here
         })?;
         let (drawn, len) = cx.visit(shard, |shard| {
-            let table = shard.table_mut(db);
+            let table = shard.table(db);
             let drawn = table.random(random::next).map(|position| {
                 let entry = table.get(position);
-                match entry.expiry() {
-                    Some(at) if at <= now => Err(may_expire.then(|| table.remove(position))),
-                    _ => Ok(entry.key().to_vec()),
-                }
+                (entry.key().to_vec(), entry.expiry().is_some_and(|at| at <= now))
             });
             (drawn, table.len() as u64)
         });
         lens[shard] = len;
         match drawn {
-            Some(Ok(key)) => return Some(key),
-            Some(Err(Some(expired))) => {
-                cx.stats.expired_keys.add(1);
-                cx.server.reclaimer.entry(expired);
+            Some((key, false)) => return Some(key),
+            Some((key, true)) if may_expire => {
+                remove_expired(cx, &key);
+                lens[shard] -= 1;
             }
-            Some(Err(None)) | None => {}
+            Some(_) | None => {}
         }
     }
     None
@@ -324,7 +325,7 @@ fn draw(cx: &mut Cx<'_>) -> Option<Vec<u8>> {
 
 /// Any key that has not expired, looked for from a random shard on.
 fn first_alive(cx: &mut Cx<'_>) -> Option<Vec<u8>> {
-    let (db, now) = (cx.client.db, cx.now);
+    let (db, now) = (cx.caller.db, cx.now);
     let start = random::below(SHARDS as u64) as usize;
     (start..SHARDS).chain(0..start).find_map(|shard| {
         cx.visit(shard, |shard| {

@@ -1,10 +1,10 @@
 //! Commands about the server itself: TIME, LASTSAVE, ROLE, SHUTDOWN.
 
+use super::Ending;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
 use crate::log;
 use crate::resp::{Args, Reply};
-use crate::server::{ControlRequest, unix_microseconds};
-use crate::session::Ending;
+use crate::state::{ControlRequest, unix_microseconds};
 
 const ANY_TIME: Flags = Flags::LOADING.union(Flags::STALE);
 
@@ -102,12 +102,12 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result {
         log::warning("SHUTDOWN SAVE was refused: this version can't save the data to a file.");
         return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
     }
-    let by = format!("user request from 'id={}", cx.client.record.id);
-    let info = &cx.client.record.info;
+    let by = format!("user request from 'id={}", cx.caller.record.id);
+    let info = &cx.caller.record.info;
     let by = format!("{by} addr={} laddr={}'", info.peer, info.local);
     // The control thread ends only with the process.
     let _ = cx.server.control.send(ControlRequest::Shutdown(by));
     // There is no reply: the end of the connection says that it is done.
-    cx.client.ending = Ending::AfterReply;
+    cx.caller.ending = Ending::AfterReply;
     Ok(())
 }

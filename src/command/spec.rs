@@ -7,7 +7,7 @@ use crate::resp::{Args, Reply};
 
 bitflags! {
     /// Command flags, by the names that COMMAND INFO gives them.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Flags: u32 {
         const WRITE = 1 << 0;
         const READONLY = 1 << 1;
@@ -31,6 +31,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 19;
         const MOVABLE_KEYS = 1 << 20;
         const ALL_DBS = 1 << 21;
+        /// It runs at once where others are queued, after MULTI.
+        const NOT_QUEUED = 1 << 22;
     }
 
     /// ACL categories. `write`, `read`, `admin`, `dangerous`, `fast`, `slow`, `pubsub`, `blocking`
@@ -263,8 +265,13 @@ pub enum Scope {
     /// One shard after the other, which it locks as it goes. (A transaction that has such a command
     /// among its own needs the whole keyspace.)
     Shards,
+    /// All shards at once, in one view of the keyspace that needs no exclusive section.
+    EveryShard,
     /// The whole keyspace, to itself.
     Exclusive,
+    /// What the caller's transaction needs: the shards of the watched keys and, for EXEC, what the queued
+    /// commands need.
+    Transaction,
 }
 
 /// Whether a command reads or writes its keys: what a failing lookup and an access count.

@@ -1,11 +1,14 @@
 //! The command table at run time: lookup by name, keys of a call.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use rapidhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::spec::{BeginSearch, FindKeys, KeySpec};
 use super::{Command, CommandError, FAMILIES, Result};
+use crate::keyspace::Key;
 use crate::resp::Args;
 
 /// Bytes of the longest command name; no word longer than this is looked up.
@@ -30,14 +33,15 @@ pub struct CommandTable {
     names: Vec<String>,
 }
 
-impl Default for CommandTable {
-    fn default() -> Self {
-        CommandTable::new()
-    }
+static TABLE: LazyLock<CommandTable> = LazyLock::new(CommandTable::new);
+
+/// The one command table.
+pub fn table() -> &'static CommandTable {
+    &TABLE
 }
 
 impl CommandTable {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let mut names = Vec::new();
         let commands = FAMILIES
             .iter()
@@ -48,9 +52,9 @@ impl CommandTable {
         CommandTable { commands, names }
     }
 
-    /// Commands and subcommands: one more than the greatest id.
-    pub fn ids(&self) -> usize {
-        self.names.len()
+    /// Full names of all commands and subcommands, by id.
+    pub fn names(&self) -> Box<[String]> {
+        self.names.as_slice().into()
     }
 
     /// `get`, `config|get`: the name of the command or subcommand with that id.
@@ -181,6 +185,23 @@ fn last_keyword(
     last
 }
 
+/// The keys of a call, in the order of the key specs. If they can't be told there are fewer: the command
+/// then answers what is wrong with its arguments.
+pub fn keys_of<'a>(found: &Registered, args: Args<'a>) -> SmallVec<[Key<'a>; 2]> {
+    let mut keys = SmallVec::new();
+    if found.first_key_only {
+        keys.extend(args.get(1).map(Key::new));
+    } else if !found.command.keys.is_empty() {
+        let _ = key_positions(found.command.keys, args, |index, _| {
+            if keys.len() == keys.capacity() {
+                keys.reserve(args.len() - index);
+            }
+            keys.push(Key::new(args.at(index)));
+        });
+    }
+    keys
+}
+
 /// Calls `each` with the position of every key of a call, in the order of the key specs.
 ///
 /// Fails if the arguments end before a spec's keys, or if a counted spec's count is no number or more
@@ -282,7 +303,7 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_case_and_errors_name_them() {
-        let table = CommandTable::new();
+        let table = table();
         assert_eq!(table.get(b"GeT").unwrap().full_name, "get");
         assert!(table.get(&[b'x'; 100]).is_none());
         let error = with_args("nope a b", |args| table.resolve(args).err().unwrap());
@@ -294,7 +315,7 @@ mod tests {
 
     #[test]
     fn categories_follow_from_flags() {
-        let table = CommandTable::new();
+        let table = table();
         let get = table.get(b"get").unwrap().command;
         assert!(get.flags.contains(Flags::READONLY | Flags::FAST));
         assert_eq!(get.categories(), Categories::READ | Categories::STRING | Categories::FAST);

@@ -1,7 +1,7 @@
 //! The request side: multibulk arrays and inline commands.
 
 use std::fmt;
-use std::ops::Index;
+use std::ops::{Index, Range};
 use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
@@ -10,7 +10,7 @@ use memchr::{memchr, memchr2};
 /// Valkey's `PROTO_INLINE_MAX_SIZE`.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Bytes from which on an argument is worth receiving apart. Shorter ones arrive with one read or two.
+/// Bytes from which on an argument is worth receiving into memory of its own. Shorter ones arrive with one read or two.
 const LONG: usize = 64 * 1024;
 
 /// Arguments that a parser keeps memory for between batches: of more than a usual deep pipeline.
@@ -95,7 +95,63 @@ pub struct Args<'a> {
     long: &'a Vec<Long>,
 }
 
-/// An argument that was received apart.
+/// Arguments of any number of commands in memory of their own, one command after the other: what is kept
+/// of requests when their buffers are gone, and commands that were never received.
+#[derive(Debug, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    ranges: Vec<(usize, usize)>,
+    long: Vec<Long>,
+}
+
+impl OwnedArgs {
+    /// Adds a command's arguments; they are its [`args`](Self::args) from then on. Long ones are shared,
+    /// not copied.
+    pub fn push(&mut self, args: Args<'_>) -> Range<usize> {
+        let first = self.ranges.len();
+        for &(start, end) in args.ranges {
+            let range = if end == DETACHED {
+                let bytes = args.long[start].bytes.clone();
+                self.long.push(Long { position: 0, bytes });
+                (self.long.len() - 1, DETACHED)
+            } else {
+                self.copy(&args.bytes[start..end])
+            };
+            self.ranges.push(range);
+        }
+        first..self.ranges.len()
+    }
+
+    /// Adds a command that is made of these words.
+    pub fn push_words<'a>(&mut self, words: impl IntoIterator<Item = &'a [u8]>) -> Range<usize> {
+        let first = self.ranges.len();
+        for word in words {
+            let range = self.copy(word);
+            self.ranges.push(range);
+        }
+        first..self.ranges.len()
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        (start, self.bytes.len())
+    }
+
+    /// The arguments of one command.
+    #[inline]
+    pub fn args(&self, command: Range<usize>) -> Args<'_> {
+        Args { bytes: &self.bytes, ranges: &self.ranges[command], long: &self.long }
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        let long: usize = self.long.iter().map(|long| long.bytes.len()).sum();
+        self.bytes.capacity() + self.ranges.capacity() * size_of::<(usize, usize)>() + long
+    }
+}
+
+/// An argument that was received into memory of its own.
 #[derive(Debug)]
 struct Long {
     /// Where it would be in the input.
@@ -105,7 +161,7 @@ struct Long {
 }
 
 /// In place of an argument's end: what stands before it is not where it starts but which [`Long`] it is.
-const APART: usize = usize::MAX;
+const DETACHED: usize = usize::MAX;
 
 impl<'a> Args<'a> {
     pub fn len(&self) -> usize {
@@ -124,7 +180,7 @@ impl<'a> Args<'a> {
 
     #[inline]
     fn argument(&self, (start, end): (usize, usize)) -> &'a [u8] {
-        if end == APART {
+        if end == DETACHED {
             return &self.long[start].bytes;
         }
         &self.bytes[start..end]
@@ -134,7 +190,7 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn shared(&self, index: usize) -> Option<Arc<Vec<u8>>> {
         let (start, end) = self.ranges[index];
-        (end == APART).then(|| self.long[start].bytes.clone())
+        (end == DETACHED).then(|| self.long[start].bytes.clone())
     }
 
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
@@ -188,7 +244,7 @@ pub struct RequestParser {
     bulk: Option<usize>,
     /// The arguments of the batch's inline requests, unquoted.
     inline: Vec<u8>,
-    /// The arguments that were received apart, in order, of the batch and of what is incomplete.
+    /// The arguments that were received into memory of its own, in order, of the batch and of what is incomplete.
     long: Vec<Long>,
 }
 
@@ -220,7 +276,7 @@ impl RequestParser {
         self.position -= consumed;
         let gone = self.forget_long(consumed);
         for (start, end) in &mut self.ranges {
-            if *end == APART {
+            if *end == DETACHED {
                 *start -= gone;
             } else {
                 *start -= consumed;
@@ -351,25 +407,30 @@ impl RequestParser {
         }
     }
 
-    /// What is worth receiving apart of an input that ends `received` bytes after its start, and is
+    /// What is worth receiving into memory of its own of an input that ends `received` bytes after its start, and is
     /// incomplete: the place of a long argument of which most is missing, and its length with the line
     /// end.
-    pub fn worth_apart(&self, received: usize) -> Option<(usize, usize)> {
+    pub fn worth_detaching(&self, received: usize) -> Option<(usize, usize)> {
         let len = self.bulk.filter(|len| *len >= LONG)?;
         (received - self.position < len / 2).then_some((self.position, len + 2))
     }
 
-    /// Bytes of the arguments that were received apart, of requests that are not gone from the input.
-    pub fn received_apart(&self) -> usize {
+    /// Bytes of the arguments that were received into memory of its own, of requests that are not gone from the input.
+    pub fn detached_bytes(&self) -> usize {
         self.long.iter().map(|long| long.bytes.len()).sum()
     }
 
-    /// Takes the argument that was [`worth_apart`](Self::worth_apart).
-    pub fn take_apart(&mut self, bytes: Vec<u8>) {
+    /// Bytes of the argument that is not complete, of an input that ends `received` bytes after its start.
+    pub fn unparsed(&self, received: usize) -> usize {
+        received - self.position
+    }
+
+    /// Takes the argument that was [`worth_detaching`](Self::worth_detaching).
+    pub fn take_detached(&mut self, bytes: Vec<u8>) {
         self.long.push(Long { position: self.position, bytes: Arc::new(bytes) });
     }
 
-    /// The argument of `len` bytes that begins at the present position, if it was received apart.
+    /// The argument of `len` bytes that begins at the present position, if it was received into memory of its own.
     #[cold]
     fn parse_long(&mut self, len: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
         let position = self.position;
@@ -384,7 +445,7 @@ impl RequestParser {
             }
             Arc::get_mut(bytes).expect("nobody has seen it yet").truncate(len);
         }
-        Ok(Some((index, APART)))
+        Ok(Some((index, DETACHED)))
     }
 
     /// Parses arguments; true once the request is complete.
@@ -694,7 +755,7 @@ mod tests {
                 if apart.len() < *len {
                     return false;
                 }
-                parser.take_apart(std::mem::take(apart));
+                parser.take_detached(std::mem::take(apart));
                 self.apart = None;
                 bytes = behind;
             }
@@ -707,7 +768,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_is_received_apart_is_parsed_as_if_it_were_not(
+        fn what_is_detached_bytes_is_parsed_as_if_it_were_not(
             lens in prop::collection::vec(
                 prop::collection::vec(prop_oneof![0..20usize, 0..20usize, LONG - 1..2 * LONG], 1..5),
                 1..5,
@@ -766,28 +827,28 @@ mod tests {
                     parser.restart(end);
                 }
                 let received = connection.received.len();
-                if let Some((at, len)) = parser.worth_apart(received) {
+                if let Some((at, len)) = parser.worth_detaching(received) {
                     connection.apart = Some((connection.received.split_off(at), len));
                 }
             }
             prop_assert!(found == all);
             prop_assert!(connection.received.is_empty() && parser.long.is_empty());
-            // Where everything arrives at once nothing is received apart.
+            // Where everything arrives at once nothing is received into memory of its own.
             prop_assert!(apart == 0 || splits.len() > 2);
         }
     }
 
     #[test]
-    fn a_long_argument_that_was_received_apart_ends_with_a_line_end_too() {
+    fn a_long_argument_that_was_detached_bytes_ends_with_a_line_end_too() {
         let mut input = format!("*1\r\n${LONG}\r\n").into_bytes();
         let mut parser = RequestParser::default();
         assert_eq!(parser.parse(&input, &LIMITS), Ok(None));
-        let (at, len) = parser.worth_apart(input.len()).unwrap();
+        let (at, len) = parser.worth_detaching(input.len()).unwrap();
         assert_eq!((at, len), (input.len(), LONG + 2));
         input.resize(at + LONG / 2, b'x');
-        assert_eq!(parser.worth_apart(input.len()), None, "half of it is there");
+        assert_eq!(parser.worth_detaching(input.len()), None, "half of it is there");
         input.truncate(at);
-        parser.take_apart(vec![b'x'; len]);
+        parser.take_detached(vec![b'x'; len]);
         assert_eq!(parser.parse(&input, &LIMITS), Err(ProtocolError::InvalidLineEnd));
     }
 

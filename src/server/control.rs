@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,10 @@ use tokio::sync::mpsc;
 use verbena_transport::Incoming;
 
 use super::listening::Listeners;
-use super::worker::Handoff;
-use super::{Server, unix_milliseconds};
+use super::workers::{Handoff, Message};
 use crate::config::{Settings, system_text};
 use crate::log;
+use crate::state::{ControlRequest, Server, unix_milliseconds};
 
 /// How often clients are looked for that are idle, or do not read, for too long.
 const IDLE_SWEEP: Duration = Duration::from_secs(1);
@@ -34,26 +33,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accept errors are logged at most this often.
 const ERROR_LOG_PAUSE: Duration = Duration::from_secs(1);
 
-/// What other threads ask of the control thread.
-pub enum ControlRequest {
-    /// Listen where `new` says instead of where `old` does; the answer is the reason why not.
-    Listen {
-        old: Arc<Settings>,
-        new: Arc<Settings>,
-        answer: std::sync::mpsc::SyncSender<Result<(), String>>,
-    },
-    /// These settings are in force now.
-    Adjust(Arc<Settings>),
-    /// End the server; the text says who asked.
-    Shutdown(String),
-}
-
 /// Serves until the server is to end.
 pub(super) async fn run(
     server: &'static Server,
     mut listeners: Listeners,
     mut requests: mpsc::UnboundedReceiver<ControlRequest>,
-    workers: &[mpsc::UnboundedSender<Handoff>],
+    workers: &[mpsc::UnboundedSender<Message>],
     mut signals: Signals,
 ) -> io::Result<()> {
     let mut sampling = tokio::time::interval(SAMPLING);
@@ -115,7 +100,7 @@ fn sweep(server: &Server, settings: &Settings) {
     }
     let limit = settings.client_output_buffer_limit.normal;
     if limit.soft > 0 {
-        let killed = server.clients.kill_slow_readers(limit, now, server.commands);
+        let killed = server.clients.kill_slow_readers(limit, now, &server.command_names);
         server.output_limit_disconnections.fetch_add(killed as u64, Ordering::Relaxed);
     }
 }
@@ -124,7 +109,7 @@ fn sweep(server: &Server, settings: &Settings) {
 fn deal(
     server: &'static Server,
     settings: &Settings,
-    workers: &[mpsc::UnboundedSender<Handoff>],
+    workers: &[mpsc::UnboundedSender<Message>],
     incoming: Box<dyn Incoming>,
 ) {
     let mut connected = 0;
@@ -142,7 +127,7 @@ fn deal(
     }
     let worker = chosen.1;
     // A worker ends only with the process.
-    let _ = workers[worker].send(Handoff::new(server, worker, incoming, refusal));
+    let _ = workers[worker].send(Message::Attach(Handoff::new(server, worker, incoming, refusal)));
 }
 
 /// Why a connection is not served.

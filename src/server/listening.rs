@@ -205,7 +205,7 @@ impl Place {
             TransportKind::Unix => {
                 let path = Path::new(&self.name);
                 let listener = unix::listen(path, settings.unixsocketperm, settings.tcp_backlog)?;
-                super::process::give_to_group(path, &settings.unixsocketgroup)?;
+                crate::process::give_to_group(path, &settings.unixsocketgroup)?;
                 Ok(listener)
             }
             #[cfg(feature = "rdma")]

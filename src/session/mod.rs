@@ -1,9 +1,12 @@
 //! One connection's life: requests in, commands executed, replies out.
+//!
+//! A session is one state machine ([`State`]) with one poll. It reads and writes through the
+//! [`Connection`] trait alone, and waits for nothing but what it is polled for: bytes, room to send, and
+//! the wake-ups of its [`ClientRecord`], by which other threads reach it.
 
-mod client;
 mod turn;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,39 +15,45 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
-use verbena_transport::event_loop::yield_now;
+use verbena_transport::event_loop::yield_task;
 use verbena_transport::{Connection, ConnectionInfo, TransportKind};
 
-use crate::blocking::Waiter;
-use crate::command::{CommandTable, Registered};
+use crate::command::{Caller, CommandTable, Ending, ParkedCall, Registered, ReplyMode};
 use crate::keyspace::Key;
+use crate::keyspace::parked::Parked;
 use crate::log;
 use crate::resp::{Args, Limits, ProtocolError, Reply, RequestParser};
-use crate::server::{ClientRecord, Worker};
+use crate::state::{ClientRecord, OutboxClass};
+use crate::worker::{Deadline, Worker};
 
-pub use client::{Client, Ending, ReplyMode};
 use turn::{Pending, Stop, Turn};
 
 /// Serves `connection` until either side ends it.
-pub async fn serve(
+pub fn serve(
     worker: Rc<Worker>,
-    mut connection: Box<dyn Connection>,
+    connection: Box<dyn Connection>,
     record: Arc<ClientRecord>,
-) {
-    let mut session = Session {
-        client: Client::new(record, &worker.settings()),
-        parser: RequestParser::default(),
-        batch: SmallVec::new(),
-        recent: Recent::default(),
-        encoded: 0,
-        waiting: 0,
-        apart: false,
-        served: 0,
-        worker,
-    };
-    // However the connection ends, nothing more can be said to the peer.
-    if let Err(error) = session.run(&mut *connection).await {
-        log_end(connection.info(), &error);
+) -> impl Future<Output = ()> {
+    Serve { session: Session::new(worker, record), connection }
+}
+
+/// The task of one connection.
+struct Serve {
+    session: Session,
+    connection: Box<dyn Connection>,
+}
+
+impl Future for Serve {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Serve { session, connection } = &mut *self;
+        let ended = ready!(session.poll(&mut **connection, cx));
+        // However the connection ends, nothing more can be said to the peer.
+        if let Err(error) = ended {
+            log_end(connection.info(), &error);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -68,12 +77,16 @@ fn log_end(info: &ConnectionInfo, error: &io::Error) {
 /// the memory's latency, few enough to stay in the first-level cache.
 const BATCH: usize = 16;
 
-/// Bytes from one connection after which the others of its thread have their turn.
-const STRETCH: usize = 128 * 1024;
+/// Bytes from one connection after which the session yields to the others of its thread.
+const YIELD_AFTER: usize = 128 * 1024;
+
+/// Bytes that a client which has not authenticated may have in its query buffer, as in Valkey.
+const UNAUTHENTICATED_QUERY: usize = 1 << 20;
 
 struct Session {
     worker: Rc<Worker>,
-    client: Client,
+    caller: Caller,
+    state: State,
     parser: RequestParser,
     batch: SmallVec<[Pending; BATCH]>,
     recent: Recent,
@@ -81,148 +94,240 @@ struct Session {
     encoded: u64,
     /// Bytes received and not executed.
     waiting: usize,
-    /// A long argument is being received apart.
-    apart: bool,
+    /// Bytes so far of a long argument that is being received into memory of its own.
+    detached: Option<usize>,
     /// Bytes received since the connection last had nothing to say.
     served: usize,
 }
 
+/// What a session is doing.
+enum State {
+    /// It waits for more of the next request.
+    Reading,
+    /// Complete requests may have arrived.
+    Executing,
+    /// Long replies are to be sent, as far as that goes, before more requests are executed.
+    Sending,
+    /// The next request waits for the end of a pause (CLIENT PAUSE). What arrives meanwhile is kept.
+    Paused,
+    /// The last request waits for keys. What arrives meanwhile is kept.
+    Parked(ParkedSession),
+    /// Everything that was written is to be sent; then the connection ends.
+    Closing,
+    /// The connection ends without another word.
+    Closed,
+}
+
 /// Bytes that a session takes, but for its buffers.
-pub const SIZE: usize = size_of::<Session>();
+pub const SIZE: usize = size_of::<Serve>();
 
 impl Session {
-    async fn run(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
-        self.publish_buffers(connection);
+    fn new(worker: Rc<Worker>, record: Arc<ClientRecord>) -> Self {
+        Session {
+            caller: Caller::new(record, &worker.settings()),
+            state: State::Reading,
+            parser: RequestParser::default(),
+            batch: SmallVec::new(),
+            recent: Recent::default(),
+            encoded: 0,
+            waiting: 0,
+            detached: None,
+            served: 0,
+            worker,
+        }
+    }
+
+    /// Does all that can be done now. Ready when the connection is to be closed.
+    fn poll(
+        &mut self,
+        connection: &mut dyn Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.caller.record.set_waker(cx);
         loop {
-            let received = poll_fn(|cx| self.poll_receive(connection, cx)).await?;
-            if received == 0 {
-                break;
+            if !self.caller.record.outbox.is_empty() {
+                self.take_outbox(connection);
             }
-            if self.apart && !self.receive_apart(connection, received) {
-                if self.client.ending != Ending::Open {
-                    return self.end(connection).await;
+            let next = match self.state {
+                State::Reading => ready!(self.poll_request(connection, cx))?,
+                State::Executing => self.execute(connection),
+                State::Sending => {
+                    ready!(self.poll_send(connection, cx))?;
+                    State::Executing
                 }
-                self.rest().await;
-                continue;
+                State::Paused => ready!(self.poll_paused(connection, cx))?,
+                State::Parked(_) => ready!(self.poll_parked(connection, cx))?,
+                State::Closing => ready!(self.poll_closing(connection, cx))?,
+                State::Closed => return Poll::Ready(Ok(())),
+            };
+            let yields = self.yields(&next);
+            self.state = next;
+            if yields {
+                self.served = 0;
+                yield_task(cx);
+                return Poll::Pending;
             }
-            loop {
-                match self.process(connection) {
-                    None => break,
-                    Some(Stop::Ended) => return self.end(connection).await,
-                    Some(Stop::Replies) => poll_fn(|cx| self.poll_send(connection, cx)).await?,
-                    Some(Stop::Paused) => self.wait_for_pause(connection).await?,
-                    Some(Stop::Blocked) => self.wait_for_keys(connection).await?,
-                }
-                yield_now().await;
-            }
-            self.rest().await;
-        }
-        // The peer has said all it wants to say, and may still listen.
-        self.end(connection).await
-    }
-
-    /// Lets others have their turn after a stretch of work.
-    async fn rest(&mut self) {
-        if self.served >= STRETCH {
-            self.served = 0;
-            yield_now().await;
         }
     }
 
-    /// After so many bytes of an argument that is received apart: whether it is complete.
-    fn receive_apart(&mut self, connection: &mut dyn Connection, received: usize) -> bool {
-        let Some(bytes) = connection.take_detached() else {
+    /// Whether the others of the thread run before the session enters `next`.
+    fn yields(&self, next: &State) -> bool {
+        match (&self.state, next) {
+            (State::Executing, State::Reading) => self.served >= YIELD_AFTER,
+            (State::Sending | State::Paused | State::Parked(_), State::Executing) => true,
+            _ => false,
+        }
+    }
+
+    /// Takes the bytes that other threads have for the client. They go between two replies.
+    #[cold]
+    fn take_outbox(&mut self, connection: &mut dyn Connection) {
+        for chunk in self.caller.record.outbox.take() {
+            self.encoded += chunk.len() as u64;
+            connection.queue(chunk);
+        }
+    }
+
+    /// Waits for bytes.
+    fn poll_request(
+        &mut self,
+        connection: &mut dyn Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<State>> {
+        let received = ready!(self.poll_receive(connection, cx))?;
+        if received == 0 {
+            // The peer has said all it wants to say, and may still listen.
+            return Poll::Ready(Ok(State::Closing));
+        }
+        if self.detached.is_some() && !self.receive_detached(connection, received) {
+            return Poll::Ready(Ok(match self.caller.ending {
+                Ending::Open => State::Reading,
+                _ => State::Closed,
+            }));
+        }
+        Poll::Ready(Ok(State::Executing))
+    }
+
+    /// Executes what has arrived.
+    fn execute(&mut self, connection: &mut dyn Connection) -> State {
+        match self.process(connection) {
+            None => State::Reading,
+            Some(Stop::Replies) => State::Sending,
+            Some(Stop::Paused) => State::Paused,
+            Some(Stop::Parked) => match self.caller.parked.take() {
+                Some(call) => State::Parked(ParkedSession::new(&self.worker, call)),
+                None => State::Executing,
+            },
+            Some(Stop::Ended) if self.caller.ending == Ending::Now => State::Closed,
+            Some(Stop::Ended) => State::Closing,
+        }
+    }
+
+    /// Keeps what arrives while no request is executed.
+    fn poll_keep(
+        &mut self,
+        connection: &mut dyn Connection,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
             self.waiting += received;
-            self.publish_buffers(connection);
-            self.check_query(self.waiting);
-            return false;
-        };
-        self.apart = false;
-        self.parser.take_apart(bytes);
-        true
-    }
-
-    /// Ends a connection of which more waits to be a complete request than the configuration allows.
-    fn check_query(&mut self, waiting: usize) {
-        let worker = &self.worker;
-        if waiting <= worker.settings().client_query_buffer_limit {
-            return;
-        }
-        let now = worker.refresh_clock();
-        log::warning(format_args!(
-            "Closing client that reached max query buffer length: {}",
-            self.client.record.line(now, worker.server.commands)
-        ));
-        worker.server.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-        self.client.ending = Ending::Now;
-    }
-
-    /// Sends what is still to be sent.
-    async fn end(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
-        if self.client.ending == Ending::Now {
-            return Ok(());
-        }
-        poll_fn(|cx| {
-            ready!(self.poll_send(connection, cx))?;
-            if connection.unsent() == 0 {
-                return Poll::Ready(Ok(()));
+            if received == 0 || self.waiting > self.query_limit() {
+                return Err(gone());
             }
-            self.client.record.set_waker(cx);
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Lets the time of a pause go by. What arrives meanwhile is kept.
-    async fn wait_for_pause(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
-        let worker = self.worker.clone();
-        poll_fn(|cx| {
-            while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
-                self.waiting += received;
-                if received == 0 || self.waiting > worker.settings().client_query_buffer_limit {
-                    return Poll::Ready(Err(gone()));
-                }
-            }
-            self.client.record.set_waker(cx);
-            if worker.is_paused() { Poll::Pending } else { Poll::Ready(Ok(())) }
-        })
-        .await?;
-        self.client.blocked = false;
+        }
         Ok(())
     }
 
-    /// Waits until somebody has made the last command's keys readable, or time is over. What arrives
-    /// meanwhile is kept.
-    async fn wait_for_keys(&mut self, connection: &mut dyn Connection) -> io::Result<()> {
-        let Some(waiter) = self.client.waiter.take() else { return Ok(()) };
-        let worker = self.worker.clone();
-        let guard = WaitGuard::new(&worker, &waiter);
-        let mut deadline = waiter.deadline.map(|at| worker.deadlines.reach(at));
-        let reply = poll_fn(|cx| {
-            while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
-                self.waiting += received;
-                if received == 0 || self.waiting > worker.settings().client_query_buffer_limit {
-                    return Poll::Ready(Err(gone()));
-                }
-            }
-            self.client.record.set_waker(cx);
-            if deadline.as_mut().is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready()) {
-                // Where it is being tried right now, this runs again after that.
-                waiter.time_out();
-            }
-            waiter.outcome().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply)))
-        })
-        .await?;
-        drop(guard);
-        self.client.blocked = false;
-        worker.refresh_clock();
-        if self.client.reply_mode == ReplyMode::On {
+    /// Lets the time of a pause go by.
+    fn poll_paused(
+        &mut self,
+        connection: &mut dyn Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<State>> {
+        self.poll_keep(connection, cx)?;
+        if self.worker.is_paused() {
+            return Poll::Pending;
+        }
+        self.caller.waits = false;
+        Poll::Ready(Ok(State::Executing))
+    }
+
+    /// Waits until another client has made the last command's keys readable, or time is over.
+    fn poll_parked(
+        &mut self,
+        connection: &mut dyn Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<State>> {
+        self.poll_keep(connection, cx)?;
+        let State::Parked(parked) = &mut self.state else { return Poll::Pending };
+        let Some(reply) = parked.poll(cx) else { return Poll::Pending };
+        self.caller.waits = false;
+        self.worker.refresh_clock();
+        if self.caller.reply_mode == ReplyMode::On {
             for chunk in reply {
                 self.encoded += chunk.len() as u64;
                 connection.queue(chunk);
             }
         }
-        Ok(())
+        Poll::Ready(Ok(State::Executing))
+    }
+
+    /// Sends what is still to be sent.
+    fn poll_closing(
+        &mut self,
+        connection: &mut dyn Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<State>> {
+        if self.caller.ending == Ending::Now {
+            return Poll::Ready(Ok(State::Closed));
+        }
+        ready!(self.poll_send(connection, cx))?;
+        if connection.unsent() > 0 { Poll::Pending } else { Poll::Ready(Ok(State::Closed)) }
+    }
+
+    /// After so many bytes of an argument that is received into memory of its own: whether it is
+    /// complete.
+    fn receive_detached(&mut self, connection: &mut dyn Connection, received: usize) -> bool {
+        let Some(bytes) = connection.take_detached() else {
+            self.waiting += received;
+            self.publish_buffers(connection);
+            let now = self.worker.refresh_clock();
+            self.caller.record.last_interaction.store(now, Ordering::Relaxed);
+            let so_far = self.detached.unwrap_or(0) + received;
+            self.detached = Some(so_far);
+            self.check_query(so_far);
+            return false;
+        };
+        self.detached = None;
+        self.parser.take_detached(bytes);
+        true
+    }
+
+    /// Bytes of a request that may wait to be complete, and of queued commands.
+    fn query_limit(&self) -> usize {
+        let settings = self.worker.settings();
+        let limit = settings.client_query_buffer_limit;
+        if self.caller.must_authenticate(&settings) {
+            limit.min(UNAUTHENTICATED_QUERY)
+        } else {
+            limit
+        }
+    }
+
+    /// Ends a connection of which more waits than the configuration allows: for one argument to be
+    /// complete, and in the queue of a transaction.
+    fn check_query(&mut self, waiting: usize) {
+        let worker = &self.worker;
+        if waiting + self.caller.transaction.queued_bytes() <= self.query_limit() {
+            return;
+        }
+        let now = worker.refresh_clock();
+        log::warning(format_args!(
+            "Closing client that reached max query buffer length: {}",
+            self.caller.record.line(now, &worker.server.command_names)
+        ));
+        worker.server.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        self.caller.ending = Ending::Now;
     }
 
     /// Sends what waits and receives what comes; 0 is the end of it.
@@ -235,21 +340,18 @@ impl Session {
         // it listens.
         if connection.unsent() > 0 {
             let _ = self.poll_send(connection, cx)?;
-        } else if self.client.record.is_killed() {
+        } else if self.caller.record.is_killed() {
             return Poll::Ready(Err(gone()));
         }
         let received = connection.poll_receive(cx)?;
         match received {
             Poll::Ready(n) => {
-                self.client.record.net_input.add(n as u64);
+                self.caller.record.net_input.add(n as u64);
                 self.worker.stats().net_input.add(n as u64);
                 self.worker.stats().reads.add(1);
                 self.served += n;
             }
-            Poll::Pending => {
-                self.served = 0;
-                self.client.record.set_waker(cx);
-            }
+            Poll::Pending => self.served = 0,
         }
         received.map(Ok)
     }
@@ -260,7 +362,7 @@ impl Session {
         connection: &mut dyn Connection,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let record = &self.client.record;
+        let record = &self.caller.record;
         if record.is_killed() {
             return Poll::Ready(Err(gone()));
         }
@@ -282,15 +384,22 @@ impl Session {
     /// too long.
     #[cold]
     fn check_reader(&self, unsent: u64, progress: bool) -> io::Result<()> {
-        let record = &self.client.record;
+        let record = &self.caller.record;
         let server = self.worker.server;
-        let limit = self.worker.settings().client_output_buffer_limit.normal;
+        let limit = {
+            let limits = &self.worker.settings().client_output_buffer_limit;
+            match record.class() {
+                OutboxClass::Normal => limits.normal,
+                OutboxClass::Replica => limits.replica,
+                OutboxClass::Pubsub => limits.pubsub,
+            }
+        };
         let now = self.worker.refresh_clock();
         if progress {
             record.last_interaction.store(now, Ordering::Relaxed);
         }
         if limit.hard > 0 && unsent >= limit.hard {
-            record.log_output_limit(now, server.commands);
+            record.log_output_limit(now, &server.command_names);
             server.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
             return Err(gone());
         }
@@ -304,7 +413,7 @@ impl Session {
 
     #[cold]
     fn publish_buffers(&self, connection: &dyn Connection) {
-        let record = &self.client.record;
+        let record = &self.caller.record;
         let (query, send) = connection.memory();
         record.query.set(self.waiting as u64);
         record.query_memory.set(query as u64);
@@ -318,37 +427,37 @@ impl Session {
         let worker = self.worker.clone();
         let now = worker.refresh_clock();
         let (received, space) = connection.buffers();
-        let mut reply = Reply::new(space, self.client.protocol);
-        let mut turn = Turn::begin(&worker, &mut self.client, now);
+        let mut reply = Reply::new(space, self.caller.protocol);
+        let mut turn = Turn::begin(&worker, &mut self.caller, now);
         let mut consumed = 0;
         let mut stop = loop {
-            let limits = turn.limits(&self.client);
-            let parsed = self.parse_batch(&limits, received);
+            let limits = turn.limits(&self.caller);
+            let parsed = self.parse_batch(&limits, received, &turn);
             let mut stop = None;
             for pending in &self.batch {
-                stop = turn.stop(&self.client, pending, &reply);
+                stop = turn.stop(&self.caller, pending, &reply);
                 if stop.is_some() {
                     if stop == Some(Stop::Paused) {
-                        self.client.last_command = pending.found;
+                        self.caller.last_command = pending.found.map(|found| found.id);
                     }
                     break;
                 }
                 let args = self.parser.args(received, &pending.request);
-                turn.execute(&mut self.client, pending, args, &mut reply);
+                turn.execute(&mut self.caller, pending, args, &mut reply);
                 consumed = pending.request.end;
             }
             match parsed {
                 _ if stop.is_some() => break stop,
-                _ if self.client.waiter.is_some() => break Some(Stop::Blocked),
+                _ if self.caller.parked.is_some() => break Some(Stop::Parked),
                 Ok(Batch::Full) => {}
                 Ok(Batch::Short) => break None,
                 Err(error) => {
-                    if self.client.ending == Ending::Open {
+                    if self.caller.ending == Ending::Open {
                         worker.stats().error(&error.reply().into());
-                        if self.client.reply_mode != ReplyMode::Off {
+                        if self.caller.reply_mode == ReplyMode::On {
                             reply.error(error.reply());
                         }
-                        self.client.ending = Ending::AfterReply;
+                        self.caller.ending = Ending::AfterReply;
                     }
                     break None;
                 }
@@ -367,28 +476,30 @@ impl Session {
         for chunk in chunks {
             connection.queue(chunk);
         }
-        let waiting = if left > 0 { left + self.parser.received_apart() } else { 0 };
-        if stop.is_none() && waiting > 0 {
-            self.check_query(waiting);
-            if self.client.ending == Ending::Open {
-                let apart = self.parser.worth_apart(left);
-                self.apart = apart.is_some_and(|(at, len)| connection.receive_detached(at, len));
-                if !self.apart {
-                    connection.expect(self.parser.expected());
-                }
+        let waiting = if left > 0 { left + self.parser.detached_bytes() } else { 0 };
+        let queued = self.caller.transaction.queued_bytes();
+        if stop.is_none() && waiting + queued > 0 {
+            self.check_query(if waiting > 0 { self.parser.unparsed(left) } else { 0 });
+        }
+        if stop.is_none() && waiting > 0 && self.caller.ending == Ending::Open {
+            let long = self.parser.worth_detaching(left);
+            let begun = long.is_some_and(|(at, len)| connection.receive_detached(at, len));
+            self.detached = begun.then(|| self.parser.unparsed(left));
+            if !begun {
+                connection.expect(self.parser.expected());
             }
         }
-        if self.client.ending != Ending::Open {
+        if self.caller.ending != Ending::Open {
             stop = Some(Stop::Ended);
         }
         if stop == Some(Stop::Ended)
-            && let Some(waiter) = self.client.waiter.take()
+            && let Some(call) = self.caller.parked.take()
         {
-            drop(WaitGuard::new(&worker, &waiter));
+            drop(ParkedSession::new(&worker, call));
         }
-        self.client.blocked = matches!(stop, Some(Stop::Paused | Stop::Blocked));
-        self.client.publish();
-        self.client.record.last_interaction.store(now, Ordering::Relaxed);
+        self.caller.waits = matches!(stop, Some(Stop::Paused | Stop::Parked));
+        self.caller.publish();
+        self.caller.record.last_interaction.store(now, Ordering::Relaxed);
         if self.waiting + waiting > 0 {
             self.waiting = waiting;
             self.publish_buffers(connection);
@@ -397,7 +508,12 @@ impl Session {
     }
 
     /// Parses the next requests, and has the memory that their keys need loaded meanwhile.
-    fn parse_batch(&mut self, limits: &Limits, received: &[u8]) -> Result<Batch, ProtocolError> {
+    fn parse_batch(
+        &mut self,
+        limits: &Limits,
+        received: &[u8],
+        turn: &Turn<'_>,
+    ) -> Result<Batch, ProtocolError> {
         let server = self.worker.server;
         // What an unauthenticated client may send changes with its next command.
         let most = if limits.unauthenticated { 1 } else { BATCH };
@@ -409,7 +525,7 @@ impl Session {
             match self.parser.parse(received, limits) {
                 Ok(Some(request)) => {
                     let args = self.parser.args(received, &request);
-                    let found = self.recent.resolve(server.commands, args);
+                    let found = self.recent.resolve(self.worker.commands, args);
                     let key = match found {
                         Some(found) if found.first_key_only => {
                             let key = Key::new(args.at(1));
@@ -426,35 +542,56 @@ impl Session {
             }
         };
         // A single one is looked up just as well when it runs.
-        if self.batch.len() > 1 {
+        if self.batch.len() > 1
+            && let Some(entered) = turn.entered()
+        {
             let keys = self.batch.iter().filter(|p| p.found.is_some_and(|f| f.first_key_only));
-            server.keyspace.prefetch(self.client.db, keys.map(|pending| pending.key));
+            server.keyspace.prefetch(entered, self.caller.db, keys.map(|pending| pending.key));
         }
         parsed
     }
 }
 
-/// A client's place among those who wait, until it does so no more, however that ends.
-struct WaitGuard<'a> {
-    worker: &'a Worker,
-    waiter: &'a Arc<Waiter>,
-}
-
-impl<'a> WaitGuard<'a> {
-    fn new(worker: &'a Worker, waiter: &'a Arc<Waiter>) -> Self {
-        *waiter.record.waiter.lock() = Some(waiter.clone());
-        WaitGuard { worker, waiter }
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.caller.transaction.is_watching() {
+            let entered = self.worker.server.keyspace.enter(self.worker.index);
+            self.caller.transaction.leave(&entered);
+        }
     }
 }
 
-impl Drop for WaitGuard<'_> {
+/// A session's wait for keys, until it ends, however that happens.
+struct ParkedSession {
+    worker: Rc<Worker>,
+    call: Arc<ParkedCall>,
+    deadline: Option<Deadline>,
+}
+
+impl ParkedSession {
+    fn new(worker: &Rc<Worker>, call: Arc<ParkedCall>) -> Self {
+        *call.record().parked.lock() = Some(call.clone());
+        let deadline = call.deadline.map(|at| worker.deadlines.reach(at));
+        ParkedSession { worker: worker.clone(), call, deadline }
+    }
+
+    /// The reply, if the wait has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Vec<bytes::Bytes>> {
+        if self.deadline.as_mut().is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready()) {
+            // Where it is being tried right now, this runs again after that.
+            self.call.time_out();
+        }
+        self.call.outcome()
+    }
+}
+
+impl Drop for ParkedSession {
     fn drop(&mut self) {
         // Nothing is tried for a client that is gone.
-        self.waiter.time_out();
-        *self.waiter.record.waiter.lock() = None;
-        let keyspace = &self.worker.server.keyspace;
-        let _entered = keyspace.enter(self.worker.index);
-        self.waiter.leave(keyspace);
+        self.call.time_out();
+        *self.call.record().parked.lock() = None;
+        let entered = self.worker.server.keyspace.enter(self.worker.index);
+        self.call.leave(&entered);
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use smallvec::SmallVec;
-
-use super::{Client, Ending, ReplyMode};
-use crate::blocking;
-use crate::command::{CommandError, Cx, Flags, Registered, Scope, key_positions};
+use super::{Caller, Ending, ReplyMode};
+use crate::command::{
+    CommandError, Flags, Registered, Scope, abort, admission, call, keys_of, settle,
+};
 use crate::config::Settings;
-use crate::keyspace::{Entered, Exclusive, Key, Locked};
+use crate::keyspace::{Entered, Key, Listeners, SHARDS, Section, Unit};
 use crate::log;
 use crate::resp::{Args, Limits, Reply, Request};
-use crate::server::{Paused, Room, Worker};
+use crate::state::{Paused, Room};
+use crate::worker::Worker;
 
 /// A request that was parsed and not yet executed.
 pub(super) struct Pending {
@@ -30,7 +30,7 @@ pub(super) enum Stop {
     /// The next request has to wait for the end of a pause.
     Paused,
     /// The last request has to wait for a key.
-    Blocked,
+    Parked,
     /// There is so much to send that it should be sent before more is added.
     Replies,
 }
@@ -42,43 +42,53 @@ const MAX_PREFETCH: usize = 128;
 /// Bytes of replies beyond the send buffer that end a turn.
 const MAX_OVERFLOW: usize = 256 * 1024;
 
-/// One turn of a session: its thread has passed its gate, so that no other thread has the keyspace to
-/// itself until the turn ends.
+/// One turn of a session: its thread is inside the keyspace's big-reader lock, so that no other thread
+/// has the keyspace to itself until the turn ends.
 pub(super) struct Turn<'w> {
     worker: &'w Worker,
     settings: Rc<Settings>,
     /// Milliseconds of Unix time.
     now: i64,
-    entered: Entered<'w>,
+    /// `None` while an exclusive section lasts longer than its patience: most commands are refused then.
+    entered: Option<Entered<'static>>,
     paused: Option<Paused>,
     /// There is a limit to the memory.
     limited: bool,
+    listeners: Listeners,
 }
 
 impl<'w> Turn<'w> {
     #[inline]
-    pub(super) fn begin(worker: &'w Worker, client: &mut Client, now: i64) -> Self {
-        let entered = worker.server.keyspace.enter(worker.index);
-        let paused = worker.server.pause.current(now);
-        if client.record.is_killed() {
-            client.ending = Ending::Now;
+    pub(super) fn begin(worker: &'w Worker, caller: &mut Caller, now: i64) -> Self {
+        let server = worker.server;
+        let entered = server.keyspace.enter_unless_busy(worker.index).ok();
+        let paused = server.pause.current(now);
+        if caller.record.is_killed() {
+            caller.ending = Ending::Now;
         }
         let settings = worker.settings();
         let limited = settings.maxmemory > 0;
         if limited {
             worker.look_at_memory();
         }
-        Turn { worker, settings, now, entered, paused, limited }
+        let listeners = server.listeners(&settings);
+        Turn { worker, settings, now, entered, paused, limited, listeners }
+    }
+
+    /// Proof that the thread is inside the keyspace, if it is.
+    #[inline]
+    pub(super) fn entered(&self) -> Option<&Entered<'static>> {
+        self.entered.as_ref()
     }
 
     /// Whether the turn must end before this request.
     #[inline]
-    pub(super) fn stop(&self, client: &Client, pending: &Pending, out: &Reply<'_>) -> Option<Stop> {
-        if client.ending != Ending::Open {
+    pub(super) fn stop(&self, caller: &Caller, pending: &Pending, out: &Reply<'_>) -> Option<Stop> {
+        if caller.ending != Ending::Open {
             Some(Stop::Ended)
-        } else if client.waiter.is_some() {
-            Some(Stop::Blocked)
-        } else if self.paused.is_some_and(|paused| self.waits(client, pending, paused)) {
+        } else if caller.parked.is_some() {
+            Some(Stop::Parked)
+        } else if self.paused.is_some_and(|paused| self.waits(caller, pending, paused)) {
             Some(Stop::Paused)
         } else if out.overflow() > MAX_OVERFLOW {
             Some(Stop::Replies)
@@ -87,164 +97,195 @@ impl<'w> Turn<'w> {
         }
     }
 
-    /// Whether a request waits for the end of a pause. What would be refused anyway does not.
+    /// Whether a request waits for the end of a pause. A request that would be refused anyway does not.
     #[cold]
-    fn waits(&self, client: &Client, pending: &Pending, paused: Paused) -> bool {
+    fn waits(&self, caller: &Caller, pending: &Pending, paused: Paused) -> bool {
         pending.found.is_some_and(|found| {
-            let writes = Flags::WRITE | Flags::MAY_REPLICATE;
-            client.may_run(found, &self.settings).is_ok()
-                && (paused == Paused::All || found.command.flags.intersects(writes))
+            admission::admit(caller, found, &self.settings).is_ok()
+                && (paused == Paused::All || admission::may_write(caller, found))
         })
     }
 
     /// What the client's next request may ask for.
     #[inline]
-    pub(super) fn limits(&self, client: &Client) -> Limits {
-        client.limits(&self.settings)
+    pub(super) fn limits(&self, caller: &Caller) -> Limits {
+        caller.limits(&self.settings)
     }
 
     /// Executes one request and appends its reply, if the client wants one.
     #[inline]
     pub(super) fn execute(
         &mut self,
-        client: &mut Client,
+        caller: &mut Caller,
         pending: &Pending,
         args: Args<'_>,
         out: &mut Reply<'_>,
     ) {
-        if client.reply_mode == ReplyMode::On {
-            self.run(client, pending, args, out);
+        if caller.reply_mode == ReplyMode::On {
+            self.run(caller, pending, args, out);
         } else {
-            self.run_unheard(client, pending, args, out);
+            self.run_unheard(caller, pending, args, out);
         }
-        out.protocol = client.protocol;
+        out.protocol = caller.protocol;
     }
 
     #[cold]
     fn run_unheard(
         &mut self,
-        client: &mut Client,
+        caller: &mut Caller,
         pending: &Pending,
         args: Args<'_>,
         out: &mut Reply<'_>,
     ) {
-        if client.reply_mode == ReplyMode::SkipNext {
-            client.reply_mode = ReplyMode::Skip;
+        if caller.reply_mode == ReplyMode::SkipNext {
+            caller.reply_mode = ReplyMode::Skip;
         }
         let before = out.mark();
-        self.run(client, pending, args, out);
-        match client.reply_mode {
+        self.run(caller, pending, args, out);
+        match caller.reply_mode {
             ReplyMode::On => return,
-            ReplyMode::Skip => client.reply_mode = ReplyMode::On,
+            ReplyMode::Skip => caller.reply_mode = ReplyMode::On,
             ReplyMode::SkipNext | ReplyMode::Off => {}
         }
         out.truncate(before);
     }
 
     #[inline]
-    fn run(&mut self, client: &mut Client, pending: &Pending, args: Args<'_>, out: &mut Reply<'_>) {
-        let Some(found) = pending.found else { return self.refuse_unknown(client, args, out) };
-        client.last_command = Some(found);
-        if let Err(error) = client.may_run(found, &self.settings) {
-            return self.refuse(found, &error, out);
+    fn run(&mut self, caller: &mut Caller, pending: &Pending, args: Args<'_>, out: &mut Reply<'_>) {
+        let Some(found) = pending.found else { return self.refuse_unknown(caller, args, out) };
+        caller.last_command = Some(found.id);
+        if let Err(error) = admission::admit(caller, found, &self.settings) {
+            return self.refuse(caller, found, &error, out);
         }
-        if self.limited && !self.has_room(found) {
-            return self.refuse(found, &CommandError::OUT_OF_MEMORY, out);
+        if self.limited && !self.has_room(caller, found) {
+            return self.refuse(caller, found, &CommandError::OUT_OF_MEMORY, out);
         }
-        let scope = found.command.scope_of.map_or(found.command.scope, |scope_of| scope_of(args));
-        let started = self.worker.ticks();
-        let result = self.call(client, found, scope, pending.key, args, out);
-        let stats = &self.worker.stats().commands[found.id];
-        stats.calls.add(1);
-        stats.ticks.add(self.worker.ticks() - started);
-        client.commands += 1;
-        if let Err(error) = result {
-            stats.failed.add(1);
-            self.fail(&error, out);
+        if admission::is_queued(caller, found) {
+            caller.transaction.push(found, args);
+            out.simple("QUEUED");
+            return;
         }
-        if found.command.flags.contains(Flags::ADMIN) || scope == Scope::Exclusive {
-            self.refresh(client);
+        let scope = admission::scope(found, args);
+        self.call(caller, found, scope, pending.key, args, out);
+        if found.command.flags.contains(Flags::ADMIN)
+            || matches!(scope, Scope::Exclusive | Scope::Transaction)
+        {
+            self.refresh(caller);
         }
     }
 
     /// Makes room for a command. False if there is none and the command may need some.
     #[inline(never)]
-    fn has_room(&self, found: &Registered) -> bool {
-        // Nothing may change while writes wait.
-        self.paused.is_some()
-            || self.worker.make_room(&self.settings, self.now) != Room::None
-            || !found.command.flags.contains(Flags::DENYOOM)
+    fn has_room(&self, caller: &Caller, found: &Registered) -> bool {
+        // Nothing may change while writes wait, or while the keyspace belongs to another thread.
+        let Some(entered) = self.entered.as_ref().filter(|_| self.paused.is_none()) else {
+            return true;
+        };
+        self.worker.make_room(entered, &self.settings, self.now) != Room::None
+            || !admission::needs_memory(caller, found)
     }
 
     /// Takes notice of what the command, or another thread while it ran, may have changed: the next
     /// request already feels it.
     #[cold]
-    fn refresh(&mut self, client: &mut Client) {
+    fn refresh(&mut self, caller: &mut Caller) {
         self.settings = self.worker.settings();
         self.paused = self.worker.server.pause.current(self.now);
         self.limited = self.settings.maxmemory > 0;
+        self.listeners = self.worker.server.listeners(&self.settings);
         self.worker.look_at_memory();
-        if client.record.is_killed() {
-            client.ending = Ending::Now;
+        if caller.record.is_killed() {
+            caller.ending = Ending::Now;
         }
     }
 
-    /// Runs the command with its keys' shards locked, or with the keyspace to itself.
+    /// Runs the command as a unit of its own, with its keys' shards locked or the keyspace to itself.
     #[inline]
     fn call(
         &mut self,
-        client: &mut Client,
-        found: &Registered,
+        caller: &mut Caller,
+        found: &'static Registered,
         scope: Scope,
         key: (u64, u16),
         args: Args<'_>,
         out: &mut Reply<'_>,
-    ) -> Result<(), CommandError> {
-        let worker = self.worker;
-        let keyspace = &worker.server.keyspace;
-        let mut keys = SmallVec::<[Key<'_>; 2]>::new();
-        if found.first_key_only {
-            keys.push(Key { bytes: args.at(1), hash: key.0, slot: key.1 });
-        } else if !found.command.keys.is_empty() {
-            // If the keys can't be told, the command answers what is wrong with its arguments.
-            let _ = key_positions(found.command.keys, args, |index, _| {
-                if keys.len() == keys.capacity() {
-                    keys.reserve(args.len() - index);
-                }
-                keys.push(Key::new(args.at(index)));
-            });
-        }
-        let call =
-            Call { worker, settings: &self.settings, now: self.now, client, found, keys: &keys };
-        match scope {
+    ) {
+        let (now, listeners) = (self.now, self.listeners);
+        let Some(entered) = &mut self.entered else {
+            return self.call_busy(caller, found, scope, args, out);
+        };
+        let env = self.worker.env(&self.settings);
+        let first_key;
+        let all_keys;
+        let keys: &[Key<'_>] = if found.first_key_only {
+            first_key = [Key { bytes: args.at(1), hash: key.0, slot: key.1 }];
+            &first_key
+        } else {
+            all_keys = keys_of(found, args);
+            &all_keys
+        };
+        let unit = match scope {
             Scope::Keys | Scope::Shards => {
-                let locked = keyspace.lock_keys(&keys);
-                match &keys[..] {
-                    [key] => locked.prefetch_bucket(call.client.db, key),
-                    keys => {
-                        let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
-                        locked.prefetch(call.client.db, first);
-                    }
-                }
-                if !(locked.has_movers() && found.command.flags.contains(Flags::WRITE)) {
-                    return call.run(locked, None, args, out);
-                }
+                let unit = entered.unit(keys, now, listeners);
+                prefetch(&unit, caller.db, keys);
+                Some(unit)
             }
-            Scope::Exclusive => {}
+            Scope::EveryShard => {
+                Some(entered.unit_of_shards((0..SHARDS).collect(), now, listeners))
+            }
+            Scope::Transaction => transaction_unit(entered, caller, found, now, listeners),
+            Scope::Exclusive => None,
+        };
+        match unit {
+            Some(mut unit)
+                if !(unit.parked_use_other_keys() && admission::may_write(caller, found)) =>
+            {
+                call(&env, &mut unit, caller, found, keys, args, out);
+                settle(&env, unit, caller);
+            }
+            unit => {
+                drop(unit);
+                entered.exclusively(Section::default(), now, listeners, |mut unit| {
+                    call(&env, &mut unit, caller, found, keys, args, out);
+                    settle(&env, unit, caller);
+                });
+            }
         }
-        self.entered.exclusively(|exclusive| {
-            call.run(keyspace.lock_on_demand(exclusive), Some(exclusive), args, out)
-        })
+    }
+
+    /// Runs a command that needs no shard while the keyspace belongs to another thread for long, and
+    /// refuses the others.
+    #[cold]
+    fn call_busy(
+        &self,
+        caller: &mut Caller,
+        found: &'static Registered,
+        scope: Scope,
+        args: Args<'_>,
+        out: &mut Reply<'_>,
+    ) {
+        let keyless = match scope {
+            Scope::Keys => found.command.keys.is_empty(),
+            Scope::Transaction => !caller.transaction.is_watching(),
+            Scope::Shards | Scope::EveryShard | Scope::Exclusive => false,
+        };
+        if !keyless || !found.command.flags.contains(Flags::ALLOW_BUSY) {
+            return self.refuse(caller, found, &admission::BUSY, out);
+        }
+        let env = self.worker.env(&self.settings);
+        let mut unit = Unit::without_shards(&self.worker.server.keyspace, self.now);
+        call(&env, &mut unit, caller, found, &[], args, out);
+        settle(&env, unit, caller);
     }
 
     /// Answers a request whose command does not exist, or not with so many arguments.
     #[cold]
-    fn refuse_unknown(&self, client: &mut Client, args: Args<'_>, out: &mut Reply<'_>) {
+    fn refuse_unknown(&self, caller: &mut Caller, args: Args<'_>, out: &mut Reply<'_>) {
         if args.is_empty() {
             return;
         }
-        let found = self.worker.server.commands.resolve(args);
-        client.last_command = found.as_ref().ok().copied();
+        let found = self.worker.commands.resolve(args);
+        caller.last_command = found.as_ref().ok().map(|found| found.id);
         match found {
             Err(_) if is_http(&args[0]) => {
                 log::warning(format_args!(
@@ -252,27 +293,45 @@ impl<'w> Turn<'w> {
                      Host: commands to Verbena. This is likely due to an attacker attempting to use \
                      Cross Protocol Scripting to compromise your Verbena instance. Connection from \
                      {} aborted.",
-                    client.record.info.peer
+                    caller.record.info.peer
                 ));
-                client.ending = Ending::Now;
+                caller.ending = Ending::Now;
             }
-            Err(_) if client.must_authenticate(&self.settings) => {
-                self.fail(&CommandError::NO_AUTH, out);
+            Err(error) => {
+                caller.transaction.note_refusal();
+                let anonymous = caller.must_authenticate(&self.settings);
+                self.fail(&if anonymous { CommandError::NO_AUTH } else { error }, out);
             }
-            Err(error) => self.fail(&error, out),
             Ok(found) => {
-                let error = client.may_run(found, &self.settings).err();
+                let error = admission::admit(caller, found, &self.settings).err();
                 let error = error.unwrap_or_else(|| CommandError::arity(&found.full_name));
-                self.refuse(found, &error, out);
+                self.refuse(caller, found, &error, out);
             }
         }
     }
 
-    /// Answers a request that is not executed.
+    /// Answers a request that is not executed. A transaction to which it belongs will not be either.
     #[cold]
-    fn refuse(&self, found: &Registered, error: &CommandError, out: &mut Reply<'_>) {
+    fn refuse(
+        &self,
+        caller: &mut Caller,
+        found: &Registered,
+        error: &CommandError,
+        out: &mut Reply<'_>,
+    ) {
         self.worker.stats().commands[found.id].rejected.add(1);
-        self.fail(error, out);
+        if !caller.transaction.is_queueing() {
+            return self.fail(error, out);
+        }
+        match &self.entered {
+            Some(entered) if admission::is_exec(found) => {
+                self.fail(&abort(caller, entered, error), out);
+            }
+            _ => {
+                caller.transaction.note_refusal();
+                self.fail(error, out);
+            }
+        }
     }
 
     #[cold]
@@ -282,44 +341,37 @@ impl<'w> Turn<'w> {
     }
 }
 
+/// Has the memory loaded that a command's keys need.
+#[inline]
+fn prefetch(unit: &Unit<'_>, db: usize, keys: &[Key<'_>]) {
+    match keys {
+        [] => {}
+        [key] => unit.prefetch_bucket(db, key),
+        keys => {
+            let first = keys.iter().take(MAX_PREFETCH).map(|key| (key.hash, key.slot));
+            unit.prefetch(db, first);
+        }
+    }
+}
+
+/// The unit of a command that works with the caller's transaction; `None` if it needs the keyspace.
+#[cold]
+fn transaction_unit(
+    entered: &Entered<'static>,
+    caller: &Caller,
+    found: &Registered,
+    now: i64,
+    listeners: Listeners,
+) -> Option<Unit<'static>> {
+    let executes = admission::is_exec(found);
+    if executes && caller.transaction.is_exclusive() {
+        return None;
+    }
+    Some(entered.unit_of_shards(caller.transaction.shards(!executes), now, listeners))
+}
+
 /// The words that a browser begins its lines with. It can be made to send commands in a request's
 /// body to a server of its network (cross-protocol scripting).
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-}
-
-/// One execution of a command, but for what it has locked.
-struct Call<'a> {
-    worker: &'a Worker,
-    settings: &'a Settings,
-    now: i64,
-    client: &'a mut Client,
-    found: &'a Registered,
-    keys: &'a [Key<'a>],
-}
-
-impl<'a> Call<'a> {
-    #[inline]
-    fn run(
-        self,
-        locked: Locked<'a>,
-        exclusive: Option<&'a Exclusive<'a>>,
-        args: Args<'_>,
-        out: &mut Reply<'_>,
-    ) -> Result<(), CommandError> {
-        let Call { worker, settings, now, client, found, keys } = self;
-        let stats = worker.stats();
-        let server = worker.server;
-        let effects = Default::default();
-        let mut cx = Cx { server, settings, stats, client, keys, locked, now, exclusive, effects };
-        let result = (found.command.run)(&mut cx, args, out);
-        if cx.effects.concern_others() {
-            blocking::settle(&mut cx);
-        }
-        if !cx.effects.events.is_empty() {
-            server.events.deliver(&cx.effects.events);
-        }
-        stats.changes.add(cx.effects.changes);
-        result
-    }
 }

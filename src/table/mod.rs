@@ -57,7 +57,7 @@ pub unsafe trait Slot {
     }
 
     /// Removes items whose expiry is at or before `now`, with so much effort.
-    fn expire_items(&mut self, _now: i64, _effort: usize) -> Swept {
+    fn expire_items(&mut self, _now: i64, _effort: usize, _removed: &mut Vec<Box<[u8]>>) -> Swept {
         Swept::default()
     }
 
@@ -71,8 +71,8 @@ pub unsafe trait Slot {
 pub enum Expired<'a, E> {
     /// An element that has expired, and is no longer in the table.
     Element(E),
-    /// So many items of an element have expired, and are no longer in it.
-    Items(&'a E, usize),
+    /// The items of these names have expired, and are no longer in the element.
+    Items(&'a E, Vec<Box<[u8]>>),
     /// An element whose last items have expired, after that was told. It is no longer in the table.
     Vacant(E),
 }
@@ -520,15 +520,16 @@ impl<E: Slot> Table<E> {
             bucket.volatile_places().filter(|place| is_due(bucket.get(*place))).collect();
         for place in due {
             let entry = bucket.get_mut(place);
-            let items = entry.expire_items(now, effort);
+            let mut removed = Vec::new();
+            let items = entry.expire_items(now, effort, &mut removed);
             self.with_volatile_items -= u32::from(!entry.has_volatile_items());
             let is_volatile = entry.deadline().is_some();
             // One that is vacant is removed in the next step, which looks only at the volatile ones.
             bucket.set_volatile(place, is_volatile || bucket.get(place).is_vacant());
             swept.volatile += items.volatile;
             swept.expired += items.expired;
-            if items.expired > 0 {
-                each(Expired::Items(bucket.get(place), items.expired));
+            if !removed.is_empty() {
+                each(Expired::Items(bucket.get(place), removed));
             }
         }
     }
@@ -736,9 +737,9 @@ mod tests {
         let mut now = 100;
         while now < 300 {
             let swept = table.expire_some(now, 10, |expired| match expired {
-                Expired::Items(entry, count) => {
-                    assert!(count <= 30, "{count} items in one step");
-                    told.push((now, entry.key().to_vec(), count));
+                Expired::Items(entry, items) => {
+                    assert!(items.len() <= 30, "{} items in one step", items.len());
+                    told.push((now, entry.key().to_vec(), items.len()));
                 }
                 Expired::Vacant(entry) => told.push((now, entry.key().to_vec(), 0)),
                 Expired::Element(entry) => {

@@ -155,9 +155,11 @@ unsafe impl Slot for Entry {
         self.items().is_some_and(|hash| hash.volatile() > 0)
     }
 
-    fn expire_items(&mut self, now: i64, effort: usize) -> Swept {
+    fn expire_items(&mut self, now: i64, effort: usize, removed: &mut Vec<Box<[u8]>>) -> Swept {
         match self.object_mut() {
-            Some(Object::Hash(hash)) => hash.expire_some(now, effort),
+            Some(Object::Hash(hash)) => {
+                hash.expire_some(now, effort, |field| removed.push(field.into()))
+            }
             _ => Swept::default(),
         }
     }

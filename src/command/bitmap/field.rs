@@ -165,13 +165,10 @@ fn bitfield(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         out.integer(if matches!(action, Action::Set(..)) { old } else { new });
         if !matches!(action, Action::Get) {
             field.write(string, offset, new);
-            changes += u64::from(grows || old != new);
+            changes += usize::from(grows || old != new);
         }
     }
-    if changes > 0 {
-        cx.changed("setbit", &key);
-        cx.effects.changes += changes - 1;
-    }
+    cx.changed_by(changes, "setbit", &key);
     Ok(())
 }
 

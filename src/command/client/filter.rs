@@ -2,7 +2,7 @@
 
 use crate::command::{CommandError, Cx, Result};
 use crate::resp::Args;
-use crate::server::ClientRecord;
+use crate::state::ClientRecord;
 use crate::value::number::parse_i64;
 use verbena_transport::Endpoint;
 

@@ -3,9 +3,9 @@
 mod filter;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Handler, Result, Scope};
+use super::{Ending, ReplyMode};
 use crate::resp::{Args, Reply};
-use crate::server::Paused;
-use crate::session::{Ending, ReplyMode};
+use crate::state::Paused;
 use crate::value::number::parse_i64;
 use filter::Filter;
 
@@ -60,7 +60,7 @@ pub const COMMANDS: &[Command] = &[Command {
             Ok(())
         }),
         row("id", 2, OWN, |cx, _, out| {
-            out.integer(cx.client.record.id as i64);
+            out.integer(cx.caller.record.id as i64);
             Ok(())
         }),
         row("import-source", 3, ANY_TIME, import_source),
@@ -68,12 +68,12 @@ pub const COMMANDS: &[Command] = &[Command {
         exclusive(row("kill", -3, ADMIN, kill)),
         with_tips(row("list", -2, ADMIN, list), VARYING),
         row("no-evict", 3, ADMIN.union(Flags::ALLOW_BUSY), |cx, args, out| {
-            cx.client.no_evict = on_or_off(&args[2])?;
+            cx.caller.no_evict = on_or_off(&args[2])?;
             out.ok();
             Ok(())
         }),
         row("no-touch", 3, OWN, |cx, args, out| {
-            cx.client.no_touch = on_or_off(&args[2])?;
+            cx.caller.no_touch = on_or_off(&args[2])?;
             out.ok();
             Ok(())
         }),
@@ -102,7 +102,7 @@ fn printable(text: &[u8]) -> Option<&str> {
 
 /// Gives the client a name; an empty one takes it away.
 pub fn set_name(cx: &mut Cx<'_>, name: &str) {
-    cx.client.record.labels.lock().name = name.to_owned();
+    cx.caller.record.labels.lock().name = name.to_owned();
 }
 
 fn on_or_off(word: &[u8]) -> Result<bool> {
@@ -115,13 +115,13 @@ fn on_or_off(word: &[u8]) -> Result<bool> {
 
 fn capa(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     // What is unknown is ignored: clients are to be able to claim what newer servers know.
-    cx.client.redirect |= args.iter().skip(2).any(|word| word.eq_ignore_ascii_case(b"redirect"));
+    cx.caller.redirect |= args.iter().skip(2).any(|word| word.eq_ignore_ascii_case(b"redirect"));
     out.ok();
     Ok(())
 }
 
 fn getname(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    match &*cx.client.record.labels.lock().name {
+    match &*cx.caller.record.labels.lock().name {
         "" => out.null(),
         name => out.bulk(name.as_bytes()),
     }
@@ -136,7 +136,7 @@ fn setname(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 fn setinfo(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let option = args.at(2);
-    let mut labels = cx.client.record.labels.lock();
+    let mut labels = cx.caller.record.labels.lock();
     let label = match option {
         _ if option.eq_ignore_ascii_case(b"lib-name") => &mut labels.lib_name,
         _ if option.eq_ignore_ascii_case(b"lib-ver") => &mut labels.lib_version,
@@ -160,21 +160,21 @@ fn import_source(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
 }
 
 fn info(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    cx.client.publish();
-    let line = cx.client.record.line(cx.now, cx.server.commands) + "\n";
+    cx.caller.publish();
+    let line = cx.caller.record.line(cx.now, &cx.server.command_names) + "\n";
     out.verbatim(line.as_bytes());
     Ok(())
 }
 
 fn list(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let filter = Filter::parse(cx, args)?;
-    cx.client.publish();
-    let me = cx.client.record.id;
+    cx.caller.publish();
+    let me = cx.caller.record.id;
     let mut lines = String::new();
     for record in cx.server.clients.all() {
         let skipped = record.id == me && filter.skip_me == Some(true);
         if !skipped && filter.matches(&record, cx.now) {
-            lines.push_str(&record.line(cx.now, cx.server.commands));
+            lines.push_str(&record.line(cx.now, &cx.server.command_names));
             lines.push('\n');
         }
     }
@@ -186,18 +186,18 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let old_form = args.len() == 3;
     let filter = if old_form { Filter::address(&args[2]) } else { Filter::parse(cx, args)? };
     let skip_me = filter.skip_me.unwrap_or(!old_form);
-    cx.client.publish();
+    cx.caller.publish();
     let mut killed = 0;
     for record in cx.server.clients.all() {
         if !filter.matches(&record, cx.now) {
             continue;
         }
-        if record.id != cx.client.record.id {
+        if record.id != cx.caller.record.id {
             cx.server.clients.kill(&record);
         } else if skip_me {
             continue;
         } else {
-            cx.client.ending = Ending::AfterReply;
+            cx.caller.ending = Ending::AfterReply;
         }
         killed += 1;
     }
@@ -212,12 +212,12 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 fn reply(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     match &*args[2].to_ascii_lowercase() {
         b"on" => {
-            cx.client.reply_mode = ReplyMode::On;
+            cx.caller.reply_mode = ReplyMode::On;
             out.ok();
         }
-        b"off" => cx.client.reply_mode = ReplyMode::Off,
-        b"skip" if cx.client.reply_mode == ReplyMode::Off => {}
-        b"skip" => cx.client.reply_mode = ReplyMode::SkipNext,
+        b"off" => cx.caller.reply_mode = ReplyMode::Off,
+        b"skip" if cx.caller.reply_mode == ReplyMode::Off => {}
+        b"skip" => cx.caller.reply_mode = ReplyMode::SkipNext,
         _ => return Err(CommandError::SYNTAX),
     }
     Ok(())
@@ -246,9 +246,10 @@ fn unblock(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let with_error = args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"error"));
     let id = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     let record = u64::try_from(id).ok().and_then(|id| cx.server.clients.get(id));
-    let waiter = record.and_then(|record| record.waiter.lock().clone());
-    let ended = waiter
-        .is_some_and(|waiter| if with_error { waiter.fail(&UNBLOCKED) } else { waiter.time_out() });
+    let parked = record.and_then(|record| record.parked.lock().clone());
+    let ended = parked.is_some_and(|parked| {
+        if with_error { parked.fail(UNBLOCKED.text()) } else { parked.time_out() }
+    });
     out.integer(ended.into());
     Ok(())
 }

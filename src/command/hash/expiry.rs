@@ -86,10 +86,10 @@ fn expire(
     })?;
     match done {
         None => reply_missing(out, fields.len()),
-        Some((count, _)) if at > now => cx.changed_times("hexpire", &cx.key(), count),
+        Some((count, _)) if at > now => cx.changed_by(count, "hexpire", &cx.key()),
         Some((count, is_empty)) => {
             expired(cx, count);
-            cx.effects.changes += count as u64;
+            cx.touched(count, &cx.key());
             if is_empty {
                 cx.remove_emptied(&cx.key());
             }
@@ -152,7 +152,7 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         count
     })?;
     match persisted {
-        Some(count) => cx.changed_times("hpersist", &cx.key(), count),
+        Some(count) => cx.changed_by(count, "hpersist", &cx.key()),
         None => reply_missing(out, fields.len()),
     }
     Ok(())

@@ -125,7 +125,7 @@ fn delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn note_deleted(cx: &mut Cx<'_>, count: usize, is_empty: bool) {
-    cx.changed_times("hdel", &cx.key(), count);
+    cx.changed_by(count, "hdel", &cx.key());
     if is_empty {
         cx.remove_emptied(&cx.key());
     }
@@ -192,10 +192,10 @@ fn get_and_expire(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resul
         reply_nulls(out, fields.len());
         return Ok(());
     };
-    cx.changed_times("hexpire", &cx.key(), touched.expiring);
-    cx.changed_times("hpersist", &cx.key(), touched.persisted);
+    cx.changed_by(touched.expiring, "hexpire", &cx.key());
+    cx.changed_by(touched.persisted, "hpersist", &cx.key());
     expired(cx, touched.expired);
-    cx.effects.changes += touched.expired as u64;
+    cx.touched(touched.expired, &cx.key());
     if touched.is_empty && touched.expired > 0 {
         cx.remove_emptied(&cx.key());
     }

@@ -84,7 +84,7 @@ fn change_or_create<R>(
 fn expired(cx: &mut Cx<'_>, count: usize) {
     if count > 0 {
         cx.stats.expired_fields.add(count as u64);
-        cx.event(cx.client.db, "hexpired", &cx.key());
+        cx.event(cx.caller.db, "hexpired", &cx.key());
     }
 }
 

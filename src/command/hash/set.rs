@@ -70,7 +70,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, command: &str) -> Result<Added> {
         Ok(set_all(hash, args, FieldExpiry::None))
     })?;
     expired(cx, added.expired);
-    cx.changed_times("hset", &cx.key(), args.len() / 2);
+    cx.changed_by(args.len() / 2, "hset", &cx.key());
     Ok(added)
 }
 
@@ -85,7 +85,7 @@ fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     })?;
     let count = added.missing + added.expired;
     expired(cx, added.expired);
-    cx.changed_times("hset", &cx.key(), count);
+    cx.changed_by(count, "hset", &cx.key());
     out.integer(count as i64);
     Ok(())
 }
@@ -156,9 +156,9 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             };
             let added = change_or_create(cx, |hash| Ok(set_all(hash, args, expiry)))?;
             expired(cx, added.expired);
-            cx.changed_times("hset", &cx.key(), args.len() / 2);
+            cx.changed_by(args.len() / 2, "hset", &cx.key());
             if time.is_some() {
-                cx.event(cx.client.db, "hexpire", &key);
+                cx.event(cx.caller.db, "hexpire", &key);
             }
         }
     }
@@ -175,17 +175,17 @@ fn set_in_the_past(cx: &mut Cx<'_>, args: Args<'_>) -> Result {
         (removed, hash.is_empty())
     })?;
     if removed.is_none() {
-        cx.event(cx.client.db, "new", &key);
+        cx.event(cx.caller.db, "new", &key);
     }
-    cx.effects.changes += removed.map_or(0, |(count, _)| count as u64);
-    cx.event(cx.client.db, "hset", &key);
-    cx.event(cx.client.db, "hexpire", &key);
+    cx.touched(removed.map_or(0, |(count, _)| count), &key);
+    cx.event(cx.caller.db, "hset", &key);
+    cx.event(cx.caller.db, "hexpire", &key);
     expired(cx, args.len() / 2);
     match removed {
         Some((_, true)) => cx.remove_emptied(&key),
         Some(_) => {}
         // It would have been there for a moment.
-        None => cx.event(cx.client.db, "del", &key),
+        None => cx.event(cx.caller.db, "del", &key),
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::pop::Wanted;
 use super::*;
-use crate::blocking::Blocked;
+use crate::command::Blocked;
 use crate::command::timeout;
 
 pub const COMMANDS: &[Command] = &[
@@ -100,7 +100,7 @@ impl Blocked for Transfer {
         transfer::transfer(cx, (key, self.from), (&Key::new(&self.target), self.to), out)
     }
 
-    fn moves(&self) -> bool {
+    fn uses_other_keys(&self) -> bool {
         true
     }
 }
@@ -118,6 +118,6 @@ fn transfer_or_block(
         return Ok(());
     }
     let blocked = Transfer { from, to, target: target.bytes.into() };
-    cx.block(&[source], deadline, Box::new(blocked));
+    cx.block(&[source], deadline, Box::new(blocked), out);
     Ok(())
 }

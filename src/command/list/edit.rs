@@ -96,8 +96,7 @@ fn remove(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let removed = list.remove_equal(end, most, args.at(3));
     if removed > 0 {
         list.shrink();
-        cx.changed("lrem", &key);
-        cx.effects.changes += removed as u64 - 1;
+        cx.changed_by(removed, "lrem", &key);
         remove_if_empty(cx, &key);
     }
     out.integer(removed as i64);
@@ -117,12 +116,12 @@ fn trim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             list.remove(End::Tail, len - first - count);
             list.shrink();
         } else if let Some(entry) = cx.remove(&key) {
-            cx.server.reclaimer.entry(entry);
+            cx.server.lazy_free.entry(entry);
         }
-        cx.changed("ltrim", &key);
-        cx.effects.changes = cx.effects.changes - 1 + (len - count) as u64;
+        cx.event(cx.caller.db, "ltrim", &key);
+        cx.touched(len - count, &key);
         if count == 0 {
-            cx.event(cx.client.db, "del", &key);
+            cx.event(cx.caller.db, "del", &key);
         }
     }
     out.ok();

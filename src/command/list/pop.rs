@@ -104,15 +104,14 @@ fn pop_many(
     if count < list.len() {
         list.remove(end, count);
         list.shrink();
-        cx.changed(pop_event(end), key);
+        cx.changed_by(count, pop_event(end), key);
     } else {
         // A long list is freed in the background.
         let removed = cx.remove(key);
-        removed.into_iter().for_each(|entry| cx.server.reclaimer.entry(entry));
-        cx.changed(pop_event(end), key);
-        cx.event(cx.client.db, "del", key);
+        removed.into_iter().for_each(|entry| cx.server.lazy_free.entry(entry));
+        cx.changed_by(count, pop_event(end), key);
+        cx.event(cx.caller.db, "del", key);
     }
-    cx.effects.changes += count as u64 - 1;
     Ok(true)
 }
 

@@ -49,7 +49,7 @@ pub(super) fn push<'b>(
     elements: impl ExactSizeIterator<Item = &'b [u8]> + Clone,
 ) -> Result<usize> {
     let limit = limit(cx);
-    let pushed = elements.len() as u64;
+    let pushed = elements.len();
     let add = |entry: &mut Entry| -> Result<usize> {
         let mut list = entry.list_mut(limit)?;
         list.make_room(elements.clone());
@@ -70,7 +70,6 @@ pub(super) fn push<'b>(
         End::Head => "lpush",
         End::Tail => "rpush",
     };
-    cx.changed(event, key);
-    cx.effects.changes += pushed - 1;
+    cx.changed_by(pushed, event, key);
     Ok(len)
 }

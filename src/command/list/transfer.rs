@@ -60,7 +60,7 @@ pub(super) fn transfer(
             list.make_room([&*taken].into_iter());
             list.push(to, &taken);
             list.shrink();
-            cx.event(cx.client.db, pop_event(from), source);
+            cx.event(cx.caller.db, pop_event(from), source);
             cx.changed(if to == End::Head { "lpush" } else { "rpush" }, target);
             out.bulk(&taken);
             return Ok(true);
@@ -68,7 +68,7 @@ pub(super) fn transfer(
         list.shrink();
     }
     push::push(cx, target, to, [&*taken].into_iter())?;
-    cx.event(cx.client.db, pop_event(from), source);
+    cx.event(cx.caller.db, pop_event(from), source);
     remove_if_empty(cx, source);
     out.bulk(&taken);
     Ok(true)

@@ -157,7 +157,7 @@ fn store(
         cx.changed(event, &target);
     }
     if let Some(before) = before {
-        cx.server.reclaimer.entry(before);
+        cx.server.lazy_free.entry(before);
     }
     out.integer(len as i64);
     Ok(())

@@ -129,7 +129,7 @@ fn sadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
     let added = add(cx, &key, args.from(2).iter())?;
     if added > 0 {
-        cx.changed_times("sadd", &key, added);
+        cx.changed_by(added, "sadd", &key);
     }
     out.integer(added as i64);
     Ok(())
@@ -146,7 +146,7 @@ fn srem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let removed = members.iter().filter(|member| set.remove(member)).count();
     let emptied = set.view().is_empty();
     if removed > 0 {
-        cx.changed_times("srem", &key, removed);
+        cx.changed_by(removed, "srem", &key);
     }
     if emptied {
         cx.remove_emptied(&key);
@@ -223,13 +223,13 @@ fn move_member(cx: &mut Cx<'_>, from: &Key<'_>, to: &Key<'_>, member: &[u8]) -> 
         let mut set = change(source.entry_mut(), limits)?;
         set.remove(member);
         let emptied = set.view().is_empty();
-        cx.changed_times("srem", from, 1);
+        cx.changed_by(1, "srem", from);
         if emptied {
             cx.remove_emptied(from);
         }
     }
     if add(cx, to, [member].into_iter())? > 0 {
-        cx.changed_times("sadd", to, 1);
+        cx.changed_by(1, "sadd", to);
     }
     Ok(true)
 }

@@ -36,5 +36,5 @@ fn write_member(out: &mut Reply<'_>, member: Element<'_>) {
 
 /// Frees in the background what was in a set.
 fn reclaim(cx: &Cx<'_>, object: Object) {
-    cx.server.reclaimer.entry(Entry::new(b"", Value::Object(Box::new(object)), None));
+    cx.server.lazy_free.entry(Entry::new(b"", Value::Object(Box::new(object)), None));
 }

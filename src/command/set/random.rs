@@ -61,11 +61,10 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     if popped == len {
-        let all = entry.remove();
-        view(&all)?.iter().for_each(|member| write_member(out, member));
-        cx.server.reclaimer.entry(all);
-        cx.changed_times("spop", &key, popped);
-        cx.event(cx.client.db, "del", &key);
+        view(entry.entry())?.iter().for_each(|member| write_member(out, member));
+        cx.remove_and_free(&key);
+        cx.changed_by(popped, "spop", &key);
+        cx.event(cx.caller.db, "del", &key);
         return Ok(());
     }
     let mut set = change(entry.entry_mut(), limits)?;
@@ -73,7 +72,7 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some(rest) = rest {
         reclaim(cx, rest);
     }
-    cx.changed_times("spop", &key, popped);
+    cx.changed_by(popped, "spop", &key);
     Ok(())
 }
 

@@ -466,7 +466,7 @@ fn look_up<'e>(
         let keys: SmallVec<[Key<'_>; BATCH]> =
             ranges.into_iter().map(|range| Key::new(&names[range])).collect();
         let places = keys.iter().map(|key| (key.hash, key.slot));
-        cx.server.keyspace.prefetch(cx.client.db, places);
+        cx.unit.prefetch(cx.caller.db, places);
         for ((get, element), key) in batch.iter().zip(&keys) {
             match get {
                 Get::Element => each(Some(*element)),
@@ -575,13 +575,12 @@ impl<'o, 'r> Output<'o, 'r> {
         let before = cx.remove(&target);
         if len > 0 {
             cx.insert(&target, entry);
-            cx.changed("sortstore", &target);
-            cx.effects.changes += len as u64 - 1;
+            cx.changed_by(len, "sortstore", &target);
         } else if before.is_some() {
             cx.changed("del", &target);
         }
         if let Some(before) = before {
-            cx.server.reclaimer.entry(before);
+            cx.server.lazy_free.entry(before);
         }
         reply.integer(len as i64);
     }

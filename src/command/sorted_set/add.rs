@@ -164,7 +164,7 @@ fn apply(set: &mut SortedSetMut<'_>, rules: Rules, pairs: &[(&[u8], f64)]) -> Re
 
 fn report(cx: &mut Cx<'_>, key: &Key<'_>, rules: Rules, done: Done, out: &mut Reply<'_>) {
     let event = if rules.increment { "zincr" } else { "zadd" };
-    cx.changed_times(event, key, done.added + done.updated);
+    cx.changed_by(done.added + done.updated, event, key);
     let counted = if rules.count_changed { done.added + done.updated } else { done.added };
     match done.score {
         _ if !rules.increment => out.integer(counted as i64),

@@ -2,7 +2,7 @@
 
 use super::pop::{End, MultiPop, POPPED, POPS, try_pop, write_scored};
 use super::view;
-use crate::blocking::Blocked;
+use crate::command::Blocked;
 use crate::command::{Command, Cx, Flags, KeySpec, Result, timeout};
 use crate::keyspace::Key;
 use crate::resp::{Args, Reply};

@@ -59,7 +59,7 @@ pub(super) fn store(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, entry: 
         None => {}
     }
     if let Some(before) = before {
-        cx.server.reclaimer.entry(before);
+        cx.server.lazy_free.entry(before);
     }
 }
 

@@ -89,7 +89,7 @@ pub fn try_pop(
             End::Max => set.view().prefetch_removal(left - 1, left.saturating_sub(2)),
         }
     }
-    cx.changed_times(end.event(), key, popped);
+    cx.changed_by(popped, end.event(), key);
     if popped == len {
         cx.remove_emptied(key);
     }

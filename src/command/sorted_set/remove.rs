@@ -64,7 +64,7 @@ fn zrem(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut set = change(entry.entry_mut(), limits)?;
     let removed = args.from(2).iter().filter(|member| set.remove(member)).count();
     let is_empty = set.view().is_empty();
-    cx.changed_times("zrem", &key, removed);
+    cx.changed_by(removed, "zrem", &key);
     if is_empty {
         cx.remove_emptied(&key);
     }
@@ -89,7 +89,7 @@ fn remove_span(
     if removed < len {
         change(entry.entry_mut(), limits)?.remove_range(span);
     }
-    cx.changed_times(event, &key, removed);
+    cx.changed_by(removed, event, &key);
     if removed == len {
         cx.remove_emptied(&key);
     }

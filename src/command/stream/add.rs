@@ -246,11 +246,7 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     };
     let (key, now, limits) = (cx.key(), cx.now, node_limits(cx));
     let (id, trimmed) = match cx.write(&key) {
-        Some(mut entry) => {
-            let added = add(stream_mut(entry.entry_mut())?, now, limits)?;
-            cx.ready(&key);
-            added
-        }
+        Some(mut entry) => add(stream_mut(entry.entry_mut())?, now, limits)?,
         None if options.no_create => {
             out.null();
             return Ok(());
@@ -265,7 +261,7 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     reply_id(id, out);
     cx.changed("xadd", &key);
     if trimmed > 0 {
-        cx.event(cx.client.db, "xtrim", &key);
+        cx.event(cx.caller.db, "xtrim", &key);
     }
     Ok(())
 }
@@ -277,10 +273,7 @@ fn xtrim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         (Some(mut entry), Some(trim)) => stream_mut(entry.entry_mut())?.log.trim(trim),
         _ => 0,
     };
-    if trimmed > 0 {
-        cx.changed("xtrim", &key);
-        cx.effects.changes += trimmed - 1;
-    }
+    cx.changed_by(trimmed as usize, "xtrim", &key);
     out.integer(trimmed as i64);
     Ok(())
 }
@@ -294,10 +287,7 @@ fn xdel(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let ids = ids.collect::<Result<SmallVec<[StreamId; 8]>>>()?;
         deleted = ids.iter().filter(|id| log.delete(**id)).count();
     }
-    if deleted > 0 {
-        cx.changed("xdel", &key);
-        cx.effects.changes += deleted as u64 - 1;
-    }
+    cx.changed_by(deleted, "xdel", &key);
     out.integer(deleted as i64);
     Ok(())
 }

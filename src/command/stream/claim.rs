@@ -158,7 +158,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if is_new {
         noted(cx, "xgroup-createconsumer", &key);
     }
-    cx.effects.changes += changes;
+    cx.unit.changes += changes;
     Ok(())
 }
 
@@ -217,6 +217,6 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if is_new {
         noted(cx, "xgroup-createconsumer", &key);
     }
-    cx.effects.changes += (claimed.len() + deleted.len()) as u64;
+    cx.unit.changes += (claimed.len() + deleted.len()) as u64;
     Ok(())
 }

@@ -210,7 +210,8 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let existed = stream.groups.remove(&args[3]).is_some();
     if existed {
         noted(cx, "xgroup-destroy", &key);
-        cx.ready(&key);
+        // Those who read for the group are told that it is gone.
+        cx.unit.make_ready(cx.caller.db, &key);
     }
     out.integer(i64::from(existed));
     Ok(())
@@ -252,7 +253,7 @@ fn xack(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let ids = ids.collect::<Result<SmallVec<[StreamId; 8]>>>()?;
         acknowledged = ids.iter().filter(|id| group.acknowledge(**id)).count();
     }
-    cx.effects.changes += acknowledged as u64;
+    cx.unit.changes += acknowledged as u64;
     out.integer(acknowledged as i64);
     Ok(())
 }

@@ -69,8 +69,8 @@ fn find_group<'a>(
 
 /// Records an event that counts as a change, but not for those who watch the key.
 fn noted(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>) {
-    cx.event(cx.client.db, event, key);
-    cx.effects.changes += 1;
+    cx.event(cx.caller.db, event, key);
+    cx.unit.changes += 1;
 }
 
 /// `NOGROUP`, where the key may be missing as well.

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::range::reply_entries;
 use super::{STREAM, find_group, no_group, noted, parse_id, reply_entry, reply_id, stream_of};
-use crate::blocking::Blocked;
+use crate::command::Blocked;
 use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
 };
@@ -198,7 +198,7 @@ fn read(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, command: &str) -> 
     match options.wait {
         Some(deadline) => {
             let waiting = Waiting::new(&streams, options.reading);
-            cx.block(keys, deadline, Box::new(waiting));
+            cx.block(keys, deadline, Box::new(waiting), out);
         }
         None => out.null_array(),
     }
@@ -397,9 +397,7 @@ fn read_for_group(
     if is_new {
         noted(cx, "xgroup-createconsumer", key);
     }
-    if found {
-        cx.effects.changes += 1;
-    }
+    cx.unit.changes += u64::from(found);
     Ok(found)
 }
 

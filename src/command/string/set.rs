@@ -240,7 +240,7 @@ fn store(cx: &mut Cx<'_>, key: &Key<'_>, value: Value<'_>, expiry: Expiry<'_>, t
     }
     cx.set(key, value, time);
     if time.is_some() {
-        cx.event(cx.client.db, "expire", key);
+        cx.event(cx.caller.db, "expire", key);
     }
 }
 
@@ -266,7 +266,7 @@ fn set_expiring(
     let key = cx.key();
     cx.set(&key, argument(&args, 3), Some(time));
     cx.changed("set", &key);
-    cx.event(cx.client.db, "expire", &key);
+    cx.event(cx.caller.db, "expire", &key);
     out.ok();
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The big form of a hash: a table of records, of which some may expire.
 
 use super::{Packed, Record};
-use crate::table::{self, Position, Swept, Table};
+use crate::table::{self, Expired, Position, Swept, Table};
 
 /// A hash as a table.
 #[derive(Clone, Default)]
@@ -61,8 +61,18 @@ impl Hash {
     }
 
     /// Removes fields that have expired at `now`, with so much effort: see [`Table::expire_some`].
-    pub fn expire_some(&mut self, now: i64, effort: usize) -> Swept {
-        self.records.expire_some(now, effort, |_| ())
+    /// `removed` gets their names.
+    pub fn expire_some(
+        &mut self,
+        now: i64,
+        effort: usize,
+        mut removed: impl FnMut(&[u8]),
+    ) -> Swept {
+        self.records.expire_some(now, effort, |expired| {
+            if let Expired::Element(record) = expired {
+                removed(record.key());
+            }
+        })
     }
 
     /// The fields, those among them that have expired.

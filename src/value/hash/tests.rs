@@ -110,7 +110,7 @@ fn apply(entry: &mut Entry, model: &mut Model, now: &mut i64, change: &Change) {
         Change::Expire => {
             if let Some(Object::Hash(hash)) = entry.object_mut() {
                 while hash.deadline().is_some_and(|at| at <= *now) {
-                    hash.expire_some(*now, 2);
+                    hash.expire_some(*now, 2, |_| ());
                 }
                 model.retain(|_, old| is_live(old, *now));
             }

@@ -5,7 +5,7 @@ mod quicklist;
 use super::entry::Value;
 use super::packed::{self, Element, Packed};
 use super::{Entry, Object, PackedKind, ValueRef};
-use crate::command::{CommandError, Result};
+use crate::error::{CommandError, Result};
 
 pub use quicklist::List;
 

@@ -143,18 +143,26 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
 }
 
 /// Yields to the other tasks: to those that are ready, and to those whose descriptors are, which a task that
-/// works for long in pieces would keep waiting. On a tokio runtime it is tokio's `yield_now`.
+/// works for long in pieces would keep waiting. On a tokio runtime it is like tokio's `yield_now`.
 pub async fn yield_now() {
-    let Some(event_loop) = EventLoop::current() else { return tokio::task::yield_now().await };
     let mut has_yielded = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut has_yielded, true) {
             return Poll::Ready(());
         }
-        event_loop.yielded.borrow_mut().push(cx.waker().clone());
+        yield_task(cx);
         Poll::Pending
     })
     .await;
+}
+
+/// [`yield_now`] for a future that is written by hand: it returns `Pending` next, and is polled again after
+/// the other tasks.
+pub fn yield_task(cx: &Context<'_>) {
+    match EventLoop::current() {
+        Some(event_loop) => event_loop.yielded.borrow_mut().push(cx.waker().clone()),
+        None => cx.waker().wake_by_ref(),
+    }
 }
 
 #[cfg(test)]

@@ -5,25 +5,25 @@
 //! workers evict at the same time, each with its own samples. It looks at the memory once per turn,
 //! and then again when it has used up what it may allocate unseen.
 
-mod census;
 mod pool;
+mod sampling;
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
-use tokio::sync::Notify;
 use verbena_transport::event_loop::yield_now;
 
-use super::{KeyspaceEvent, Server, Worker, unix_milliseconds};
-use crate::allocator::{self, ThreadCount};
+use super::Worker;
+use crate::allocator::ThreadCount;
+use crate::command;
 use crate::config::{MaxmemoryPolicy, Settings};
-use crate::log;
+use crate::keyspace::{Entered, Key, Listeners, Reason};
+use crate::state::Room;
 use crate::table::hash;
 use crate::value::{Entry, access};
-use census::Census;
 use pool::{Candidate, Pool};
+use sampling::WeightedTables;
 
 /// The most that a worker allocates between two looks at the memory in use, in bytes.
 const UNSEEN: i64 = 64 << 10;
@@ -31,91 +31,12 @@ const UNSEEN: i64 = 64 << 10;
 /// How long to wait for the thread that frees in the background, between two looks.
 const FREEING: Duration = Duration::from_micros(100);
 
-/// What came of an attempt to make room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// The memory in use is below the limit.
-    Made,
-    /// There is more to evict than one command may be held up for. It goes on in the background.
-    Later,
-    /// There is nothing to evict.
-    None,
-}
-
-/// Eviction as far as all workers share it.
-#[derive(Default)]
-pub struct Eviction {
-    more: Notify,
-    /// Since when the memory in use has been above the limit, in milliseconds of Unix time; 0 if it
-    /// is not.
-    exceeded_since: AtomicI64,
-    /// Milliseconds for which it was, before that.
-    exceeded: AtomicU64,
-}
-
-impl Eviction {
-    /// Has a worker evict what there is to evict, without a command that needs the room.
-    pub fn start(&self) {
-        self.more.notify_one();
-    }
-
-    fn note(&self, exceeds: bool) {
-        if exceeds {
-            let now = unix_milliseconds();
-            let since = &self.exceeded_since;
-            let _ = since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        } else if self.exceeded_since.load(Ordering::Relaxed) != 0 {
-            let since = self.exceeded_since.swap(0, Ordering::Relaxed);
-            if since != 0 {
-                let elapsed = (unix_milliseconds() - since).max(0);
-                self.exceeded.fetch_add(elapsed as u64, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Milliseconds that the memory in use was above the limit: all in all, and this time.
-    pub fn exceeded(&self) -> (u64, u64) {
-        let current = match self.exceeded_since.load(Ordering::Relaxed) {
-            0 => 0,
-            since => (unix_milliseconds() - since).max(0) as u64,
-        };
-        (self.exceeded.load(Ordering::Relaxed) + current, current)
-    }
-
-    /// For CONFIG RESETSTAT.
-    pub(super) fn reset_exceeded(&self) {
-        self.exceeded.store(0, Ordering::Relaxed);
-        self.exceeded_since.store(0, Ordering::Relaxed);
-    }
-}
-
-impl Server {
-    /// Bytes that will be in use when what is being freed in the background is freed.
-    fn memory_in_use(&self) -> i64 {
-        allocator::allocated() as i64 - self.reclaimer.pending_bytes() as i64
-    }
-
-    /// Notes a new limit: if the memory in use is above it, eviction starts without waiting for a
-    /// command.
-    pub fn limit_memory(&self, limit: u64) {
-        let used = self.memory_in_use().max(0) as u64;
-        if limit > 0 && used > limit {
-            log::warning(format_args!(
-                "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the \
-                 current memory usage ({used}). This will result in key eviction and/or the \
-                 inability to accept new write commands depending on the maxmemory-policy."
-            ));
-        }
-        self.eviction.start();
-    }
-}
-
 /// One worker's eviction.
 #[derive(Default)]
 pub struct Evictor {
     policy: Option<MaxmemoryPolicy>,
     pool: Pool,
-    census: Census,
+    tables: WeightedTables,
 }
 
 impl Evictor {
@@ -124,6 +45,7 @@ impl Evictor {
     pub(super) fn make_room(
         &mut self,
         worker: &Worker,
+        entered: &Entered<'static>,
         settings: &Settings,
         now: i64,
         granted: &mut i64,
@@ -141,7 +63,7 @@ impl Evictor {
         }
         *granted = i64::MIN;
         server.eviction.note(true);
-        let room = self.evict(worker, settings, now, limit);
+        let room = self.evict(worker, entered, settings, now, limit);
         match room {
             Room::Made => server.eviction.note(false),
             Room::Later => server.eviction.start(),
@@ -151,13 +73,20 @@ impl Evictor {
     }
 
     /// Evicts until the memory in use is below the limit, or the time for it is over.
-    fn evict(&mut self, worker: &Worker, settings: &Settings, now: i64, limit: i64) -> Room {
+    fn evict(
+        &mut self,
+        worker: &Worker,
+        entered: &Entered<'static>,
+        settings: &Settings,
+        now: i64,
+        limit: i64,
+    ) -> Room {
         let server = worker.server;
         let started = Instant::now();
         let patience = patience(settings.maxmemory_eviction_tenacity);
         let is_over = || patience.is_some_and(|patience| started.elapsed() >= patience);
         while settings.maxmemory_policy != MaxmemoryPolicy::NoEviction
-            && self.evict_one(worker, settings, now)
+            && self.evict_one(worker, entered, settings, now)
         {
             if server.memory_in_use() <= limit {
                 return Room::Made;
@@ -167,7 +96,7 @@ impl Evictor {
             }
         }
         // What was estimated of it may be too little.
-        while server.reclaimer.pending() > 0 && !is_over() {
+        while server.lazy_free.pending() > 0 && !is_over() {
             std::thread::sleep(FREEING);
             if server.memory_in_use() <= limit {
                 return Room::Made;
@@ -177,8 +106,13 @@ impl Evictor {
     }
 
     /// Evicts the best candidate; false if there is no key that may go.
-    fn evict_one(&mut self, worker: &Worker, settings: &Settings, now: i64) -> bool {
-        let keyspace = &worker.server.keyspace;
+    fn evict_one(
+        &mut self,
+        worker: &Worker,
+        entered: &Entered<'static>,
+        settings: &Settings,
+        now: i64,
+    ) -> bool {
         let policy = settings.maxmemory_policy;
         if self.policy.replace(policy) != Some(policy) {
             self.pool.clear();
@@ -186,23 +120,16 @@ impl Evictor {
         loop {
             let mut seen = 0;
             while seen < settings.maxmemory_samples {
-                let drawn = self.census.draw(keyspace, policy.is_volatile());
+                let drawn = self.tables.draw(entered, policy.is_volatile());
                 let Some((shard, db)) = drawn else { return false };
-                let found = self.sample(worker, settings, now, shard, db);
+                let found = self.sample(entered, settings, now, shard, db);
                 if found == 0 {
-                    self.census.outdate();
+                    self.tables.recount();
                 }
                 seen += found;
             }
             while let Some(candidate) = self.pool.take() {
-                if let Some(entry) = take(worker, settings, now, &candidate) {
-                    worker.stats().evicted_keys.add(1);
-                    let events = &worker.server.events;
-                    if events.wants(settings.notify_keyspace_events, "evicted") {
-                        let (db, key) = (candidate.db, entry.key().into());
-                        events.deliver(&[KeyspaceEvent { db, name: "evicted", key }]);
-                    }
-                    worker.server.reclaimer.entry(entry);
+                if evict(worker, entered, settings, now, &candidate) {
                     return true;
                 }
             }
@@ -212,46 +139,58 @@ impl Evictor {
     /// Offers some entries of a table to the pool, and says how many.
     fn sample(
         &mut self,
-        worker: &Worker,
+        entered: &Entered<'static>,
         settings: &Settings,
         now: i64,
         shard: usize,
         db: usize,
     ) -> u32 {
-        let policy = settings.maxmemory_policy;
-        let guard = worker.server.keyspace.lock(shard);
+        let volatile = settings.maxmemory_policy.is_volatile();
         let mut seen = 0;
-        guard.table(db).sample(crate::random::next(), policy.is_volatile(), |entry| {
+        let mut each = |entry: &Entry| {
             seen += 1;
             let Some(score) = score(settings, now, entry) else { return };
             if self.pool.admits(score) {
                 let (hash, key) = (hash(entry.key()), SmallVec::from_slice(entry.key()));
                 self.pool.offer(Candidate { score, shard, db, hash, key });
             }
+        };
+        let mut unit = entered.unit(&[], now, Listeners::NONE);
+        unit.visit(shard, |shard| {
+            shard.table(db).sample(crate::random::next(), volatile, &mut each);
         });
         seen
     }
 }
 
-/// Takes a candidate's entry out of the keyspace, unless it is gone or has been used since.
-fn take(worker: &Worker, settings: &Settings, now: i64, candidate: &Candidate) -> Option<Entry> {
-    let mut shard = worker.server.keyspace.lock(candidate.shard);
-    if candidate.db >= shard.databases() {
-        return None;
-    }
-    let table = shard.table_mut(candidate.db);
-    let position = table.find(candidate.hash, &candidate.key)?;
+/// Evicts a candidate, unless it is gone or has been used since.
+fn evict(
+    worker: &Worker,
+    entered: &Entered<'static>,
+    settings: &Settings,
+    now: i64,
+    candidate: &Candidate,
+) -> bool {
+    let server = worker.server;
+    let env = worker.env(settings);
+    let key = Key { hash: candidate.hash, ..Key::new(&candidate.key) };
+    let mut unit = entered.unit(&[key], now, server.listeners(settings));
+    let Some(position) = unit.find(candidate.db, &key) else { return false };
     let is_random = matches!(
         settings.maxmemory_policy,
         MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom
     );
-    let current = score(settings, now, table.get(position))?;
-    if !is_random && current < candidate.score {
-        return None;
+    let entry = unit.table(candidate.db, key.slot).get(position);
+    match score(settings, now, entry) {
+        Some(current) if is_random || current >= candidate.score => {}
+        _ => return false,
     }
-    let entry = table.remove(position);
-    shard.waiting.key_gone(candidate.db, &candidate.key);
-    Some(entry)
+    let entry = unit.remove(candidate.db, &key, position, Reason::Evicted);
+    worker.stats().evicted_keys.add(1);
+    server.lazy_free.entry(entry);
+    command::serve_ready(&env, &mut unit);
+    command::release(&env, unit);
+    true
 }
 
 /// How well the policy can do without an entry; `None` if it must stay.
@@ -297,8 +236,8 @@ pub async fn run(worker: Rc<Worker>) {
                 break;
             }
             let room = {
-                let _entered = server.keyspace.enter(worker.index);
-                worker.make_room(&settings, now)
+                let entered = server.keyspace.enter(worker.index);
+                worker.make_room(&entered, &settings, now)
             };
             if room != Room::Later {
                 break;

@@ -1,12 +1,30 @@
-//! What the server remembers of one client while it is connected.
+//! The caller of a command: on whose behalf it runs, and what it may do.
+//!
+//! A session has one for its client, and so has whatever else runs commands: the replay of a file, a
+//! primary's stream, a parked client that is served by another's command. A caller is not a session: it
+//! knows nothing of connections. What a command asks of a session (that it ends, that it waits) it leaves
+//! in the caller.
 
 use std::sync::Arc;
 
-use crate::blocking::Waiter;
-use crate::command::{CommandError, Flags, Registered, Result};
+use super::blocking::{Block, ParkedCall};
+use super::transaction::Transaction;
 use crate::config::Settings;
 use crate::resp::{Limits, Protocol};
-use crate::server::{Attributes, ClientRecord};
+use crate::state::{Attributes, ClientRecord};
+
+/// Where a caller's commands come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client's connection.
+    Client,
+    /// The queue of a client's transaction: nothing may wait.
+    Exec,
+    /// A parked client, whose command is tried within another's unit.
+    Unblocked,
+    /// The journal of another server or an earlier run: checks that concern clients do not apply.
+    Replay,
+}
 
 /// Which replies the client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +47,11 @@ pub enum Ending {
     Now,
 }
 
-/// One connection's state.
-pub struct Client {
+/// The caller of commands. See the module's documentation.
+pub struct Caller {
     /// What other threads may see and change.
     pub record: Arc<ClientRecord>,
+    pub origin: Origin,
     pub db: usize,
     pub protocol: Protocol,
     pub authenticated: bool,
@@ -43,21 +62,26 @@ pub struct Client {
     pub no_evict: bool,
     /// It can follow to another server (CLIENT CAPA REDIRECT).
     pub redirect: bool,
-    /// It waits until commands may run again (CLIENT PAUSE).
-    pub blocked: bool,
-    /// What the last command waits for.
-    pub waiter: Option<Arc<Waiter>>,
-    /// The command that ran last or is running.
-    pub last_command: Option<&'static Registered>,
+    /// It waits: for the end of a pause, or for keys.
+    pub waits: bool,
+    /// The queue of MULTI, and the watched keys.
+    pub transaction: Transaction,
+    /// The running command asks that the client wait for keys.
+    pub block: Option<Block>,
+    /// The client's last command, if the client waits for its keys.
+    pub parked: Option<Arc<ParkedCall>>,
+    /// The number of the command that ran last or is running, in the command table.
+    pub last_command: Option<usize>,
     /// Commands executed.
     pub commands: u64,
     pub ending: Ending,
 }
 
-impl Client {
+impl Caller {
     pub fn new(record: Arc<ClientRecord>, settings: &Settings) -> Self {
-        Client {
+        Caller {
             record,
+            origin: Origin::Client,
             db: 0,
             protocol: Protocol::Resp2,
             authenticated: settings.requirepass.is_empty(),
@@ -65,15 +89,18 @@ impl Client {
             no_touch: false,
             no_evict: false,
             redirect: false,
-            blocked: false,
-            waiter: None,
+            waits: false,
+            transaction: Transaction::default(),
+            block: None,
+            parked: None,
             last_command: None,
             commands: 0,
             ending: Ending::Open,
         }
     }
 
-    /// Back to the state of a new connection, but for what it has told of itself (RESET).
+    /// Back to the state of a new connection, but for what it has told of itself (RESET). The
+    /// transaction is ended apart: its watches need the locks of their keys.
     pub fn reset(&mut self, settings: &Settings) {
         self.db = 0;
         self.protocol = Protocol::Resp2;
@@ -101,28 +128,25 @@ impl Client {
         !self.authenticated && !settings.requirepass.is_empty()
     }
 
-    /// Whether the client may run the command now.
-    #[inline]
-    pub fn may_run(&self, found: &Registered, settings: &Settings) -> Result {
-        if self.must_authenticate(settings) && !found.command.flags.contains(Flags::NO_AUTH) {
-            return Err(CommandError::NO_AUTH);
-        }
-        Ok(())
+    /// Whether a command that finds nothing may wait for it.
+    pub fn may_wait(&self) -> bool {
+        self.origin == Origin::Client
     }
 
     /// Shows the client's state to other threads.
     #[inline]
-    pub fn publish(&self) {
+    pub fn publish(&mut self) {
         let record = &self.record;
         let mut attributes = Attributes::empty();
-        attributes.set(Attributes::BLOCKED, self.blocked);
+        attributes.set(Attributes::BLOCKED, self.waits);
         attributes.set(Attributes::CLOSE_AFTER_REPLY, self.ending == Ending::AfterReply);
         attributes.set(Attributes::NO_EVICT, self.no_evict);
         attributes.set(Attributes::NO_TOUCH, self.no_touch);
         attributes.set(Attributes::RESP3, self.protocol == Protocol::Resp3);
         attributes.set(Attributes::REDIRECT, self.redirect);
+        self.transaction.publish(record, &mut attributes);
         record.set_attributes(attributes);
-        record.set_last_command(self.last_command.map(|found| found.id));
+        record.set_last_command(self.last_command);
         record.commands.set(self.commands);
         record.db.set(self.db as u64);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use verbena_transport::Alarm;
 
-use super::unix_milliseconds;
+use crate::state::unix_milliseconds;
 
 /// Longest sleep: should the system's clock be set forward, times come with it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

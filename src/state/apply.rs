@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ControlRequest, Server, process};
+use super::{ControlRequest, Server};
 use crate::config::{Refusal, Settings, system_text};
-use crate::log;
+use crate::{log, process};
 
 /// The parameter that is the reason why settings can't be put in force, and why.
 type Obstacle = (&'static str, Refusal);

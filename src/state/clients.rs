@@ -1,20 +1,20 @@
 //! The registry of connected clients: what one thread may know and change of another's.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 
 use bitflags::bitflags;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use verbena_transport::{ConnectionInfo, TransportKind};
 
+use super::outbox::{Outbox, OutboxClass};
 use super::{Counter, Gauge};
-use crate::blocking::Waiter;
-use crate::command::CommandTable;
 use crate::config::OutputLimit;
+use crate::keyspace::parked::Parked;
 use crate::log;
-use crate::session;
 
 bitflags! {
     /// What CLIENT LIST tells of a client in letters or in one word.
@@ -29,6 +29,10 @@ bitflags! {
         const RESP3 = 1 << 5;
         /// It can be sent to another server (CLIENT CAPA REDIRECT).
         const REDIRECT = 1 << 6;
+        /// It queues a transaction.
+        const MULTI = 1 << 7;
+        /// A key that it watches was changed.
+        const WATCH_CHANGED = 1 << 8;
     }
 }
 
@@ -36,7 +40,9 @@ impl Attributes {
     /// The letters of CLIENT LIST's `flags`.
     pub fn letters(self) -> String {
         let letters: String = [
+            (Attributes::MULTI, 'x'),
             (Attributes::BLOCKED, 'b'),
+            (Attributes::WATCH_CHANGED, 'd'),
             (Attributes::CLOSE_AFTER_REPLY, 'c'),
             (Attributes::UNIX, 'U'),
             (Attributes::NO_EVICT, 'e'),
@@ -61,6 +67,17 @@ pub struct Labels {
     pub name: String,
     pub lib_name: String,
     pub lib_version: String,
+}
+
+/// A client's transaction, as other threads see it. Only the session's own thread writes it.
+#[derive(Default)]
+pub struct Multi {
+    /// One more than the number of queued commands; 0 outside a transaction.
+    pub queued: Gauge,
+    /// Watched keys.
+    pub watched: Gauge,
+    /// Bytes of memory that both take.
+    pub memory: Gauge,
 }
 
 /// One client, as other threads see it.
@@ -97,14 +114,21 @@ pub struct ClientRecord {
     attributes: AtomicU32,
     pub labels: Mutex<Labels>,
     /// What it waits for, if it is blocked.
-    pub waiter: Mutex<Option<Arc<Waiter>>>,
+    pub parked: Mutex<Option<Arc<dyn Parked>>>,
+    /// Bytes that other threads have for the client.
+    pub outbox: Outbox,
+    class: AtomicU8,
+    /// The transaction that it queues, and what it watches.
+    pub multi: Multi,
+    /// Bytes that the session takes besides its buffers.
+    session_memory: usize,
     killed: AtomicBool,
     /// Wakes the session's task, which stays the same for its whole life.
     waker: OnceLock<Waker>,
 }
 
 impl ClientRecord {
-    fn new(id: u64, info: ConnectionInfo, now: i64) -> Self {
+    fn new(id: u64, info: ConnectionInfo, now: i64, session_memory: usize) -> Self {
         ClientRecord {
             id,
             created: now,
@@ -122,7 +146,11 @@ impl ClientRecord {
             last_command: AtomicU32::new(0),
             attributes: AtomicU32::new(0),
             labels: Mutex::default(),
-            waiter: Mutex::default(),
+            parked: Mutex::default(),
+            outbox: Outbox::default(),
+            class: AtomicU8::new(OutboxClass::Normal as u8),
+            multi: Multi::default(),
+            session_memory,
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
             info,
@@ -132,6 +160,26 @@ impl ClientRecord {
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Hands the client's session bytes to send, from any thread.
+    pub fn send(&self, bytes: Bytes) {
+        self.outbox.push(bytes);
+        self.wake();
+    }
+
+    /// The class whose limit (`client-output-buffer-limit`) applies to the client.
+    pub fn class(&self) -> OutboxClass {
+        match self.class.load(Ordering::Relaxed) {
+            0 => OutboxClass::Normal,
+            1 => OutboxClass::Replica,
+            _ => OutboxClass::Pubsub,
+        }
+    }
+
+    /// Only the session's own thread changes it.
+    pub fn set_class(&self, class: OutboxClass) {
+        self.class.store(class as u8, Ordering::Relaxed);
     }
 
     /// Has the session's task look at its state again.
@@ -165,7 +213,7 @@ impl ClientRecord {
         Attributes::from_bits_truncate(self.attributes.load(Ordering::Relaxed)) | unix
     }
 
-    /// `id` is that of the [`Registered`](crate::command::Registered) command.
+    /// `id` is the command's, in the order of [`Server::command_names`](super::Server::command_names).
     #[inline]
     pub fn set_last_command(&self, id: Option<usize>) {
         self.last_command.store(id.map_or(0, |id| id as u32 + 1), Ordering::Relaxed);
@@ -182,33 +230,37 @@ impl ClientRecord {
     }
 
     /// Logs that the client ends because it left too much unread.
-    pub fn log_output_limit(&self, now: i64, commands: &CommandTable) {
+    pub fn log_output_limit(&self, now: i64, command_names: &[String]) {
         log::warning(format_args!(
             "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
-            self.line(now, commands)
+            self.line(now, command_names)
         ));
     }
 
     /// Bytes of memory that the connection takes.
     pub fn memory(&self) -> u64 {
-        let fixed = size_of::<ClientRecord>() + session::SIZE;
-        fixed as u64 + self.query_memory.get() + self.send_memory.get()
+        let fixed = size_of::<ClientRecord>() + self.session_memory;
+        fixed as u64
+            + self.query_memory.get()
+            + self.send_memory.get()
+            + self.multi.memory.get()
+            + self.outbox.len() as u64
     }
 
     /// The client's line of CLIENT LIST, without the end of the line.
-    pub fn line(&self, now: i64, commands: &CommandTable) -> String {
+    pub fn line(&self, now: i64, command_names: &[String]) -> String {
         let labels = self.labels.lock().clone();
         let attributes = self.attributes();
         let query = self.query.get();
         let unsent = self.unsent.get();
         let command = match self.last_command.load(Ordering::Relaxed) {
             0 => "NULL",
-            id => commands.full_name(id as usize - 1),
+            id => &command_names[id as usize - 1],
         };
         // What this server does not have, or does not keep per client, is 0 for every client.
         format!(
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 \
-             ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} \
+             ssub=0 multi={} watch={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} \
              obl=0 oll={} omem={unsent} tot-mem={} events={} cmd={command} user=default redir=-1 \
              resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             self.id,
@@ -221,7 +273,10 @@ impl ClientRecord {
             attributes.letters(),
             attributes.capabilities(),
             self.db.get(),
+            self.multi.queued.get() as i64 - 1,
+            self.multi.watched.get(),
             self.query_memory.get().saturating_sub(query),
+            self.multi.memory.get(),
             self.send_memory.get(),
             self.send_memory_peak.get(),
             u8::from(unsent > 0),
@@ -245,9 +300,15 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn register(&self, info: ConnectionInfo, now: i64) -> Arc<ClientRecord> {
+    /// Adds a client. `session_memory` is what the client's session takes besides its buffers, in bytes.
+    pub fn register(
+        &self,
+        info: ConnectionInfo,
+        now: i64,
+        session_memory: usize,
+    ) -> Arc<ClientRecord> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let record = Arc::new(ClientRecord::new(id, info, now));
+        let record = Arc::new(ClientRecord::new(id, info, now, session_memory));
         self.connected.lock().insert(id, record.clone());
         record
     }
@@ -301,14 +362,14 @@ impl Clients {
         &self,
         limit: OutputLimit,
         now: i64,
-        commands: &CommandTable,
+        command_names: &[String],
     ) -> usize {
         let oldest = now.saturating_sub(limit.soft_seconds.saturating_mul(1000) as i64) as u64;
         let is_slow =
             |record: &&Arc<ClientRecord>| (1..oldest).contains(&record.over_soft_limit.get());
         let mut killed = 0;
         for record in self.all().iter().filter(is_slow) {
-            record.log_output_limit(now, commands);
+            record.log_output_limit(now, command_names);
             self.kill(record);
             killed += 1;
         }

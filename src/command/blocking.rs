@@ -1,22 +1,25 @@
 //! Clients that wait for keys: BLPOP and its kin.
 //!
-//! A command that finds nothing registers a [`Waiter`] in the shards of its keys, while it still has
-//! them locked, and its session waits for the outcome. Whatever command makes such a key readable tries
-//! the waiters' commands again, in the order of their arrival, before it unlocks the key: nobody can
-//! take away in between what was meant for a waiter.
+//! A command that finds nothing parks its client in the shards of its keys, while it still has them
+//! locked, and the client's session waits for the outcome. A unit that makes such a key readable tries the
+//! parked clients' commands again, in the order of their arrival, before it unlocks the key: nobody can
+//! take away in between what was meant for a parked client.
 
+use std::any::Any;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::command::{CommandError, Cx, Result};
-use crate::keyspace::{Key, Keyspace, shard_of};
+use super::call::Env;
+use super::{Caller, CommandError, Cx, Origin, Result};
+use crate::keyspace::parked::Parked;
+use crate::keyspace::{Entered, Key, Listeners, ReadyKey, Unit, shard_of};
 use crate::resp::{Protocol, Reply};
-use crate::server::ClientRecord;
+use crate::state::ClientRecord;
 
-/// What a blocked client wants.
+/// The command of a client that waits.
 pub trait Blocked: Send + Sync {
     /// Tries again, for a key that may have become readable. True if it has replied; an error is a
     /// reply too.
@@ -28,7 +31,7 @@ pub trait Blocked: Send + Sync {
     }
 
     /// Whether an attempt uses other keys than the one that has become readable.
-    fn moves(&self) -> bool {
+    fn uses_other_keys(&self) -> bool {
         false
     }
 
@@ -46,9 +49,9 @@ pub struct Block {
     pub blocked: Box<dyn Blocked>,
 }
 
-/// A client that waits.
-pub struct Waiter {
-    pub record: Arc<ClientRecord>,
+/// A client that waits, with its command.
+pub struct ParkedCall {
+    record: Arc<ClientRecord>,
     db: usize,
     protocol: Protocol,
     no_touch: bool,
@@ -60,7 +63,7 @@ pub struct Waiter {
     state: Mutex<State>,
 }
 
-/// Who changes it from `Waiting` decides how the wait ends.
+/// The thread that changes it from `Waiting` decides how the wait ends.
 enum State {
     Waiting,
     /// Another client's command is trying. If it does not succeed, the wait ends with the error that has
@@ -70,27 +73,12 @@ enum State {
     Over(Vec<Bytes>),
 }
 
-impl Waiter {
-    /// Whether an attempt uses other keys than the one that has become readable.
-    pub fn moves(&self) -> bool {
-        self.blocked.moves()
+impl Parked for ParkedCall {
+    fn uses_other_keys(&self) -> bool {
+        self.blocked.uses_other_keys()
     }
 
-    /// The reply, if there is one.
-    pub fn outcome(&self) -> Option<Vec<Bytes>> {
-        match &mut *self.state.lock() {
-            State::Over(reply) => Some(mem::take(reply)),
-            _ => None,
-        }
-    }
-
-    /// Ends the wait because time is over. Says whether it had not ended.
-    pub fn time_out(&self) -> bool {
-        self.end_waiting(|out| self.blocked.time_out(out))
-    }
-
-    /// Tells it that no command, but expiry or eviction has removed a key that it waits for.
-    pub fn key_gone(&self, key: &[u8]) {
+    fn key_gone(&self, key: &[u8]) {
         let Some(error) = self.blocked.key_gone(key) else { return };
         let mut state = self.state.lock();
         match &mut *state {
@@ -100,9 +88,31 @@ impl Waiter {
         }
     }
 
-    /// Ends the wait with an error. Says whether it had not ended.
-    pub fn fail(&self, error: &CommandError) -> bool {
-        self.end_waiting(|out| out.error(error.text()))
+    fn time_out(&self) -> bool {
+        self.end_waiting(|out| self.blocked.time_out(out))
+    }
+
+    fn fail(&self, error: &[u8]) -> bool {
+        self.end_waiting(|out| out.error(error))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl ParkedCall {
+    /// The client that waits.
+    pub fn record(&self) -> &ClientRecord {
+        &self.record
+    }
+
+    /// The reply, if there is one.
+    pub fn outcome(&self) -> Option<Vec<Bytes>> {
+        match &mut *self.state.lock() {
+            State::Over(reply) => Some(mem::take(reply)),
+            _ => None,
+        }
     }
 
     fn end_waiting(&self, reply: impl FnOnce(&mut Reply<'_>)) -> bool {
@@ -148,71 +158,89 @@ impl Waiter {
         self.record.wake();
     }
 
-    /// Takes it off the lists of its keys. The calling thread must have entered the keyspace, and must
-    /// have locked nothing.
-    pub fn leave(self: &Arc<Self>, keyspace: &Keyspace) {
+    /// Takes it off the lists of its keys. The calling thread must hold no shard.
+    pub fn leave(self: &Arc<Self>, entered: &Entered<'_>) {
+        let parked: Arc<dyn Parked> = self.clone();
         for (slot, key) in &self.keys {
-            keyspace.lock(shard_of(*slot)).waiting.remove(self.db, key, self);
+            let shard = std::iter::once(shard_of(*slot)).collect();
+            let mut unit = entered.unit_of_shards(shard, 0, Listeners::NONE);
+            unit.unpark(self.db, *slot, key, &parked);
         }
     }
 }
 
-/// What is left to do after a command, with its keys still locked: serves those who wait for what it
-/// has made readable, and has its own client wait if it wants that.
+/// What is left to do after a unit's calls, with its keys still locked: serves the clients that wait for
+/// keys which have become readable, and parks the unit's own caller if that wants to wait.
 #[cold]
-pub fn settle(cx: &mut Cx<'_>) {
-    let mut at = 0;
-    // Serving may make more keys readable.
-    while let Some((db, slot, bytes)) = cx.effects.ready.get_mut(at).map(mem::take) {
-        serve(cx, db, &Key { slot, ..Key::new(&bytes) });
-        at += 1;
-    }
-    cx.effects.ready.clear();
-    if let Some(Block { deadline, keys, blocked }) = cx.effects.block.take() {
-        let waiter = Arc::new(Waiter {
-            record: cx.client.record.clone(),
-            db: cx.client.db,
-            protocol: cx.client.protocol,
-            no_touch: cx.client.no_touch,
+pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
+    serve_ready(env, unit);
+    if let Some(Block { deadline, keys, blocked }) = caller.block.take() {
+        let call = Arc::new(ParkedCall {
+            record: caller.record.clone(),
+            db: caller.db,
+            protocol: caller.protocol,
+            no_touch: caller.no_touch,
             deadline,
             keys,
             blocked,
             state: Mutex::new(State::Waiting),
         });
-        for (slot, key) in &waiter.keys {
-            cx.locked.shard(*slot).waiting.add(waiter.db, key, &waiter);
+        let parked: Arc<dyn Parked> = call.clone();
+        for (slot, key) in &call.keys {
+            unit.park(call.db, *slot, key, &parked);
         }
-        cx.client.waiter = Some(waiter);
+        caller.parked = Some(call);
     }
 }
 
-/// Tries the commands of those who wait for a key, in the order of their arrival.
-fn serve(cx: &mut Cx<'_>, db: usize, key: &Key<'_>) {
-    let waiters = cx.locked.shard(key.slot).waiting.of(db, key.bytes);
-    for waiter in waiters {
-        if !waiter.begin_attempt() {
+/// Serves the clients that wait for keys which have become readable. Serving them may make more keys
+/// readable.
+pub fn serve_ready(env: &Env<'_>, unit: &mut Unit<'static>) {
+    while unit.has_ready_keys() {
+        for ready in unit.take_ready_keys() {
+            serve(env, unit, &ready);
+        }
+    }
+}
+
+/// Tries the commands of the clients that wait for a key, in the order of their arrival.
+fn serve(env: &Env<'_>, unit: &mut Unit<'static>, ready: &ReadyKey) {
+    for parked in unit.parked(ready) {
+        let call: &ParkedCall =
+            parked.as_any().downcast_ref().expect("only this module parks clients");
+        if !call.begin_attempt() {
             continue;
         }
-        let reply = attempt(cx, &waiter, key);
+        let reply = attempt(env, unit, call, ready);
         if reply.is_some() {
-            cx.locked.shard(key.slot).waiting.remove(db, key.bytes, &waiter);
+            unit.unpark(ready.db, ready.slot, &ready.key, &parked);
         }
-        waiter.end_attempt(reply);
+        call.end_attempt(reply);
     }
 }
 
-/// Runs a waiter's command in place of its client.
-fn attempt(cx: &mut Cx<'_>, waiter: &Waiter, key: &Key<'_>) -> Option<Vec<Bytes>> {
-    let own = (cx.client.db, cx.client.no_touch);
-    (cx.client.db, cx.client.no_touch) = (waiter.db, waiter.no_touch);
-    let mut out = Reply::new(&mut [], waiter.protocol);
-    let tried = waiter.blocked.attempt(cx, key, &mut out);
-    (cx.client.db, cx.client.no_touch) = own;
-    match tried {
+/// Runs a parked client's command within another's unit.
+fn attempt(
+    env: &Env<'_>,
+    unit: &mut Unit<'static>,
+    call: &ParkedCall,
+    ready: &ReadyKey,
+) -> Option<Vec<Bytes>> {
+    let mut caller = Caller {
+        origin: Origin::Unblocked,
+        db: call.db,
+        protocol: call.protocol,
+        no_touch: call.no_touch,
+        ..Caller::new(call.record.clone(), env.settings)
+    };
+    let mut out = Reply::new(&mut [], call.protocol);
+    let key = Key { slot: ready.slot, ..Key::new(&ready.key) };
+    let mut cx = Cx::new(env, unit, &mut caller, &[]);
+    match call.blocked.attempt(&mut cx, &key, &mut out) {
         Ok(false) => None,
         Ok(true) => Some(out.into_chunks()),
         Err(error) => {
-            cx.stats.error(&error);
+            env.stats.error(&error);
             out.error(error.text());
             Some(out.into_chunks())
         }
@@ -224,8 +252,9 @@ mod tests {
     use verbena_transport::{ConnectionInfo, Endpoint, TransportKind};
 
     use super::*;
+    use crate::command;
     use crate::config::Settings;
-    use crate::server::Server;
+    use crate::state::Server;
 
     struct Reader;
 
@@ -239,13 +268,14 @@ mod tests {
         }
     }
 
-    fn waiter() -> Waiter {
-        let (server, _) = Server::new(Settings { io_threads: 1, ..Settings::default() }, None);
+    fn parked() -> ParkedCall {
+        let settings = Settings { io_threads: 1, ..Settings::default() };
+        let (server, _) = Server::new(settings, None, command::table().names());
         let here = Endpoint::Path("test".into());
         let info =
             ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
-        Waiter {
-            record: server.clients.register(info, 0),
+        ParkedCall {
+            record: server.clients.register(info, 0, 0),
             db: 0,
             protocol: Protocol::Resp2,
             no_touch: false,
@@ -258,16 +288,16 @@ mod tests {
 
     #[test]
     fn who_is_told_that_a_key_is_gone_during_an_attempt_hears_it_after_that() {
-        let outcome = |waiter: &Waiter| waiter.outcome().map(|reply| reply.concat());
+        let outcome = |call: &ParkedCall| call.outcome().map(|reply| reply.concat());
         let error = Some(b"-ERR syntax error\r\n".to_vec());
 
-        let waiting = waiter();
+        let waiting = parked();
         waiting.key_gone(b"b");
         assert_eq!(outcome(&waiting), None, "it is not about this key");
         waiting.key_gone(b"a");
         assert_eq!(outcome(&waiting), error);
 
-        let tried = waiter();
+        let tried = parked();
         assert!(tried.begin_attempt());
         tried.key_gone(b"a");
         assert_eq!(outcome(&tried), None);
@@ -275,13 +305,13 @@ mod tests {
         assert_eq!(outcome(&tried), error);
         assert!(!tried.time_out(), "it has ended");
 
-        let served = waiter();
+        let served = parked();
         assert!(served.begin_attempt());
         served.key_gone(b"a");
         served.end_attempt(Some(vec![Bytes::from_static(b"+OK\r\n")]));
         assert_eq!(outcome(&served), Some(b"+OK\r\n".to_vec()));
 
-        let again = waiter();
+        let again = parked();
         assert!(again.begin_attempt());
         again.end_attempt(None);
         assert_eq!(outcome(&again), None);

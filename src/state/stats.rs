@@ -7,7 +7,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::Server;
-use crate::command::CommandError;
+use crate::error::CommandError;
 
 /// A counter that one thread adds to and any thread reads.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Server {
         all
     }
 
-    pub(super) fn sample(&self) {
+    pub fn sample(&self) {
         let sample = Sample {
             commands: self.commands_processed(),
             net_input: self.total(|stats| stats.net_input.get()),

@@ -17,8 +17,8 @@ const SAMPLES: usize = 16;
 
 /// The queue to the thread, which starts with the first thing that it gets.
 #[derive(Default)]
-pub struct Reclaimer {
-    queue: OnceLock<Option<mpsc::Sender<(Garbage, u64)>>>,
+pub struct LazyFree {
+    queue: OnceLock<Option<mpsc::Sender<(Freed, u64)>>>,
     progress: Arc<Progress>,
 }
 
@@ -36,25 +36,25 @@ struct Progress {
     thread: OnceLock<ThreadCount>,
 }
 
-enum Garbage {
+enum Freed {
     Tables(Vec<Table>),
     Entry(Entry),
 }
 
-impl Garbage {
+impl Freed {
     /// Objects, as INFO counts them.
     fn objects(&self) -> u64 {
         match self {
-            Garbage::Tables(tables) => tables.iter().map(|table| table.len() as u64).sum(),
-            Garbage::Entry(_) => 1,
+            Freed::Tables(tables) => tables.iter().map(|table| table.len() as u64).sum(),
+            Freed::Entry(_) => 1,
         }
     }
 
     /// About how many bytes it has.
     fn bytes(&self) -> u64 {
         let tables = match self {
-            Garbage::Tables(tables) => tables,
-            Garbage::Entry(entry) => return entry.memory(SAMPLES) as u64,
+            Freed::Tables(tables) => tables,
+            Freed::Entry(entry) => return entry.memory(SAMPLES) as u64,
         };
         let (mut bytes, mut entries) = (0, 0);
         for table in tables.iter().step_by(tables.len().div_ceil(SAMPLES)) {
@@ -68,12 +68,12 @@ impl Garbage {
     }
 }
 
-impl Reclaimer {
+impl LazyFree {
     /// Frees an entry: at once if that is quick.
     #[inline]
     pub fn entry(&self, entry: Entry) {
         if entry.allocations() >= HEAVY {
-            self.send(Garbage::Entry(entry));
+            self.send(Freed::Entry(entry));
         }
     }
 
@@ -92,7 +92,7 @@ impl Reclaimer {
     /// Frees tables and everything in them.
     pub fn tables(&self, tables: Vec<Table>) {
         if !tables.is_empty() {
-            self.send(Garbage::Tables(tables));
+            self.send(Freed::Tables(tables));
         }
     }
 
@@ -126,47 +126,47 @@ impl Reclaimer {
     }
 
     #[cold]
-    fn send(&self, garbage: Garbage) {
-        let bytes = garbage.bytes();
-        self.progress.pending.fetch_add(garbage.objects(), Ordering::Relaxed);
+    fn send(&self, freed: Freed) {
+        let bytes = freed.bytes();
+        self.progress.pending.fetch_add(freed.objects(), Ordering::Relaxed);
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         let queue = self.queue.get_or_init(|| {
-            let (sender, receiver) = mpsc::channel::<(Garbage, u64)>();
+            let (sender, receiver) = mpsc::channel::<(Freed, u64)>();
             let progress = self.progress.clone();
             let thread = std::thread::Builder::new().name("bio_lazy_free".into());
             let work = move || {
                 let _ = progress.thread.set(ThreadCount::own());
-                receiver.into_iter().for_each(|(garbage, bytes)| progress.free(garbage, bytes));
+                receiver.into_iter().for_each(|(freed, bytes)| progress.free(freed, bytes));
             };
             thread.spawn(work).ok()?;
             Some(sender)
         });
         // Without a thread it is freed here.
         let unsent = match queue {
-            Some(queue) => queue.send((garbage, bytes)).err().map(|mpsc::SendError(unsent)| unsent),
-            None => Some((garbage, bytes)),
+            Some(queue) => queue.send((freed, bytes)).err().map(|mpsc::SendError(unsent)| unsent),
+            None => Some((freed, bytes)),
         };
-        unsent.into_iter().for_each(|(garbage, bytes)| self.progress.free(garbage, bytes));
+        unsent.into_iter().for_each(|(freed, bytes)| self.progress.free(freed, bytes));
     }
 }
 
 impl Progress {
-    fn free(&self, garbage: Garbage, bytes: u64) {
+    fn free(&self, freed: Freed, bytes: u64) {
         self.began_at.store(ThreadCount::own().get(), Ordering::Relaxed);
         self.current.store(bytes, Ordering::Relaxed);
         let done = |count: u64| {
             self.pending.fetch_sub(count, Ordering::Relaxed);
             self.freed.fetch_add(count, Ordering::Relaxed);
         };
-        match garbage {
-            Garbage::Tables(tables) => {
+        match freed {
+            Freed::Tables(tables) => {
                 for table in tables {
                     let count = table.len() as u64;
                     drop(table);
                     done(count);
                 }
             }
-            Garbage::Entry(entry) => {
+            Freed::Entry(entry) => {
                 drop(entry);
                 done(1);
             }
@@ -185,22 +185,22 @@ mod tests {
 
     #[test]
     fn what_is_heavy_is_freed_by_another_thread_and_counted() {
-        let reclaimer = Reclaimer::default();
-        reclaimer.entry(Entry::new(b"light", Value::Bytes(b"x"), None));
-        assert_eq!((reclaimer.pending(), reclaimer.freed()), (0, 0));
+        let lazy_free = LazyFree::default();
+        lazy_free.entry(Entry::new(b"light", Value::Bytes(b"x"), None));
+        assert_eq!((lazy_free.pending(), lazy_free.freed()), (0, 0));
         let text = Arc::new(vec![0; 64 << 20]);
         let object = Value::Object(Box::new(Object::Str(text.clone())));
-        reclaimer.entry(Entry::new(b"heavy", object, None));
+        lazy_free.entry(Entry::new(b"heavy", object, None));
         let mut table = Table::default();
         for number in 0..100 {
             let key = number.to_string();
             let entry = Entry::new(key.as_bytes(), Value::Int(number), None);
             table.insert(Key::new(key.as_bytes()).hash, entry);
         }
-        reclaimer.tables(vec![table]);
-        while reclaimer.pending_bytes() > 0 {
+        lazy_free.tables(vec![table]);
+        while lazy_free.pending_bytes() > 0 {
             std::thread::yield_now();
         }
-        assert_eq!((reclaimer.freed(), Arc::strong_count(&text)), (101, 1));
+        assert_eq!((lazy_free.freed(), Arc::strong_count(&text)), (101, 1));
     }
 }

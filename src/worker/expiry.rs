@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use verbena_transport::Alarm;
 use verbena_transport::event_loop::yield_now;
 
-use super::{KeyspaceEvent, Worker};
-use crate::keyspace::{Expired, NEVER, Swept};
-use crate::value::Entry;
+use super::Worker;
+use crate::command;
+use crate::keyspace::{NEVER, Swept};
 
 /// The longest time without a break for clients.
 const SLICE: Duration = Duration::from_micros(30);
@@ -116,41 +117,18 @@ fn slice(
 ) -> Duration {
     let started = Instant::now();
     let server = worker.server;
-    let _entered = server.keyspace.enter(worker.index);
-    let classes = worker.settings().notify_keyspace_events;
-    // What happens here to fields is announced in the class of what happens to keys.
-    let expired_wanted = server.events.wants(classes, "expired");
-    let del_wanted = server.events.wants(classes, "del");
-    let mut events = Vec::new();
+    let entered = server.keyspace.enter(worker.index);
+    let settings = worker.settings();
+    let listeners = server.listeners(&settings);
     for shard in todo {
-        let stats = worker.stats();
-        let swept = server.keyspace.expire_some(shard, now, entries, |db, expired| {
-            let mut announce = |wanted: bool, name, entry: &Entry| {
-                if wanted {
-                    events.push(KeyspaceEvent { db, name, key: entry.key().into() });
-                }
-            };
-            match expired {
-                Expired::Element(entry) => {
-                    announce(expired_wanted, "expired", &entry);
-                    server.reclaimer.entry(entry);
-                    stats.expired_keys.add(1);
-                    stats.changes.add(1);
-                }
-                // Of fields Valkey counts as changes only those that a command removes.
-                Expired::Items(entry, count) => {
-                    announce(expired_wanted, "hexpired", entry);
-                    stats.expired_fields.add(count as u64);
-                }
-                Expired::Vacant(entry) => {
-                    announce(del_wanted, "del", &entry);
-                    server.reclaimer.entry(entry);
-                }
-            }
-        });
-        if !events.is_empty() {
-            server.events.deliver(&std::mem::take(&mut events));
-        }
+        let env = worker.env(&settings);
+        let mut unit = entered.unit_of_shards(SmallVec::from_slice(&[shard]), now, listeners);
+        let free = |entry| server.lazy_free.entry(entry);
+        let swept = unit.expire_some(shard, entries, free);
+        // Of fields Valkey counts as changes only those that a command removes.
+        unit.changes += unit.expired_keys;
+        command::serve_ready(&env, &mut unit);
+        command::release(&env, unit);
         if effort.is_worth_it(swept) {
             again.push(shard);
         }

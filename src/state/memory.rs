@@ -54,7 +54,7 @@ impl Memory {
     }
 
     /// Remembers what the server needs without any data.
-    pub(super) fn ready(&self) {
+    pub fn ready(&self) {
         self.startup.store(self.measure().used, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,63 @@
+//! Admission: what is checked before a command runs, in this order, whoever calls it.
+
+use super::{Caller, CommandError, Flags, Registered, Result, Scope};
+use crate::config::Settings;
+use crate::resp::Args;
+
+/// A command that is refused because an exclusive section lasts too long.
+pub const BUSY: CommandError = CommandError::of(
+    "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
+
+/// Whether the caller may run the command now, as far as that can be told without memory or locks. The
+/// arity must have been checked before, or is checked by [`arity`].
+#[inline]
+pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+    let flags = found.command.flags;
+    if caller.must_authenticate(settings) && !flags.contains(Flags::NO_AUTH) {
+        return Err(CommandError::NO_AUTH);
+    }
+    if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
+        return Err(not_in_transaction(found));
+    }
+    Ok(())
+}
+
+#[cold]
+fn not_in_transaction(found: &Registered) -> CommandError {
+    format!("ERR Command '{}' not allowed inside a transaction", found.full_name).into()
+}
+
+/// Whether the command is refused where there is no memory left. What is queued takes memory, whatever it
+/// is; EXEC is refused if one of the queued commands would be.
+pub fn needs_memory(caller: &Caller, found: &Registered) -> bool {
+    let flags = found.command.flags;
+    if flags.contains(Flags::NOT_QUEUED) {
+        return is_exec(found) && caller.transaction.flags().contains(Flags::DENYOOM);
+    }
+    flags.contains(Flags::DENYOOM) || caller.transaction.is_queueing()
+}
+
+/// Whether the command may change the data, or is an EXEC of commands that may.
+pub fn may_write(caller: &Caller, found: &Registered) -> bool {
+    let writes = Flags::WRITE | Flags::MAY_REPLICATE;
+    found.command.flags.intersects(writes)
+        || is_exec(found) && caller.transaction.flags().intersects(writes)
+}
+
+/// Whether the command is added to the caller's queue instead of being executed.
+#[inline]
+pub fn is_queued(caller: &Caller, found: &Registered) -> bool {
+    caller.transaction.is_queueing() && !found.command.flags.contains(Flags::NOT_QUEUED)
+}
+
+/// Whether it is EXEC.
+pub fn is_exec(found: &Registered) -> bool {
+    found.command.scope == Scope::Transaction && found.command.name == "exec"
+}
+
+/// The scope of a call, which may depend on its arguments.
+#[inline]
+pub fn scope(found: &Registered, args: Args<'_>) -> Scope {
+    found.command.scope_of.map_or(found.command.scope, |scope_of| scope_of(args))
+}

@@ -1,0 +1,237 @@
+//! A big-reader lock: any number of threads are inside at the same time, each through a slot of its
+//! own, or one thread has the inside to itself.
+//!
+//! Entering costs one uncontended atomic operation on the thread's own cache line, and so does leaving.
+//! An exclusive section costs one such operation per slot. An exclusive section is a state, not only a
+//! mutual exclusion: a thread that finds its slot closed learns for how long the section has lasted, and
+//! waits only as long as the section says that it should ([`Section::patience`]).
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+/// The slot's thread is outside.
+const OUTSIDE: u8 = 0;
+/// The slot's thread is inside.
+const INSIDE: u8 = 1;
+/// The slot's thread is inside, and closes the slot when it leaves: an exclusive section waits for it.
+const WANTED: u8 = 2;
+/// The slot belongs to an exclusive section.
+const CLOSED: u8 = 3;
+
+/// Attempts to close a slot before the thread sleeps: turns mostly end within microseconds.
+const SPINS: usize = 200;
+
+/// Describes an exclusive section to those who wait for its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Section {
+    /// How long others wait for the end of the section, counted from its beginning, before they give
+    /// up. `None`: until it ends.
+    pub patience: Option<Duration>,
+}
+
+/// The inside belongs to a section that has lasted longer than its patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// The lock.
+pub struct BigReaderLock {
+    slots: Box<[CachePadded<AtomicU8>]>,
+    /// Held by the thread that has, or is about to have, the inside to itself.
+    exclusive: Mutex<()>,
+    /// The section that has closed slots, and when it began to.
+    section: Mutex<Option<(Section, Instant)>>,
+    /// The section ends, or its slot was closed by the thread that left it.
+    changed: Condvar,
+}
+
+impl BigReaderLock {
+    /// A lock that `slots` threads enter, each by its own slot.
+    pub fn new(slots: usize) -> Self {
+        BigReaderLock {
+            slots: (0..slots).map(|_| CachePadded::default()).collect(),
+            exclusive: Mutex::default(),
+            section: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Enters by `slot`, which must belong to the calling thread. Waits for the end of an exclusive
+    /// section.
+    #[inline]
+    pub fn enter(&self, slot: usize) {
+        if self.try_enter(slot).is_err() {
+            self.wait_and_enter(slot, false).unwrap_or(());
+        }
+    }
+
+    /// Enters by `slot`, which must belong to the calling thread.
+    ///
+    /// # Errors
+    /// [`Busy`] if there is an exclusive section that has lasted longer than its patience, or comes to
+    /// do so while this waits.
+    #[inline]
+    pub fn enter_unless_busy(&self, slot: usize) -> Result<(), Busy> {
+        if self.try_enter(slot).is_ok() { Ok(()) } else { self.wait_and_enter(slot, true) }
+    }
+
+    #[inline]
+    fn try_enter(&self, slot: usize) -> Result<u8, u8> {
+        self.slots[slot].compare_exchange(OUTSIDE, INSIDE, Ordering::Acquire, Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn wait_and_enter(&self, slot: usize, impatient: bool) -> Result<(), Busy> {
+        let mut section = self.section.lock();
+        while self.try_enter(slot).is_err() {
+            let limit = section.and_then(|(section, since)| Some(since + section.patience?));
+            match limit.filter(|_| impatient) {
+                Some(limit) if Instant::now() >= limit => return Err(Busy),
+                Some(limit) => drop(self.changed.wait_until(&mut section, limit)),
+                None => self.changed.wait(&mut section),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves by `slot`, by which the calling thread must have entered.
+    #[inline]
+    pub fn leave(&self, slot: usize) {
+        let slot = &self.slots[slot];
+        if slot.compare_exchange(INSIDE, OUTSIDE, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.close_behind(slot);
+        }
+    }
+
+    #[cold]
+    fn close_behind(&self, slot: &AtomicU8) {
+        let _section = self.section.lock();
+        slot.store(CLOSED, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// Waits until every other thread has left, and keeps all outside until the result is dropped. The
+    /// calling thread must be outside.
+    pub fn exclusive(&self, section: Section) -> ExclusiveGuard<'_> {
+        let alone = self.exclusive.lock();
+        *self.section.lock() = Some((section, Instant::now()));
+        self.slots.iter().for_each(|slot| self.close(slot));
+        ExclusiveGuard { lock: self, _alone: alone }
+    }
+
+    fn close(&self, slot: &AtomicU8) {
+        for _ in 0..SPINS {
+            if slot.compare_exchange(OUTSIDE, CLOSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let mut section = self.section.lock();
+        loop {
+            let close = |from, to| {
+                slot.compare_exchange(from, to, Ordering::Acquire, Ordering::Acquire).is_ok()
+            };
+            if close(OUTSIDE, CLOSED) || slot.load(Ordering::Acquire) == CLOSED {
+                return;
+            }
+            // If this fails the thread has just left.
+            if close(INSIDE, WANTED) || slot.load(Ordering::Acquire) == WANTED {
+                self.changed.wait(&mut section);
+            }
+        }
+    }
+}
+
+/// The inside belongs to one thread as long as this exists.
+pub struct ExclusiveGuard<'a> {
+    lock: &'a BigReaderLock,
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl Drop for ExclusiveGuard<'_> {
+    fn drop(&mut self) {
+        let mut section = self.lock.section.lock();
+        *section = None;
+        self.lock.slots.iter().for_each(|slot| slot.store(OUTSIDE, Ordering::Release));
+        self.lock.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn an_exclusive_section_is_alone() {
+        let lock = Arc::new(BigReaderLock::new(4));
+        let inside = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..4)
+            .map(|thread| {
+                let (lock, inside) = (lock.clone(), inside.clone());
+                std::thread::spawn(move || {
+                    for round in 0..2000 {
+                        lock.enter(thread);
+                        inside.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        lock.leave(thread);
+                        if round % 10 == thread {
+                            let alone = lock.exclusive(Section::default());
+                            let before = inside.swap(100, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            let seen = (before, inside.swap(0, Ordering::SeqCst));
+                            drop(alone);
+                            assert_eq!(seen, (0, 100));
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    #[test]
+    fn a_section_that_outlasts_its_patience_is_reported_as_busy() {
+        let lock = Arc::new(BigReaderLock::new(2));
+        let patience = Duration::from_millis(20);
+        let alone = lock.exclusive(Section { patience: Some(patience) });
+        let began = Instant::now();
+        assert_eq!(lock.enter_unless_busy(0), Err(Busy));
+        assert!(began.elapsed() + Duration::from_millis(1) >= patience);
+        // From then on nobody waits.
+        assert_eq!(lock.enter_unless_busy(1), Err(Busy));
+        let (sender, entered) = mpsc::channel();
+        let waits = {
+            let lock = lock.clone();
+            std::thread::spawn(move || {
+                lock.enter(1);
+                sender.send(()).unwrap();
+                lock.leave(1);
+            })
+        };
+        assert!(entered.try_recv().is_err());
+        drop(alone);
+        entered.recv().unwrap();
+        waits.join().unwrap();
+        assert_eq!(lock.enter_unless_busy(0), Ok(()));
+    }
+
+    #[test]
+    fn a_section_without_patience_is_waited_for() {
+        let lock = Arc::new(BigReaderLock::new(2));
+        let alone = lock.exclusive(Section::default());
+        let waits = {
+            let lock = lock.clone();
+            std::thread::spawn(move || lock.enter_unless_busy(1))
+        };
+        std::thread::yield_now();
+        drop(alone);
+        assert_eq!(waits.join().unwrap(), Ok(()));
+    }
+}

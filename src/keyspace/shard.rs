@@ -1,0 +1,163 @@
+//! One shard: the entries of its slots, in every database, and those who observe them.
+//!
+//! Nothing outside the keyspace changes a shard: a [`Unit`](super::Unit) does, which is where the
+//! observers are told.
+
+use std::sync::{Arc, LazyLock};
+
+use super::parked::ParkedClients;
+use super::watched::WatchedKeys;
+use super::{Expired, NEVER, Swept, Table};
+use crate::value::Entry;
+
+/// A consumer that must see entries as they were before they change: a snapshot that has not passed
+/// them yet.
+pub trait BeforeWrite: Send + Sync {
+    /// The entry is about to be changed or removed. Called with its shard locked, before every such
+    /// change of an entry in database `db`, perhaps several times within one command.
+    fn before_write(&self, db: usize, entry: &Entry);
+}
+
+/// The observers of one shard.
+#[derive(Default)]
+pub(super) struct Observers {
+    pub parked: ParkedClients,
+    pub watched: WatchedKeys,
+    pub before_write: Option<Arc<dyn BeforeWrite>>,
+}
+
+impl Observers {
+    fn is_empty(&self) -> bool {
+        self.parked.is_empty() && self.watched.is_empty() && self.before_write.is_none()
+    }
+}
+
+/// The entries of a shard's slots. The fields that most commands need come first: with the lock, they
+/// are one cache line.
+#[derive(Default)]
+#[repr(C)]
+pub struct Shard {
+    /// `None` while there are none: a command then pays for one comparison.
+    observers: Option<Box<Observers>>,
+    first: Table,
+    others: Vec<Table>,
+}
+
+static NO_ENTRIES: LazyLock<Table> = LazyLock::new(Table::default);
+
+impl Shard {
+    pub(super) fn new(first: Table) -> Shard {
+        Shard { first, ..Shard::default() }
+    }
+
+    /// The table of database `db`.
+    #[inline]
+    pub fn table(&self, db: usize) -> &Table {
+        match db.checked_sub(1) {
+            None => &self.first,
+            Some(index) => self.others.get(index).unwrap_or_else(|| &NO_ENTRIES),
+        }
+    }
+
+    /// Databases that may have entries.
+    pub fn databases(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// The table of database `db`, to be changed by a unit, which has told the observers.
+    #[inline]
+    pub(super) fn table_mut(&mut self, db: usize) -> &mut Table {
+        let Some(index) = db.checked_sub(1) else { return &mut self.first };
+        if index >= self.others.len() {
+            let first = &self.first;
+            self.others.resize_with(index + 1, || first.new_alike());
+        }
+        &mut self.others[index]
+    }
+
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        self.observers.is_some()
+    }
+
+    pub(super) fn observers(&self) -> Option<&Observers> {
+        self.observers.as_deref()
+    }
+
+    pub(super) fn observers_mut(&mut self) -> Option<&mut Observers> {
+        self.observers.as_deref_mut()
+    }
+
+    /// Adds observers, or takes them away.
+    pub(super) fn observe<R>(&mut self, change: impl FnOnce(&mut Observers) -> R) -> R {
+        let observers = self.observers.get_or_insert_default();
+        let result = change(observers);
+        if observers.is_empty() {
+            self.observers = None;
+        }
+        result
+    }
+
+    /// The parked clients of the shard, if there are any.
+    pub fn parked(&self) -> Option<&ParkedClients> {
+        self.observers().map(|observers| &observers.parked).filter(|parked| !parked.is_empty())
+    }
+
+    /// Tells who must see the entries of database `db` before they change that all of them will.
+    pub(super) fn before_all(&self, db: usize) {
+        if let Some(observer) = self.observers().and_then(|all| all.before_write.as_ref()) {
+            self.table(db).iter().for_each(|entry| observer.before_write(db, entry));
+        }
+    }
+
+    /// Exchanges two databases.
+    pub(super) fn swap(&mut self, a: usize, b: usize) {
+        if a != b {
+            let table = self.table_mut(a).take();
+            let other = std::mem::replace(self.table_mut(b), table);
+            *self.table_mut(a) = other;
+        }
+    }
+
+    /// Takes everything out of database `db`.
+    pub(super) fn take(&mut self, db: usize) -> Table {
+        if db < self.databases() { self.table_mut(db).take() } else { Table::default() }
+    }
+
+    /// Removes expired entries and items, with so much effort in each database: see
+    /// [`Table::expire_some`]. Says also when something expires next.
+    pub(super) fn expire_some(
+        &mut self,
+        now: i64,
+        effort: usize,
+        mut each: impl FnMut(usize, Expired<'_, Entry>),
+    ) -> (Swept, i64) {
+        let (mut all, mut next) = (Swept::default(), NEVER);
+        let Shard { first, others, .. } = self;
+        for (db, table) in std::iter::once(first).chain(others).enumerate() {
+            let swept = table.expire_some(now, effort, |expired| each(db, expired));
+            all.buckets += swept.buckets;
+            all.volatile += swept.volatile;
+            all.expired += swept.expired;
+            next = next.min(table.next_expiry());
+        }
+        (all, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::Key;
+    use crate::value::entry::Value;
+
+    #[test]
+    fn databases_are_exchanged_whole() {
+        let mut shard = Shard::default();
+        let key = Key::new(b"a");
+        shard.table_mut(0).insert(key.hash, Entry::new(b"a", Value::Int(1), None));
+        shard.swap(0, 5);
+        assert_eq!((shard.table(0).len(), shard.table(5).len(), shard.table(9).len()), (0, 1, 0));
+        assert_eq!(shard.databases(), 6);
+    }
+}

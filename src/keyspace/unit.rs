@@ -1,0 +1,757 @@
+//! An execution unit: the locks that a command, a transaction or a maintenance task holds, and the one
+//! door through which it changes entries.
+//!
+//! Every change of an entry, for whatever [`Reason`], is one of the operations here. They tell those who
+//! must see an entry before it changes ([`BeforeWrite`]), and afterwards the watches, the parked clients,
+//! the listeners to keyspace events and the journal. Tables cannot be changed in any other way.
+//!
+//! A unit is settled once, by the layer above: parked clients are served, the journal is committed, then
+//! the locks are released ([`Unit::finish`]), then events are delivered.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::big_reader::ExclusiveGuard;
+use super::journal::Records;
+use super::parked::Parked;
+use super::shard::{BeforeWrite, Observers, Shard};
+use super::watched::{Presence, WatchState};
+use super::{Expired, Key, Keyspace, Position, SHARDS, Section, Swept, Table, shard_of, slot};
+use crate::config::KeyspaceEvents;
+use crate::table::Slot;
+use crate::value::Entry;
+use crate::value::entry::Value;
+
+/// Why an entry is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A command removes it, and records that itself.
+    Command,
+    /// Its time is over.
+    Expired,
+    /// The memory was needed.
+    Evicted,
+}
+
+impl Reason {
+    /// The keyspace event of a removal that no command asked for.
+    fn event(self) -> Option<&'static str> {
+        match self {
+            Reason::Command => None,
+            Reason::Expired => Some("expired"),
+            Reason::Evicted => Some("evicted"),
+        }
+    }
+}
+
+/// Something that happened to a key (a keyspace event), for those who have subscribed to such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyspaceEvent {
+    pub db: usize,
+    /// `set`, `del`, `expired` …
+    pub name: &'static str,
+    pub key: Box<[u8]>,
+}
+
+/// A key that a parked client waits for and that may be readable now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyKey {
+    pub db: usize,
+    pub slot: u16,
+    pub key: Box<[u8]>,
+}
+
+/// Those who listen to what a unit does.
+#[derive(Clone, Copy, Debug)]
+pub struct Listeners {
+    /// The classes of keyspace events that are wanted; empty if nobody listens.
+    pub events: KeyspaceEvents,
+    /// The journal has a sink.
+    pub journal: bool,
+}
+
+/// An execution unit. See the module's documentation.
+pub struct Unit<'k> {
+    keyspace: &'k Keyspace,
+    shards: Shards<'k>,
+    /// Milliseconds of Unix time, the same for the whole unit.
+    pub now: i64,
+    /// Changes of the data: what `rdb_changes_since_last_save` counts.
+    pub changes: u64,
+    /// Keys and hash fields that were removed because their time was over.
+    pub expired_keys: u64,
+    pub expired_fields: u64,
+    wanted: KeyspaceEvents,
+    events: Vec<KeyspaceEvent>,
+    ready: Vec<ReadyKey>,
+    records: Option<Box<Records>>,
+}
+
+/// The shards that a unit holds.
+enum Shards<'k> {
+    None,
+    One(usize, MutexGuard<'k, Shard>),
+    Many {
+        /// In ascending order of the shards.
+        guards: SmallVec<[(usize, MutexGuard<'k, Shard>); 4]>,
+        /// The index of the one that was asked for last, and will be again.
+        latest: usize,
+    },
+    /// One shard at a time, as they are asked for; never more than one.
+    Each(Option<(usize, MutexGuard<'k, Shard>)>),
+    /// The whole keyspace, without any lock of a shard.
+    All(
+        #[expect(dead_code, reason = "keeps others out as long as the unit exists")]
+        ExclusiveGuard<'k>,
+    ),
+}
+
+impl Listeners {
+    /// Nobody listens.
+    pub const NONE: Listeners = Listeners { events: KeyspaceEvents(0), journal: false };
+}
+
+impl<'k> Unit<'k> {
+    /// The unit that has the whole keyspace.
+    pub(super) fn exclusive(
+        keyspace: &'k Keyspace,
+        alone: ExclusiveGuard<'k>,
+        now: i64,
+        listeners: Listeners,
+    ) -> Self {
+        Unit::new(keyspace, Shards::All(alone), now, listeners)
+    }
+
+    /// A unit that holds nothing, for commands that touch no entry.
+    pub fn without_shards(keyspace: &'k Keyspace, now: i64) -> Self {
+        Unit::new(keyspace, Shards::None, now, Listeners::NONE)
+    }
+
+    fn new(keyspace: &'k Keyspace, shards: Shards<'k>, now: i64, listeners: Listeners) -> Self {
+        Unit {
+            keyspace,
+            shards,
+            now,
+            changes: 0,
+            expired_keys: 0,
+            expired_fields: 0,
+            wanted: listeners.events,
+            events: Vec::new(),
+            ready: Vec::new(),
+            records: listeners.journal.then(Box::default),
+        }
+    }
+
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+
+    /// Whether it has the whole keyspace to itself.
+    #[inline]
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.shards, Shards::All(_))
+    }
+
+    // --- The shards ---
+
+    /// The shard of that index, which the unit holds, to be read.
+    ///
+    /// # Panics
+    /// If the unit does not hold it.
+    #[inline]
+    fn held(&self, shard: usize) -> &Shard {
+        match &self.shards {
+            Shards::None => panic!("the unit holds no shard"),
+            Shards::One(index, guard) => {
+                debug_assert_eq!(*index, shard, "the unit holds the key's shard");
+                guard
+            }
+            Shards::Many { guards, .. } => {
+                let found = guards.binary_search_by_key(&shard, |(index, _)| *index);
+                &guards[found.expect("the unit holds the key's shard")].1
+            }
+            Shards::Each(held) => match held {
+                Some((index, guard)) if *index == shard => guard,
+                _ => panic!("the unit holds another shard"),
+            },
+            Shards::All(_) => {
+                // SAFETY: the unit holds its keyspace's big-reader lock exclusively, and nobody outside
+                // that lock reads or locks a shard. The shard is borrowed as the unit is, and there is
+                // one such unit at a time, since it owns the guard.
+                unsafe { &*self.keyspace.shards[shard].data_ptr() }
+            }
+        }
+    }
+
+    /// The shard of that index, to be changed. A unit of one shard at a time takes it.
+    ///
+    /// # Panics
+    /// If the unit holds other shards.
+    #[inline]
+    fn shard_mut(&mut self, shard: usize) -> &mut Shard {
+        match &mut self.shards {
+            Shards::None => panic!("the unit holds no shard"),
+            Shards::One(index, guard) => {
+                debug_assert_eq!(*index, shard, "the command declared this key");
+                guard
+            }
+            Shards::Many { guards, latest } => {
+                if guards[*latest].0 != shard {
+                    let found = guards.binary_search_by_key(&shard, |(index, _)| *index);
+                    *latest = found.expect("the command declared this key");
+                }
+                &mut guards[*latest].1
+            }
+            Shards::Each(held) => {
+                if held.as_ref().is_none_or(|(index, _)| *index != shard) {
+                    // Before another is locked: nobody may wait for one shard with another in hand
+                    // unless it is a lower one.
+                    *held = None;
+                    *held = Some((shard, self.keyspace.shards[shard].lock()));
+                }
+                &mut held.as_mut().expect("it was just locked").1
+            }
+            Shards::All(_) => {
+                // SAFETY: as in `held`; the unit is borrowed mutably.
+                unsafe { &mut *self.keyspace.shards[shard].data_ptr() }
+            }
+        }
+    }
+
+    /// Works on one shard, to be read. Units of one shard at a time, and exclusive ones, may visit any.
+    pub fn visit<R>(&mut self, shard: usize, work: impl FnOnce(&Shard) -> R) -> R {
+        work(self.shard_mut(shard))
+    }
+
+    /// The table of database `db` with the keys of `slot`, which the unit holds.
+    #[inline]
+    pub fn table(&self, db: usize, slot: u16) -> &Table {
+        self.held(shard_of(slot)).table(db)
+    }
+
+    /// Hints that these keys (hash and slot) will be looked up soon in database `db`: their buckets,
+    /// then their entries, so that the misses of different keys overlap.
+    pub fn prefetch(&self, db: usize, keys: impl Iterator<Item = (u64, u16)> + Clone) {
+        for (hash, slot) in keys.clone() {
+            self.table(db, slot).prefetch_bucket(hash);
+        }
+        for (hash, slot) in keys {
+            self.table(db, slot).prefetch_entry(hash);
+        }
+    }
+
+    /// Hints that a key will be looked up in database `db`.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, key: &Key<'_>) {
+        self.table(db, key.slot).prefetch_bucket(key.hash);
+    }
+
+    /// Whether serving the clients that wait for the keys of these shards may use keys of others.
+    #[inline]
+    pub fn parked_use_other_keys(&self) -> bool {
+        let uses = |shard: &Shard| shard.parked().is_some_and(|parked| parked.use_other_keys());
+        match &self.shards {
+            Shards::One(_, guard) => uses(guard),
+            Shards::Many { guards, .. } => guards.iter().any(|(_, guard)| uses(guard)),
+            Shards::None | Shards::Each(_) | Shards::All(_) => false,
+        }
+    }
+
+    // --- Reading ---
+
+    /// The position of a key's entry in database `db`, whether or not it has expired.
+    #[inline]
+    pub fn find(&self, db: usize, key: &Key<'_>) -> Option<Position> {
+        self.table(db, key.slot).find(key.hash, key.bytes)
+    }
+
+    /// How a key is in database `db`.
+    pub fn presence(&self, db: usize, key: &Key<'_>) -> Presence {
+        presence(self.table(db, key.slot), key, self.now)
+    }
+
+    /// Notes how an entry was used last (see [`value::access`](crate::value::access)). That is no
+    /// change of the data.
+    #[inline]
+    pub fn note_access(&mut self, db: usize, slot: u16, position: Position, access: u32) {
+        self.shard_mut(shard_of(slot)).table_mut(db).get_mut(position).set_access(access);
+    }
+
+    // --- The door: what changes entries ---
+
+    /// An entry to be changed in its place. The caller says with [`modified`](Self::modified) that it
+    /// did so.
+    #[inline]
+    pub fn entry_mut(&mut self, db: usize, slot: u16, position: Position) -> EntryMut<'_> {
+        let shard = self.shard_mut(shard_of(slot));
+        if shard.is_observed() {
+            before_write(shard, db, position);
+        }
+        EntryMut { table: shard.table_mut(db), position }
+    }
+
+    /// Adds an entry under a key that has none.
+    #[inline]
+    pub fn insert(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
+        let shard = self.shard_mut(shard_of(key.slot));
+        shard.table_mut(db).insert(key.hash, entry);
+        if shard.is_observed() {
+            self.after_write(db, key, true);
+        }
+        self.event(db, "new", key.bytes);
+    }
+
+    /// Removes an entry.
+    #[inline]
+    pub fn remove(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        position: Position,
+        reason: Reason,
+    ) -> Entry {
+        let shard = self.shard_mut(shard_of(key.slot));
+        let observed = shard.is_observed();
+        if observed {
+            before_write(shard, db, position);
+        }
+        let entry = shard.table_mut(db).remove(position);
+        if observed {
+            self.after_write(db, key, false);
+        }
+        if reason != Reason::Command {
+            self.note_removal(db, key, reason);
+        }
+        entry
+    }
+
+    /// An entry that was got with [`entry_mut`](Self::entry_mut) has been changed.
+    #[inline]
+    pub fn modified(&mut self, db: usize, key: &Key<'_>) {
+        if self.shard_mut(shard_of(key.slot)).is_observed() {
+            self.after_write(db, key, true);
+        }
+    }
+
+    /// Removes expired entries and items from one shard, with so much effort in each database (see
+    /// [`Table::expire_some`]), and brings the schedule up to date. The removed entries are handed to
+    /// `free`.
+    pub fn expire_some(&mut self, shard: usize, effort: usize, free: impl FnMut(Entry)) -> Swept {
+        let mut removed = Removed::default();
+        let now = self.now;
+        let (swept, next) =
+            self.shard_mut(shard).expire_some(now, effort, |db, expired| match expired {
+                Expired::Element(entry) => removed.expired.push((db, entry)),
+                Expired::Items(entry, items) => removed.items.push((db, entry.key().into(), items)),
+                Expired::Vacant(entry) => removed.vacant.push((db, entry)),
+            });
+        if swept.expired > 0 {
+            self.note_expired(removed, free);
+        }
+        self.keyspace.schedule.set_due(shard, next);
+        swept
+    }
+
+    fn note_expired(&mut self, removed: Removed, mut free: impl FnMut(Entry)) {
+        for (db, key, fields) in removed.items {
+            let key = Key::new(&key);
+            self.expired_fields += fields.len() as u64;
+            self.modified(db, &key);
+            self.event(db, "hexpired", key.bytes);
+            if let Some(records) = &mut self.records {
+                let command = [&b"HDEL"[..], key.bytes];
+                let fields = fields.iter().map(|field| &**field);
+                records.push(db, Some(key.slot), Chain(command.into_iter(), fields));
+            }
+        }
+        // Of the fields' entries that go with them, only the event is still to be told: HDEL removes
+        // the key too.
+        for (db, entry) in removed.vacant {
+            let key = Key::new(entry.key());
+            self.after_removal(db, &key, &entry);
+            self.event(db, "del", key.bytes);
+            free(entry);
+        }
+        for (db, entry) in removed.expired {
+            let key = Key::new(entry.key());
+            self.after_removal(db, &key, &entry);
+            self.note_removal(db, &key, Reason::Expired);
+            free(entry);
+        }
+    }
+
+    /// Tells the observers of a key whose entry is out of its table already.
+    fn after_removal(&mut self, db: usize, key: &Key<'_>, entry: &Entry) {
+        let shard = self.shard_mut(shard_of(key.slot));
+        if let Some(observers) = shard.observers_mut() {
+            observers.before_write.iter().for_each(|observer| observer.before_write(db, entry));
+            observers.watched.touch(db, key.bytes, false);
+            observers.parked.key_gone(db, key.bytes);
+        }
+    }
+
+    /// Takes everything out of database `db`, or out of all of them. The unit must be exclusive.
+    pub fn flush(&mut self, db: Option<usize>) -> Vec<Table> {
+        let dbs = db.map_or(0..self.keyspace.databases, |db| db..db + 1);
+        let now = self.now;
+        let mut taken = Vec::new();
+        for shard in 0..SHARDS {
+            let shard = self.exclusive_shard(shard);
+            for db in dbs.clone() {
+                shard.before_all(db);
+                let table = shard.take(db);
+                if let Some(observers) = shard.observers_mut() {
+                    let before = |key: &[u8]| presence(&table, &Key::new(key), now);
+                    observers.watched.replace_database(db, before, |_| Presence::Absent);
+                }
+                if !table.is_empty() {
+                    taken.push(table);
+                }
+            }
+        }
+        self.every_key_ready();
+        taken
+    }
+
+    /// Exchanges two databases. The unit must be exclusive.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        let now = self.now;
+        for shard in 0..SHARDS {
+            let shard = self.exclusive_shard(shard);
+            if shard.is_observed() {
+                shard.before_all(a);
+                shard.before_all(b);
+            }
+            shard.swap(a, b);
+            if !shard.is_observed() || a == b {
+                continue;
+            }
+            // The observers are put aside, since the tables are looked at meanwhile.
+            let mut watched = shard.observe(|observers| std::mem::take(&mut observers.watched));
+            for (db, other) in [(a, b), (b, a)] {
+                let before = |key: &[u8]| presence(shard.table(other), &Key::new(key), now);
+                let after = |key: &[u8]| presence(shard.table(db), &Key::new(key), now);
+                watched.replace_database(db, before, after);
+            }
+            shard.observe(|observers| observers.watched = watched);
+        }
+        self.every_key_ready();
+    }
+
+    fn exclusive_shard(&mut self, shard: usize) -> &mut Shard {
+        assert!(self.is_exclusive(), "the unit has the keyspace to itself");
+        self.shard_mut(shard)
+    }
+
+    /// Tells the observers and the listeners of an entry that is no longer there for a reason of the
+    /// server's own.
+    #[cold]
+    fn note_removal(&mut self, db: usize, key: &Key<'_>, reason: Reason) {
+        if let Some(observers) = self.shard_mut(shard_of(key.slot)).observers() {
+            observers.parked.key_gone(db, key.bytes);
+        }
+        self.expired_keys += u64::from(reason == Reason::Expired);
+        if let Some(event) = reason.event() {
+            self.event(db, event, key.bytes);
+        }
+        if let Some(records) = &mut self.records {
+            records.push(db, Some(key.slot), [&b"UNLINK"[..], key.bytes].into_iter());
+        }
+    }
+
+    #[cold]
+    fn after_write(&mut self, db: usize, key: &Key<'_>, exists: bool) {
+        let shard = self.shard_mut(shard_of(key.slot));
+        let Some(observers) = shard.observers_mut() else { return };
+        observers.watched.touch(db, key.bytes, exists);
+        if observers.parked.has(db, key.bytes) {
+            self.note_ready(db, key.slot, key.bytes);
+        }
+    }
+
+    // --- Those who are told ---
+
+    /// Records a keyspace event, if somebody wants it.
+    #[inline]
+    pub fn event(&mut self, db: usize, name: &'static str, key: &[u8]) {
+        if !self.wanted.is_empty() {
+            self.push_event(db, name, key);
+        }
+    }
+
+    #[cold]
+    fn push_event(&mut self, db: usize, name: &'static str, key: &[u8]) {
+        if self.wanted.include(name) {
+            self.events.push(KeyspaceEvent { db, name, key: key.into() });
+        }
+    }
+
+    /// Has the clients that wait for a key tried again, whether or not it was changed.
+    pub fn make_ready(&mut self, db: usize, key: &Key<'_>) {
+        let parked = self.shard_mut(shard_of(key.slot)).parked();
+        if parked.is_some_and(|parked| parked.has(db, key.bytes)) {
+            self.note_ready(db, key.slot, key.bytes);
+        }
+    }
+
+    fn note_ready(&mut self, db: usize, slot: u16, key: &[u8]) {
+        if !self.ready.iter().any(|known| known.db == db && *known.key == *key) {
+            self.ready.push(ReadyKey { db, slot, key: key.into() });
+        }
+    }
+
+    fn every_key_ready(&mut self) {
+        for shard in 0..SHARDS {
+            let parked = self.shard_mut(shard).parked();
+            let keys: Vec<(usize, Box<[u8]>)> = parked
+                .into_iter()
+                .flat_map(|parked| parked.keys().map(|(db, key)| (db, key.into())))
+                .collect();
+            for (db, key) in keys {
+                self.note_ready(db, slot(&key), &key);
+            }
+        }
+    }
+
+    /// The journal's records of this unit; `None` while nobody listens.
+    #[inline]
+    pub fn records(&mut self) -> Option<&mut Records> {
+        self.records.as_deref_mut()
+    }
+
+    /// Whether there is something for the layer above to settle.
+    #[inline]
+    pub fn has_ready_keys(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Keys that have become readable since this was last asked, in that order.
+    pub fn take_ready_keys(&mut self) -> Vec<ReadyKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// The clients that wait for a key.
+    pub fn parked(&mut self, ready: &ReadyKey) -> Vec<Arc<dyn Parked>> {
+        let parked = self.shard_mut(shard_of(ready.slot)).parked();
+        parked.map(|parked| parked.of(ready.db, &ready.key)).unwrap_or_default()
+    }
+
+    /// A client begins to wait for a key.
+    pub fn park(&mut self, db: usize, slot: u16, key: &[u8], parked: &Arc<dyn Parked>) {
+        self.shard_mut(shard_of(slot)).observe(|observers| observers.parked.add(db, key, parked));
+    }
+
+    /// A client no longer waits for a key.
+    pub fn unpark(&mut self, db: usize, slot: u16, key: &[u8], parked: &Arc<dyn Parked>) {
+        let shard = self.shard_mut(shard_of(slot));
+        shard.observe(|observers| observers.parked.remove(db, key, parked));
+    }
+
+    /// A client begins to watch a key.
+    pub fn watch(&mut self, db: usize, key: &Key<'_>, state: &Arc<WatchState>) {
+        let expired = self.presence(db, key) == Presence::Expired;
+        let shard = self.shard_mut(shard_of(key.slot));
+        shard.observe(|observers| observers.watched.add(db, key.bytes, state, expired));
+    }
+
+    /// A client no longer watches a key.
+    pub fn unwatch(&mut self, db: usize, slot: u16, key: &[u8], state: &Arc<WatchState>) {
+        let shard = self.shard_mut(shard_of(slot));
+        shard.observe(|observers| observers.watched.remove(db, key, state));
+    }
+
+    /// Whether a watched key has expired since the watch began, and was not removed yet.
+    pub fn has_expired_since(&self, db: usize, key: &Key<'_>, state: &Arc<WatchState>) -> bool {
+        self.presence(db, key) == Presence::Expired
+            && !self
+                .held(shard_of(key.slot))
+                .observers()
+                .is_some_and(|observers| observers.watched.began_expired(db, key.bytes, state))
+    }
+
+    /// Has `observer` see every entry of a shard before it changes, or takes the observer away.
+    pub fn observe_writes(&mut self, shard: usize, observer: Option<Arc<dyn BeforeWrite>>) {
+        self.shard_mut(shard).observe(|observers| observers.before_write = observer);
+    }
+
+    /// Commits the journal's records, and releases the locks. The events that are to be delivered are
+    /// handed to `publish` before that, so that units which touched the same key publish in their order.
+    #[inline]
+    pub fn finish(self, publish: impl FnOnce(Vec<KeyspaceEvent>)) {
+        if let Some(records) = self.records.as_ref().filter(|records| !records.is_empty()) {
+            self.keyspace.journal.commit(records);
+        }
+        if !self.events.is_empty() {
+            publish(self.events);
+        }
+    }
+}
+
+/// The expired entries and items of one round.
+#[derive(Default)]
+struct Removed {
+    expired: Vec<(usize, Entry)>,
+    items: Vec<(usize, Box<[u8]>, Vec<Box<[u8]>>)>,
+    vacant: Vec<(usize, Entry)>,
+}
+
+/// Two iterators in turn, whose common length is known.
+struct Chain<A, B>(A, B);
+
+impl<T, A: ExactSizeIterator<Item = T>, B: ExactSizeIterator<Item = T>> Iterator for Chain<A, B> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.0.next().or_else(|| self.1.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.0.len() + self.1.len();
+        (len, Some(len))
+    }
+}
+
+impl<T, A: ExactSizeIterator<Item = T>, B: ExactSizeIterator<Item = T>> ExactSizeIterator
+    for Chain<A, B>
+{
+}
+
+#[cold]
+fn before_write(shard: &mut Shard, db: usize, position: Position) {
+    let Some(Observers { before_write: Some(observer), .. }) = shard.observers() else { return };
+    observer.before_write(db, shard.table(db).get(position));
+}
+
+fn presence(table: &Table, key: &Key<'_>, now: i64) -> Presence {
+    match table.find(key.hash, key.bytes).map(|position| table.get(position).expiry()) {
+        None => Presence::Absent,
+        Some(Some(at)) if at <= now => Presence::Expired,
+        Some(_) => Presence::Present,
+    }
+}
+
+/// An entry in its table, to be changed.
+pub struct EntryMut<'a> {
+    table: &'a mut Table,
+    position: Position,
+}
+
+impl EntryMut<'_> {
+    #[inline]
+    pub fn entry(&self) -> &Entry {
+        self.table.get(self.position)
+    }
+
+    /// The entry itself. Its expiry is changed only by [`set_expiry`](Self::set_expiry), and items that
+    /// may expire only in [`change_items`](Self::change_items).
+    #[inline]
+    pub fn entry_mut(&mut self) -> &mut Entry {
+        self.table.get_mut(self.position)
+    }
+
+    /// Replaces the value; the expiry stays.
+    #[inline]
+    pub fn set_value(&mut self, value: Value<'_>) {
+        self.change_items(|entry| entry.set_value(value));
+    }
+
+    /// Has a value changed whose items may expire.
+    #[inline]
+    pub fn change_items<R>(&mut self, work: impl FnOnce(&mut Entry) -> R) -> R {
+        let before = self.entry().has_volatile_items();
+        let result = work(self.entry_mut());
+        self.table.items_changed(self.position, before);
+        result
+    }
+
+    /// Sets or clears the expiry, in milliseconds of Unix time.
+    #[inline]
+    pub fn set_expiry(&mut self, expiry: Option<i64>) {
+        if expiry.is_some() || self.entry().expiry().is_some() {
+            self.table.set_expiry(self.position, expiry);
+        }
+    }
+}
+
+// --- How units come to be ---
+
+/// Proof that the thread has entered the keyspace: no exclusive section runs while this lives.
+pub struct Entered<'k> {
+    keyspace: &'k Keyspace,
+    thread: usize,
+}
+
+impl<'k> Entered<'k> {
+    pub(super) fn new(keyspace: &'k Keyspace, thread: usize) -> Self {
+        Entered { keyspace, thread }
+    }
+
+    /// A unit with the shards of `keys`, which are locked in ascending order. Without keys it takes one
+    /// shard at a time as it is asked for.
+    #[inline]
+    pub fn unit(&self, keys: &[Key<'_>], now: i64, listeners: Listeners) -> Unit<'k> {
+        let keyspace = self.keyspace;
+        let shards = match keys {
+            [] => Shards::Each(None),
+            [key] => {
+                let shard = shard_of(key.slot);
+                Shards::One(shard, keyspace.shards[shard].lock())
+            }
+            keys => {
+                keys.iter().for_each(|key| keyspace.prefetch_shard(key.slot));
+                let shards = keys.iter().map(|key| shard_of(key.slot));
+                self.lock_shards(shards.collect::<SmallVec<[usize; 16]>>())
+            }
+        };
+        Unit::new(keyspace, shards, now, listeners)
+    }
+
+    /// A unit with these shards, in any order. Without any it takes one at a time as it is asked for.
+    pub fn unit_of_shards(
+        &self,
+        shards: SmallVec<[usize; 16]>,
+        now: i64,
+        listeners: Listeners,
+    ) -> Unit<'k> {
+        let shards = if shards.is_empty() { Shards::Each(None) } else { self.lock_shards(shards) };
+        Unit::new(self.keyspace, shards, now, listeners)
+    }
+
+    fn lock_shards(&self, mut shards: SmallVec<[usize; 16]>) -> Shards<'k> {
+        let keyspace = self.keyspace;
+        shards.sort_unstable();
+        shards.dedup();
+        let guards = shards.iter().map(|&shard| (shard, keyspace.shards[shard].lock())).collect();
+        Shards::Many { guards, latest: 0 }
+    }
+
+    /// Leaves, runs `work` with a unit that has the whole keyspace to itself, and enters again.
+    pub fn exclusively<R>(
+        &mut self,
+        section: Section,
+        now: i64,
+        listeners: Listeners,
+        work: impl FnOnce(Unit<'k>) -> R,
+    ) -> R {
+        /// Enters again even if `work` panics.
+        struct Reenter<'k>(&'k Keyspace, usize);
+        impl Drop for Reenter<'_> {
+            fn drop(&mut self) {
+                self.0.readers.enter(self.1);
+            }
+        }
+        let (keyspace, thread) = (self.keyspace, self.thread);
+        keyspace.readers.leave(thread);
+        let _reenter = Reenter(keyspace, thread);
+        work(keyspace.exclusive(section, now, listeners))
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.keyspace.readers.leave(self.thread);
+    }
+}

@@ -1,0 +1,80 @@
+//! How a server starts: its state, its listeners, its threads.
+
+use std::io;
+
+use tokio::sync::mpsc;
+use verbena_transport::TransportKind;
+
+use super::control;
+use super::listening::Listeners;
+use super::workers;
+use crate::command;
+use crate::config::{Settings, Startup, system_text};
+use crate::log;
+use crate::process::{self, PidFile};
+use crate::state::{ControlRequest, Server};
+
+/// The state of a server that serves nobody yet, and what is asked of its control thread. [`run`] makes
+/// one; benches and tests do without listeners.
+pub fn new(
+    settings: Settings,
+    file: Option<std::path::PathBuf>,
+) -> (&'static Server, mpsc::UnboundedReceiver<ControlRequest>) {
+    Server::new(settings, file, command::table().names())
+}
+
+/// Starts a server and serves until it is told to stop. The error is for the user.
+pub fn run(startup: Startup) -> Result<(), String> {
+    if process::daemonize(&startup).map_err(|error| format!("Can't run as a daemon: {error}"))? {
+        return Ok(());
+    }
+    let Startup { mut settings, file, configured, .. } = startup;
+    log::notice("Verbena is starting");
+    log::notice(format_args!(
+        "Verbena version={}, bits={}, pid={}, just started",
+        env!("CARGO_PKG_VERSION"),
+        usize::BITS,
+        std::process::id()
+    ));
+    log::notice(if configured {
+        "Configuration loaded"
+    } else {
+        "No config file specified, using the default config. In order to specify a config file \
+         use verbena-server /path/to/verbena.conf"
+    });
+    settings.unmet().into_iter().for_each(log::warning);
+    process::reserve_descriptors(&mut settings)?;
+    log::notice(format_args!("Running mode=standalone, port={}.", settings.port));
+    let workers = settings.io_threads;
+    let (server, requests) = new(settings, file);
+    let failed = |error: io::Error| system_text(&error);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let settings = server.config.load();
+        let listeners = Listeners::open(&settings)?;
+        let _pidfile = PidFile::write(&settings);
+        let handoffs = (0..workers)
+            .map(|index| workers::start(server, index))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(failed)?;
+        // Whoever reads that the server is ready may send it a signal.
+        let signals = control::Signals::new().map_err(failed)?;
+        log::notice("Server initialized");
+        let kinds = listeners.kinds();
+        for kind in &kinds {
+            log::notice(format_args!("Ready to accept connections {kind}"));
+        }
+        let ready = "STATUS=Ready to accept connections\nREADY=1\n";
+        process::notify_supervisor(&settings, ready);
+        server.memory.ready();
+        control::run(server, listeners, requests, &handoffs, signals).await.map_err(failed)?;
+        process::notify_supervisor(&settings, "STOPPING=1\n");
+        if kinds.contains(&TransportKind::Unix) {
+            log::notice("Removing the unix socket file.");
+        }
+        Ok::<_, String>(())
+    })?;
+    log::warning("Verbena is now ready to exit, bye bye...");
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The worker threads: their event loops, and the messages that they take.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use verbena_transport::event_loop::{self, spawn_local};
+use verbena_transport::{Alarm, Connection, Incoming};
+
+use crate::log;
+use crate::session;
+use crate::state::Server;
+use crate::worker::{self, Worker};
+
+/// How long a refused peer may take to read why.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What other threads ask of a worker.
+pub(super) enum Message {
+    /// Serve a connection.
+    Attach(Handoff),
+}
+
+/// A connection on its way to a worker.
+pub(super) struct Handoff {
+    incoming: Box<dyn Incoming>,
+    /// What to say instead of serving it.
+    refusal: Option<&'static str>,
+    share: LoadShare,
+}
+
+impl Handoff {
+    pub(super) fn new(
+        server: &'static Server,
+        worker: usize,
+        incoming: Box<dyn Incoming>,
+        refusal: Option<&'static str>,
+    ) -> Self {
+        let load = &*server.loads[worker];
+        load.fetch_add(1, Ordering::Relaxed);
+        Handoff { incoming, refusal, share: LoadShare(load) }
+    }
+}
+
+/// A connection's part of its worker's load, as long as it exists.
+struct LoadShare(&'static AtomicUsize);
+
+impl Drop for LoadShare {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client's place in the list of clients, as long as its session exists, however that ends.
+struct Listed {
+    server: &'static Server,
+    id: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.server.clients.remove(self.id);
+    }
+}
+
+/// Starts worker `index`; connections are handed to it through the result.
+pub(super) fn start(
+    server: &'static Server,
+    index: usize,
+) -> io::Result<mpsc::UnboundedSender<Message>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
+        let worker = Rc::new(Worker::new(server, index));
+        event_loop::block_on(serve(worker, receiver)).expect("an event loop");
+    })?;
+    Ok(sender)
+}
+
+async fn serve(worker: Rc<Worker>, mut messages: mpsc::UnboundedReceiver<Message>) {
+    worker::start_tasks(&worker);
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Attach(handoff) => attach(&worker, handoff),
+        }
+    }
+}
+
+/// Serves a connection, or tells it why not.
+fn attach(worker: &Rc<Worker>, Handoff { incoming, refusal, share }: Handoff) {
+    let info = incoming.info().clone();
+    let connection = match incoming.attach() {
+        Ok(connection) => connection,
+        Err(error) => {
+            log::warning(format_args!("Error accepting a client connection: {error}"));
+            return;
+        }
+    };
+    if let Some(text) = refusal {
+        spawn_local(async move {
+            refuse(connection, text).await;
+            drop(share);
+        });
+        return;
+    }
+    let now = worker.refresh_clock();
+    let record = worker.server.clients.register(info, now, session::SIZE);
+    let listed = Listed { server: worker.server, id: record.id };
+    let session = session::serve(worker.clone(), connection, record);
+    spawn_local(async move {
+        session.await;
+        drop((listed, share));
+    });
+}
+
+/// Tells a peer why it is not served. What a fresh connection has to send goes at once, unless the peer
+/// must say first where to. A peer that takes too long gets no more.
+async fn refuse(mut connection: Box<dyn Connection>, text: &'static str) {
+    connection.queue(Bytes::from_static(text.as_bytes()));
+    let alarm = Alarm::new().ok();
+    alarm.iter().for_each(|alarm| alarm.set(REFUSAL_PATIENCE));
+    poll_fn(|cx| {
+        let late = alarm.as_ref().is_none_or(|alarm| alarm.poll_ring(cx).is_ready());
+        if connection.poll_flush(cx).is_ready() || late { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

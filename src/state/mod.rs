@@ -1,0 +1,137 @@
+//! The state that all threads of the server share: settings, keyspace, statistics, the registry of
+//! clients. It knows neither commands nor sessions.
+
+mod apply;
+mod clients;
+mod control;
+mod delivery;
+mod eviction;
+mod lazy_free;
+mod memory;
+mod outbox;
+mod pause;
+mod stats;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, KeyspaceEvents, Settings};
+use crate::keyspace::{Keyspace, Listeners};
+use crate::process;
+
+pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
+pub use control::ControlRequest;
+pub use delivery::Delivery;
+pub use eviction::{Eviction, Room};
+pub use lazy_free::LazyFree;
+pub use memory::{Memory, MemoryUse, machine_memory};
+pub use outbox::{Outbox, OutboxClass};
+pub use pause::{Pause, Paused};
+pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
+
+/// What all threads of the server share.
+pub struct Server {
+    pub config: Config,
+    pub keyspace: Keyspace,
+    /// Names of commands and subcommands by id: `get`, `config|get`.
+    pub command_names: Box<[String]>,
+    pub clients: Clients,
+    pub pause: Pause,
+    pub lazy_free: LazyFree,
+    pub eviction: Eviction,
+    pub events: Delivery,
+    /// One for each worker.
+    pub stats: Box<[CachePadded<WorkerStats>]>,
+    /// Connections of each worker.
+    pub loads: Box<[CachePadded<AtomicUsize>]>,
+    pub accepted_connections: AtomicU64,
+    pub rejected_connections: AtomicU64,
+    /// Connections that ended because a request was too long, or too many replies were left unread.
+    pub query_limit_disconnections: AtomicU64,
+    pub output_limit_disconnections: AtomicU64,
+    pub rates: Mutex<Rates>,
+    pub memory: Memory,
+    /// Turns ticks into time.
+    pub clock: quanta::Clock,
+    pub control: mpsc::UnboundedSender<ControlRequest>,
+    pub started: Instant,
+    /// Milliseconds of Unix time.
+    pub started_at: i64,
+    /// Names this run of the server: 40 hexadecimal digits.
+    pub run_id: String,
+    /// Names the history of the data, for replicas: 40 hexadecimal digits.
+    pub replication_id: String,
+    /// False if DEBUG SET-ACTIVE-EXPIRE turned the removal of expired keys off that nobody asks for.
+    pub active_expire: AtomicBool,
+}
+
+/// Microseconds of Unix time.
+pub fn unix_microseconds() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+}
+
+/// Milliseconds of Unix time.
+pub fn unix_milliseconds() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+impl Server {
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub fn set_active_expire(&self, on: bool) {
+        self.active_expire.store(on, Ordering::Relaxed);
+    }
+
+    /// Who listens to what a unit does that begins now.
+    #[inline]
+    pub fn listeners(&self, settings: &Settings) -> Listeners {
+        let mut events = settings.notify_keyspace_events;
+        if !events.is_empty() && !self.events.has_subscribers() {
+            events = KeyspaceEvents::default();
+        }
+        Listeners { events, journal: self.keyspace.journal.is_listening() }
+    }
+
+    /// The server's state, which lives as long as the process, and what is asked of its control
+    /// thread. `command_names` are those of all commands and subcommands, by id.
+    pub fn new(
+        settings: Settings,
+        file: Option<std::path::PathBuf>,
+        command_names: Box<[String]>,
+    ) -> (&'static Server, mpsc::UnboundedReceiver<ControlRequest>) {
+        let (control, requests) = mpsc::unbounded_channel();
+        let workers = settings.io_threads;
+        let server = Box::leak(Box::new(Server {
+            keyspace: Keyspace::new(settings.databases, workers),
+            config: Config::new(settings, file),
+            clients: Clients::default(),
+            pause: Pause::default(),
+            lazy_free: LazyFree::default(),
+            eviction: Eviction::default(),
+            events: Delivery::default(),
+            stats: (0..workers).map(|_| WorkerStats::new(command_names.len()).into()).collect(),
+            loads: (0..workers).map(|_| CachePadded::default()).collect(),
+            command_names,
+            accepted_connections: AtomicU64::new(0),
+            rejected_connections: AtomicU64::new(0),
+            query_limit_disconnections: AtomicU64::new(0),
+            output_limit_disconnections: AtomicU64::new(0),
+            rates: Mutex::default(),
+            memory: Memory::default(),
+            clock: quanta::Clock::new(),
+            control,
+            started: Instant::now(),
+            started_at: unix_milliseconds(),
+            run_id: process::random_id(),
+            replication_id: process::random_id(),
+            active_expire: AtomicBool::new(true),
+        }));
+        (server, requests)
+    }
+}
