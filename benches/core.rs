@@ -20,7 +20,7 @@ use verbena::server::{Server, Worker};
 use verbena::session;
 use verbena::value::Entry;
 use verbena::value::entry::Value;
-use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
+use verbena_transport::{Connection, ConnectionInfo, Endpoint, unix};
 
 /// Keys that requests are drawn from.
 const KEYS: u32 = 100_000;
@@ -47,7 +47,7 @@ impl Feed {
         let endpoint = Endpoint::Path("bench".into());
         Feed {
             info: ConnectionInfo {
-                kind: TransportKind::Unix,
+                backend: &unix::BACKEND,
                 peer: endpoint.clone(),
                 local: endpoint,
                 fd: None,

@@ -221,7 +221,7 @@ fn attempt(cx: &mut Cx<'_>, waiter: &Waiter, key: &Key<'_>) -> Option<Vec<Bytes>
 
 #[cfg(test)]
 mod tests {
-    use verbena_transport::{ConnectionInfo, Endpoint, TransportKind};
+    use verbena_transport::{ConnectionInfo, Endpoint, unix};
 
     use super::*;
     use crate::config::Settings;
@@ -243,7 +243,7 @@ mod tests {
         let (server, _) = Server::new(Settings { io_threads: 1, ..Settings::default() }, None);
         let here = Endpoint::Path("test".into());
         let info =
-            ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
+            ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
         Waiter {
             record: server.clients.register(info, 0),
             db: 0,
