@@ -21,7 +21,7 @@ use verbena::value::Entry;
 use verbena::value::entry::Value;
 use verbena::worker::Worker;
 use verbena::{server, session};
-use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
+use verbena_transport::{Connection, ConnectionInfo, Endpoint, unix};
 
 /// Keys that requests are drawn from.
 const KEYS: u32 = 100_000;
@@ -48,7 +48,7 @@ impl Feed {
         let endpoint = Endpoint::Path("bench".into());
         Feed {
             info: ConnectionInfo {
-                kind: TransportKind::Unix,
+                backend: &unix::BACKEND,
                 peer: endpoint.clone(),
                 local: endpoint,
                 fd: None,

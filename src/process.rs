@@ -4,11 +4,10 @@ use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Group, chown, setsid};
+use nix::unistd::setsid;
 
 use crate::config::{Settings, Startup, Supervised, system_text};
 use crate::log;
@@ -111,17 +110,6 @@ impl Drop for PidFile {
         log::notice("Removing the pid file.");
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-/// Gives a Unix socket to a group, if one is named.
-pub fn give_to_group(path: &Path, group: &str) -> io::Result<()> {
-    if group.is_empty() {
-        return Ok(());
-    }
-    let unknown =
-        || io::Error::new(io::ErrorKind::NotFound, format!("there is no group named {group}"));
-    let group = Group::from_name(group)?.ok_or_else(unknown)?;
-    Ok(chown(path, None, Some(group.gid))?)
 }
 
 /// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the

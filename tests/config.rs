@@ -204,6 +204,25 @@ fn config_set_is_all_or_nothing() {
     assert_eq!(words.join(" "), expected);
 }
 
+#[cfg(feature = "rdma")]
+#[test]
+fn rdma_addresses_that_cannot_be_listened_on_are_refused() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let port = client.run("CONFIG GET rdma-port").elements()[1].text();
+    assert_eq!(port, "0", "no listener would be opened");
+    for names in ["a b c", "192.0.2.1", "127.0.0.1 nope"] {
+        assert_eq!(
+            client.command(&["CONFIG", "SET", "rdma-bind", names]).error(),
+            "ERR CONFIG SET failed (possibly related to argument 'rdma-bind') - Failed to bind to \
+             specified addresses for RDMA.",
+            "{names}"
+        );
+        assert_eq!(get(&mut client, "rdma-bind"), "");
+    }
+    assert!(client.command(&["CONFIG", "SET", "rdma-bind", ""]).is("OK"));
+}
+
 #[test]
 fn protected_parameters_can_be_opened() {
     let server = Server::start(&["--enable-protected-configs", "local"]);

@@ -11,7 +11,7 @@ use verbena::keyspace::KeyspaceEvent;
 use verbena::state::Server;
 use verbena::worker::Worker;
 use verbena::{server, session};
-use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
+use verbena_transport::{Connection, ConnectionInfo, Endpoint, unix};
 
 /// A peer that says something and then listens no more.
 struct Speech {
@@ -85,7 +85,7 @@ fn events(classes: &str, commands: &str) -> Vec<String> {
 fn run(server: &'static Server, text: &str) {
     let here = Endpoint::Path("test".into());
     let info =
-        ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
+        ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
     verbena_transport::event_loop::block_on(async {
         let worker = Rc::new(Worker::new(server, 0));
         let record = server.clients.register(info.clone(), worker.refresh_clock(), session::SIZE);

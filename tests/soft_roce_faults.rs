@@ -200,7 +200,7 @@ fn a_server_restarted_under_load_serves_on() {
     let port = server.port();
     block_on(async {
         let stop = Rc::new(Cell::new(false));
-        let tcp = || verbena_transport::Target::Tcp { host: "127.0.0.1".into(), port };
+        let tcp = || verbena_transport::Target::tcp("127.0.0.1", port);
         let clients: Vec<_> = (0..4)
             .map(|number| {
                 let target = if number % 2 == 0 { target(&server, &SMALL) } else { tcp() };

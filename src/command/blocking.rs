@@ -249,7 +249,7 @@ fn attempt(
 
 #[cfg(test)]
 mod tests {
-    use verbena_transport::{ConnectionInfo, Endpoint, TransportKind};
+    use verbena_transport::{ConnectionInfo, Endpoint, unix};
 
     use super::*;
     use crate::command;
@@ -273,7 +273,7 @@ mod tests {
         let (server, _) = Server::new(settings, None, command::table().names());
         let here = Endpoint::Path("test".into());
         let info =
-            ConnectionInfo { kind: TransportKind::Unix, peer: here.clone(), local: here, fd: None };
+            ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
         ParkedCall {
             record: server.clients.register(info, 0, 0),
             db: 0,

@@ -183,7 +183,7 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use verbena_transport::{Connection, ConnectionInfo, Endpoint, TransportKind};
+    use verbena_transport::{Connection, ConnectionInfo, Endpoint, tcp};
 
     use super::*;
 
@@ -204,7 +204,7 @@ mod tests {
             Ok(address) => Endpoint::Ip(address),
             Err(_) => Endpoint::Path(peer.into()),
         };
-        let info = ConnectionInfo { kind: TransportKind::Tcp, local: peer.clone(), peer, fd: None };
+        let info = ConnectionInfo { backend: &tcp::BACKEND, local: peer.clone(), peer, fd: None };
         refusal(settings, connected, &From(info))
     }
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use tokio::sync::mpsc;
-use verbena_transport::TransportKind;
 
 use super::control;
 use super::listening::Listeners;
@@ -61,18 +60,16 @@ pub fn run(startup: Startup) -> Result<(), String> {
         // Whoever reads that the server is ready may send it a signal.
         let signals = control::Signals::new().map_err(failed)?;
         log::notice("Server initialized");
-        let kinds = listeners.kinds();
-        for kind in &kinds {
-            log::notice(format_args!("Ready to accept connections {kind}"));
+        let backends = listeners.backends();
+        for backend in &backends {
+            log::notice(format_args!("Ready to accept connections {backend}"));
         }
         let ready = "STATUS=Ready to accept connections\nREADY=1\n";
         process::notify_supervisor(&settings, ready);
         server.memory.ready();
         control::run(server, listeners, requests, &handoffs, signals).await.map_err(failed)?;
         process::notify_supervisor(&settings, "STOPPING=1\n");
-        if kinds.contains(&TransportKind::Unix) {
-            log::notice("Removing the unix socket file.");
-        }
+        backends.iter().filter_map(|backend| backend.closing_note).for_each(log::notice);
         Ok::<_, String>(())
     })?;
     log::warning("Verbena is now ready to exit, bye bye...");

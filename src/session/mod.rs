@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
 use verbena_transport::event_loop::yield_task;
-use verbena_transport::{Connection, ConnectionInfo, TransportKind};
+use verbena_transport::{Connection, ConnectionInfo};
 
 use crate::command::{Caller, CommandTable, Ending, ParkedCall, Registered, ReplyMode};
 use crate::keyspace::Key;
@@ -57,19 +57,12 @@ impl Future for Serve {
     }
 }
 
-/// Says why a connection has failed, unless this side has ended it and said so. Sockets fail in few
-/// ways, none of them worth more than a verbose line; where RDMA fails, the reason tells a peer that
-/// breaks the protocol from one that is gone.
+/// Logs why a connection has failed, unless this side has ended it and said so.
 #[cold]
 fn log_end(info: &ConnectionInfo, error: &io::Error) {
-    match info.kind {
-        _ if error.kind() == GONE => {}
-        TransportKind::Rdma => {
-            log::notice(format_args!("Closing the connection of {}: {error}", info.peer));
-        }
-        TransportKind::Tcp | TransportKind::Unix => {
-            log::verbose(format_args!("Closing the connection of {}: {error}", info.peer));
-        }
+    if error.kind() != GONE {
+        let log = if info.backend.reports_failures { log::notice } else { log::verbose };
+        log(format_args!("Closing the connection of {}: {error}", info.peer));
     }
 }
 

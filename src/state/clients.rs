@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use bitflags::bitflags;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use verbena_transport::{ConnectionInfo, TransportKind};
+use verbena_transport::ConnectionInfo;
 
 use super::outbox::{Outbox, OutboxClass};
 use super::{Counter, Gauge};
@@ -206,10 +206,8 @@ impl ClientRecord {
     }
 
     pub fn attributes(&self) -> Attributes {
-        let unix = match self.info.kind {
-            TransportKind::Unix => Attributes::UNIX,
-            _ => Attributes::empty(),
-        };
+        let is_unix = self.info.backend.is_unix_socket;
+        let unix = if is_unix { Attributes::UNIX } else { Attributes::empty() };
         Attributes::from_bits_truncate(self.attributes.load(Ordering::Relaxed)) | unix
     }
 

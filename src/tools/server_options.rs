@@ -90,19 +90,16 @@ impl ServerOptions {
     /// Where to connect to.
     pub fn target(&self) -> Target {
         if let Some(path) = &self.socket {
-            return Target::Unix { path: path.clone() };
+            return Target::unix(path);
         }
         if !self.rdma && self.rdma_port.is_none() {
-            return Target::Tcp { host: self.host.clone(), port: self.port };
+            return Target::tcp(&self.host, self.port);
         }
-        Target::Rdma {
-            host: self.host.clone(),
-            port: self.rdma_port.unwrap_or(self.port),
-            options: RdmaClientOptions {
-                rx_size: self.rdma_rx_size as usize,
-                poll_us: if self.poll { -1 } else { 0 },
-            },
-        }
+        let options = RdmaClientOptions {
+            rx_size: self.rdma_rx_size as usize,
+            poll_us: if self.poll { -1 } else { 0 },
+        };
+        Target::rdma(&self.host, self.rdma_port.unwrap_or(self.port), options)
     }
 
     /// The arguments of AUTH, if there is a password.

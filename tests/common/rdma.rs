@@ -39,8 +39,7 @@ pub fn start(options: &[&str]) -> Server {
 
 /// Where RDMA clients find the server.
 pub fn target(server: &Server, options: &RdmaClientOptions) -> Target {
-    let options = options.clone();
-    Target::Rdma { host: device_ip().to_string(), port: server.port(), options }
+    Target::rdma(device_ip().to_string(), server.port(), options.clone())
 }
 
 /// A new RDMA connection.

@@ -110,10 +110,10 @@ async fn serve(options: Options, ready: oneshot::Sender<SocketAddr>) {
 async fn measure(options: Options, addr: SocketAddr) -> Vec<f64> {
     let (host, port) = (addr.ip().to_string(), addr.port());
     let target = if options.tcp {
-        Target::Tcp { host, port }
+        Target::tcp(host, port)
     } else {
         let poll_us = options.poll_us;
-        Target::Rdma { host, port, options: RdmaClientOptions { poll_us, ..Default::default() } }
+        Target::rdma(host, port, RdmaClientOptions { poll_us, ..Default::default() })
     };
     let mut connection = connect(&target).await.expect("connects");
     let request = Bytes::from(vec![3; options.size]);

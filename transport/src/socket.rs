@@ -1,24 +1,74 @@
-//! The common part of TCP and Unix sockets: a [`Connection`] over any stream socket.
+//! The common part of TCP and Unix sockets: accepting, connecting, and a [`Connection`] over any stream
+//! socket.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use rustix::buffer::spare_capacity;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-use socket2::Socket;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use socket2::{SockAddr, Socket};
 
+use crate::backend::{Connection, ConnectionInfo};
 use crate::buffer::Buffer;
 use crate::event_loop::{Interest, Source};
-use crate::{Connection, ConnectionInfo};
 
 /// Chunks handed to one vectored write.
 const MAX_SLICES: usize = 64;
 
 /// Reports a peer that is gone as an error instead of by a signal.
 const FLAGS: SendFlags = SendFlags::NOSIGNAL;
+
+/// Watches a listening socket for connections.
+pub(crate) fn watch_listener(socket: Socket) -> io::Result<Source<Socket>> {
+    socket.set_nonblocking(true)?;
+    Source::new(socket, Interest::Read)
+}
+
+/// Waits for a connection on a listening socket. Returns a socket that does not block, and the peer's
+/// address if it is one of IP.
+pub(crate) fn poll_accept(
+    listener: &Source<Socket>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+    loop {
+        ready!(listener.poll_readable(cx))?;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        match rustix::net::acceptfrom_with(listener.get_ref(), flags) {
+            Ok((fd, peer)) => {
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                return Poll::Ready(Ok((fd.into(), peer)));
+            }
+            Err(Errno::WOULDBLOCK) => listener.clear_readable(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Poll::Ready(Err(error.into())),
+        }
+    }
+}
+
+/// Connects `socket` to `addr`; the calling thread's event loop or tokio runtime goes on meanwhile.
+///
+/// # Errors
+/// As `connect` of the system; `WouldBlock` if the queue of a Unix socket's listener is full.
+pub(crate) async fn connect(socket: Socket, addr: &SockAddr) -> io::Result<Source<Socket>> {
+    socket.set_nonblocking(true)?;
+    match socket.connect(addr) {
+        // An interrupted attempt goes on, too.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {}
+        connected => connected?,
+    }
+    // Not before: a socket that is not connecting yet reports that its peer has gone.
+    let socket = Source::new(socket, Interest::ReadWrite)?;
+    poll_fn(|cx| socket.poll_writable(cx)).await?;
+    match socket.get_ref().take_error()? {
+        Some(error) => Err(error),
+        None => Ok(socket),
+    }
+}
 
 /// A [`Connection`] over a stream socket.
 pub(crate) struct SocketConnection {
@@ -32,19 +82,16 @@ pub(crate) struct SocketConnection {
 }
 
 impl SocketConnection {
-    /// `socket` does not block.
-    ///
-    /// # Errors
-    /// Where the system has no room to watch one more socket.
-    pub(crate) fn new(socket: Socket, info: ConnectionInfo) -> io::Result<Self> {
-        Ok(SocketConnection {
-            socket: Source::new(socket, Interest::ReadWrite)?,
+    /// `socket` does not block, and is watched for reading and writing.
+    pub(crate) fn new(socket: Source<Socket>, info: ConnectionInfo) -> Self {
+        SocketConnection {
+            socket,
             info,
             rx: Buffer::default(),
             tx: Buffer::default(),
             queue: VecDeque::new(),
             queued: 0,
-        })
+        }
     }
 
     /// Receives once. Says how many bytes came, and how many could have come.

@@ -1,18 +1,38 @@
 //! The TCP backend.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::socket::SocketConnection;
-use crate::{Connection, ConnectionInfo, Endpoint, Incoming, Listener, TransportKind};
+use crate::address::{Address, Endpoint};
+use crate::backend::{
+    Backend, Connection, ConnectionInfo, Incoming, ListenFailure, Listener, ServerSide,
+};
+use crate::event_loop::{Interest, Source};
+use crate::options::ServerOptions;
+use crate::resolve;
+use crate::socket::{self, SocketConnection};
+
+pub static BACKEND: Backend = Backend {
+    name: "tcp",
+    title: "TCP",
+    is_unix_socket: false,
+    reports_failures: false,
+    closing_note: None,
+    server: |options| Box::new(TcpServer(TcpOptions::new(options))),
+    listen_failure: |address, reason| {
+        let text = "Could not create server TCP listening socket";
+        let warning = format!("Warning: {text} {address}: bind: {reason}");
+        ListenFailure::on_port(&BACKEND, address, warning)
+    },
+    connect: |address, _| Box::pin(connect(address)),
+};
 
 /// Options of a TCP listener.
 #[derive(Clone, Debug)]
@@ -24,13 +44,35 @@ pub struct TcpOptions {
     pub keepalive: Arc<AtomicU32>,
 }
 
-impl Default for TcpOptions {
-    fn default() -> Self {
-        TcpOptions { backlog: 511, keepalive: Arc::new(AtomicU32::new(300)) }
+impl TcpOptions {
+    fn new(options: &ServerOptions) -> Self {
+        TcpOptions {
+            backlog: options.backlog,
+            keepalive: Arc::new(AtomicU32::new(options.tcp_keepalive)),
+        }
     }
 }
 
-/// Listens on `addr`. Must be called on a tokio runtime.
+impl Default for TcpOptions {
+    fn default() -> Self {
+        TcpOptions::new(&ServerOptions::default())
+    }
+}
+
+struct TcpServer(TcpOptions);
+
+impl ServerSide for TcpServer {
+    fn listen(&self, address: &Address, _: &ServerOptions) -> io::Result<Box<dyn Listener>> {
+        let (name, port) = address.host()?;
+        listen(resolve::listen_address(name, port)?, &self.0)
+    }
+
+    fn adjust(&self, options: &ServerOptions) {
+        self.0.keepalive.store(options.tcp_keepalive, Ordering::Relaxed);
+    }
+}
+
+/// Listens on `addr`. The listener belongs to the event loop or tokio runtime of the calling thread.
 pub fn listen(addr: SocketAddr, options: &TcpOptions) -> io::Result<Box<dyn Listener>> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -40,37 +82,39 @@ pub fn listen(addr: SocketAddr, options: &TcpOptions) -> io::Result<Box<dyn List
     }
     socket.bind(&addr.into())?;
     socket.listen(options.backlog)?;
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket.into())?;
-    let local = listener.local_addr()?;
-    Ok(Box::new(TcpAcceptor { listener, local, keepalive: options.keepalive.clone() }))
+    let local = socket.local_addr()?.as_socket().unwrap_or(addr);
+    let socket = socket::watch_listener(socket)?;
+    Ok(Box::new(TcpListener { socket, local, keepalive: options.keepalive.clone() }))
 }
 
-/// Connects to `host`, a name or an address, trying each address that it resolves to.
-pub async fn connect(host: &str, port: u16) -> io::Result<Box<dyn Connection>> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
-    for addr in (host, port).to_socket_addrs()? {
-        match TcpStream::connect(addr).await {
-            Ok(stream) => return open(stream, addr),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+async fn connect(address: &Address) -> io::Result<Box<dyn Connection>> {
+    let (name, port) = address.host()?;
+    resolve::connect_any(name, port, connect_to).await
 }
 
-struct TcpAcceptor {
-    listener: TcpListener,
+async fn connect_to(addr: SocketAddr) -> io::Result<Box<dyn Connection>> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    let socket = socket::connect(socket, &addr.into()).await?;
+    let local = socket.get_ref().local_addr()?.as_socket();
+    let local = local.ok_or_else(|| io::Error::other("the socket has no IP address"))?;
+    let info = info(socket.get_ref(), local, addr);
+    Ok(Box::new(SocketConnection::new(socket, info)))
+}
+
+struct TcpListener {
+    socket: Source<Socket>,
     local: SocketAddr,
     keepalive: Arc<AtomicU32>,
 }
 
-impl Listener for TcpAcceptor {
+impl Listener for TcpListener {
     fn local(&self) -> Endpoint {
         Endpoint::Ip(self.local)
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Incoming>>> {
-        let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+        let (socket, peer) = ready!(socket::poll_accept(&self.socket, cx))?;
         let keepalive = self.keepalive.load(Ordering::Relaxed);
         if keepalive > 0 {
             // The kernel probes three times, a third of the interval apart, as Valkey asks it to.
@@ -79,15 +123,17 @@ impl Listener for TcpAcceptor {
                 .with_time(Duration::from_secs(keepalive.into()))
                 .with_interval(interval)
                 .with_retries(3);
-            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+            socket.set_tcp_keepalive(&keepalive)?;
         }
-        let info = info(&stream, stream.local_addr().unwrap_or(self.local), peer);
-        Poll::Ready(Ok(Box::new(TcpIncoming { stream: stream.into_std()?, info })))
+        let peer = peer.ok_or_else(|| io::Error::other("the peer has no IP address"))?;
+        let local = socket.local_addr().ok().and_then(|addr| addr.as_socket());
+        let info = info(&socket, local.unwrap_or(self.local), peer);
+        Poll::Ready(Ok(Box::new(TcpIncoming { socket, info })))
     }
 }
 
 struct TcpIncoming {
-    stream: std::net::TcpStream,
+    socket: Socket,
     info: ConnectionInfo,
 }
 
@@ -97,22 +143,17 @@ impl Incoming for TcpIncoming {
     }
 
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>> {
-        self.stream.set_nodelay(true)?;
-        Ok(Box::new(SocketConnection::new(self.stream.into(), self.info)?))
+        self.socket.set_tcp_nodelay(true)?;
+        let socket = Source::new(self.socket, Interest::ReadWrite)?;
+        Ok(Box::new(SocketConnection::new(socket, self.info)))
     }
 }
 
-fn open(stream: TcpStream, peer: SocketAddr) -> io::Result<Box<dyn Connection>> {
-    stream.set_nodelay(true)?;
-    let info = info(&stream, stream.local_addr()?, peer);
-    Ok(Box::new(SocketConnection::new(stream.into_std()?.into(), info)?))
-}
-
-fn info(stream: &TcpStream, local: SocketAddr, peer: SocketAddr) -> ConnectionInfo {
+fn info(socket: &Socket, local: SocketAddr, peer: SocketAddr) -> ConnectionInfo {
     ConnectionInfo {
-        kind: TransportKind::Tcp,
+        backend: &BACKEND,
         peer: Endpoint::Ip(peer),
         local: Endpoint::Ip(local),
-        fd: Some(stream.as_raw_fd()),
+        fd: Some(socket.as_raw_fd()),
     }
 }

@@ -17,7 +17,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 use verbena_transport::rdma::{self, RdmaOptions};
 use verbena_transport::{
-    Connection, Endpoint, Incoming, Listener, RdmaClientOptions, Target, TransportKind, connect,
+    Connection, Endpoint, Incoming, Listener, RdmaClientOptions, Target, connect, connect_timeout,
+    event_loop,
 };
 
 fn device_ip() -> IpAddr {
@@ -105,7 +106,7 @@ impl EchoServer {
     }
 
     fn target(&self, options: RdmaClientOptions) -> Target {
-        Target::Rdma { host: self.rdma.ip().to_string(), port: self.rdma.port(), options }
+        Target::rdma(self.rdma.ip().to_string(), self.rdma.port(), options)
     }
 }
 
@@ -213,12 +214,29 @@ fn a_connection_knows_what_it_is() {
     let server = EchoServer::start(RdmaOptions::default());
     block_on(async {
         let mut connection = connect(&server.target(RdmaClientOptions::default())).await.unwrap();
-        assert_eq!(connection.info().kind, TransportKind::Rdma);
+        assert_eq!(connection.info().backend, &rdma::BACKEND);
         assert_eq!(connection.info().peer, Endpoint::Ip(server.rdma));
         exchange(&mut *connection, &message(5)).await.unwrap();
         assert_eq!(connection.memory(), (1 << 20, 256 << 10));
         assert_eq!(connection.unsent(), 0);
     });
+}
+
+#[test]
+fn a_client_connects_on_an_event_loop() {
+    let _alone = alone();
+    let server = EchoServer::start(small_server());
+    let exchanged = event_loop::block_on(async {
+        let target = server.target(small());
+        let mut connection = connect_timeout(&target, Duration::from_secs(30)).await.unwrap();
+        exchange(&mut *connection, &message(200_000)).await.unwrap();
+        let host = server.rdma.ip().to_string();
+        let error = connect(&Target::rdma(host, 1, small())).await.err().expect("it is refused");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+        let error = connect(&Target::rdma("no such host", 1, small())).await.err();
+        error.expect("the name does not resolve");
+    });
+    exchanged.unwrap();
 }
 
 #[test]
@@ -404,7 +422,7 @@ fn the_last_words_of_a_server_reach_its_client() {
             // Dropped at once, and the listener with it.
         });
         let (host, port) = (addr.ip().to_string(), addr.port());
-        let target = Target::Rdma { host, port, options: RdmaClientOptions::default() };
+        let target = Target::rdma(host, port, RdmaClientOptions::default());
         let mut connection = connect(&target).await.unwrap();
         connection.queue(Bytes::from_static(b"hello"));
         flush(&mut *connection).await.unwrap();
@@ -422,9 +440,9 @@ fn nobody_listening_and_a_full_house_are_told_at_once() {
     let _alone = alone();
     block_on(async {
         let host = device_ip().to_string();
-        let target = Target::Rdma { host, port: 1, options: RdmaClientOptions::default() };
-        let error = connect(&target).await.err().expect("nobody listens");
-        assert!(error.to_string().contains("nobody listens there"), "{error}");
+        let target = Target::rdma(host, 1, RdmaClientOptions::default());
+        let error = connect(&target).await.err().expect("there is no listener");
+        assert!(error.to_string().contains("there is no listener"), "{error}");
     });
     let cap = (64 << 10) + (256 << 10) + (64 << 10);
     let server =
@@ -470,7 +488,7 @@ fn tcp_is_served_while_rdma_spins() {
     block_on(async {
         let mut rdma = connect(&server.target(RdmaClientOptions::default())).await.unwrap();
         let (host, port) = (server.tcp.ip().to_string(), server.tcp.port());
-        let mut tcp = connect(&Target::Tcp { host, port }).await.unwrap();
+        let mut tcp = connect(&Target::tcp(host, port)).await.unwrap();
         for i in 0..200 {
             exchange(&mut *tcp, &message(i * 50)).await.unwrap();
             exchange(&mut *rdma, &message(i * 50)).await.unwrap();
@@ -499,7 +517,7 @@ fn a_client_that_never_stops_writing() {
     let Ok(port) = std::env::var("VERBENA_TEST_PORT") else { return };
     block_on(async {
         let (host, port) = (device_ip().to_string(), port.parse().unwrap());
-        let target = Target::Rdma { host, port, options: small() };
+        let target = Target::rdma(host, port, small());
         let mut connection = connect(&target).await.unwrap();
         loop {
             exchange(&mut *connection, &message(30_000)).await.unwrap();
@@ -583,7 +601,7 @@ fn a_connection_is_attached_on_another_thread_than_it_was_accepted_on() {
     let Ok(Endpoint::Ip(addr)) = listening.recv() else { panic!("an address") };
     block_on(async {
         let (host, port) = (addr.ip().to_string(), addr.port());
-        let target = Target::Rdma { host, port, options: RdmaClientOptions::default() };
+        let target = Target::rdma(host, port, RdmaClientOptions::default());
         for len in [10, 100_000] {
             let mut connection = connect(&target).await.unwrap();
             exchange(&mut *connection, &message(len)).await.unwrap();

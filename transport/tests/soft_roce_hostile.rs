@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use verbena_transport::rdma::protocol::{CONTROL_LEN, Control, Region, WorkRequest};
 use verbena_transport::rdma::raw::RawPeer;
 use verbena_transport::rdma::{self, RdmaOptions};
-use verbena_transport::{Connection, Endpoint, Listener, RdmaClientOptions};
+use verbena_transport::{Connection, Endpoint, Listener, RdmaClientOptions, Target, connect};
 
 const BUFFER: usize = 64 << 10;
 
@@ -86,7 +86,8 @@ fn ends_with(why: &str, act: impl AsyncFnOnce(&mut RawPeer)) {
         let (addr, mut ends) = echo_server();
         let options = RdmaClientOptions { rx_size: BUFFER, poll_us: 0 };
         let host = addr.ip().to_string();
-        let mut neighbour = rdma::connect(&host, addr.port(), &options).await.unwrap();
+        let target = Target::rdma(&host, addr.port(), options);
+        let mut neighbour = connect(&target).await.unwrap();
         exchange(&mut *neighbour).await;
         let held = rdma::stats().registered_bytes;
 

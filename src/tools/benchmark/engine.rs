@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::JoinSet;
-use verbena_transport::{Connection, TransportKind};
+use verbena_transport::{Backend, Connection};
 
 use super::options::Options;
 use super::pipeline::{Command, Numbers, Pipeline, Random};
@@ -35,7 +35,7 @@ const MAX_LATENCY: u64 = 3_600_000_000_000;
 
 /// What a test has measured.
 pub struct Outcome {
-    pub transport: TransportKind,
+    pub transport: &'static Backend,
     pub elapsed: Duration,
     /// Nanoseconds, one count for each request.
     pub latencies: Histogram<u64>,
@@ -180,7 +180,7 @@ impl Shared {
 
 /// What a thread hands back.
 struct ThreadOutcome {
-    transport: TransportKind,
+    transport: &'static Backend,
     end: Instant,
     errors: u64,
     first_error: Option<String>,
@@ -286,7 +286,7 @@ fn run_thread(shared: &Arc<Shared>, index: u32) -> Result<ThreadOutcome, Failure
         for client in (index..shared.options.clients).step_by(shared.gate.threads as usize) {
             loads.push(Load::new(shared.clone(), client, latencies.clone()).await?);
         }
-        let transport = loads[0].connection.info().kind;
+        let transport = loads[0].connection.info().backend;
         if !shared.warmup.is_empty() {
             if !shared.gate.pass() {
                 return Err(Failure::Elsewhere);

@@ -103,7 +103,7 @@ fn json(out: &mut impl Write, options: &Options, test: &Test, outcome: &Outcome)
     let at = |quantile| us(latencies.value_at_quantile(quantile) as f64);
     let mut object = json!({
         "test": test.name(),
-        "transport": outcome.transport.name(),
+        "transport": outcome.transport.name,
         "clients": options.clients,
         "pipeline": options.pipeline,
         "size": options.size,

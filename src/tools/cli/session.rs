@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use verbena_transport::Target;
+use verbena_transport::{Address, Target};
 
 use super::format::{Format, Style};
 use super::options::Options;
@@ -81,11 +81,11 @@ impl Session {
 
     /// Connects elsewhere, as the same user.
     pub async fn connect_to(&mut self, host: String, port: u16) {
-        match &mut self.target {
-            Target::Rdma { host: old_host, port: old_port, .. } => {
+        match &mut self.target.address {
+            Address::Host { name: old_host, port: old_port } => {
                 (*old_host, *old_port) = (host, port);
             }
-            target => *target = Target::Tcp { host, port },
+            Address::Path(_) => self.target = Target::tcp(host, port),
         }
         self.disconnect();
         self.db = 0;
@@ -261,14 +261,10 @@ impl Session {
         if self.client.is_none() {
             return "not connected> ".to_owned();
         }
-        let mut prompt = match &self.target {
-            Target::Tcp { host, port } | Target::Rdma { host, port, .. } if host.contains(':') => {
-                format!("[{host}]:{port}")
-            }
-            Target::Tcp { host, port } | Target::Rdma { host, port, .. } => {
-                format!("{host}:{port}")
-            }
-            Target::Unix { path } => format!("verbena {}", path.display()),
+        let mut prompt = match &self.target.address {
+            Address::Host { name, port } if name.contains(':') => format!("[{name}]:{port}"),
+            Address::Host { name, port } => format!("{name}:{port}"),
+            Address::Path(path) => format!("verbena {}", path.display()),
         };
         if self.db != 0 {
             prompt.push_str(&format!("[{}]", self.db));

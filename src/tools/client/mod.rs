@@ -161,13 +161,8 @@ pub struct ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Could not connect to Verbena at ")?;
-        match &self.target {
-            Target::Tcp { host, port } => write!(f, "{host}:{port}")?,
-            Target::Rdma { host, port, .. } => write!(f, "{host}:{port} over RDMA")?,
-            Target::Unix { path } => write!(f, "{}", path.display())?,
-        }
-        write!(f, ": {}", Reason(&self.error))
+        let ConnectError { target, error } = self;
+        write!(f, "Could not connect to Verbena at {target}: {}", Reason(error))
     }
 }
 
@@ -197,7 +192,7 @@ mod tests {
     #[test]
     fn a_refused_connection_says_where_and_why() {
         let error = ConnectError {
-            target: Target::Tcp { host: "127.0.0.1".into(), port: 6379 },
+            target: Target::tcp("127.0.0.1", 6379),
             error: io::Error::from_raw_os_error(libc::ECONNREFUSED),
         };
         assert_eq!(

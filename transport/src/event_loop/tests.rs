@@ -233,7 +233,6 @@ fn a_long_stream_goes_there_and_back_on_either_kind_of_loop() {
     let path = dir.path().join("socket");
     let (ready, is_ready) = mpsc::channel();
     let server_path = path.clone();
-    // The listener needs a runtime; the connection is served by an event loop of its own thread.
     let server = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let incoming = runtime.block_on(async {
@@ -246,7 +245,7 @@ fn a_long_stream_goes_there_and_back_on_either_kind_of_loop() {
     is_ready.recv().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     runtime.block_on(async {
-        let mut connection = connect(&Target::Unix { path }).await.unwrap();
+        let mut connection = connect(&Target::unix(path)).await.unwrap();
         let message: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
         connection.queue(message.clone().into());
         let mut got = Vec::new();

@@ -17,10 +17,45 @@ use super::protocol::{CONTROL_LEN, Config, Protocol, Region, Role};
 use super::reactor::{Entry, Key, Reactor, Resolving};
 use super::stream::RdmaStream;
 use super::verbs::{Access, Memory, QueuePair, QueuePairOptions, devices};
-use crate::event_loop::Source;
-use crate::{
-    Connection, ConnectionInfo, Endpoint, Incoming, Listener, RdmaClientOptions, TransportKind,
+use crate::address::{Address, Endpoint};
+use crate::backend::{
+    Backend, Connection, ConnectionInfo, Incoming, ListenFailure, Listener, ServerSide,
 };
+use crate::event_loop::Source;
+use crate::options::{RdmaClientOptions, ServerOptions};
+use crate::resolve;
+
+pub static BACKEND: Backend = Backend {
+    name: "rdma",
+    title: "RDMA",
+    is_unix_socket: false,
+    // The reason tells a peer that violates the protocol from one that is gone.
+    reports_failures: true,
+    closing_note: None,
+    server: |options| {
+        let live = RdmaOptions { backlog: options.backlog, ..RdmaOptions::default() };
+        live.adjust(options);
+        Box::new(RdmaServer(Arc::new(live)))
+    },
+    listen_failure: |address, reason| {
+        let text = "Could not create server RDMA listening endpoint";
+        ListenFailure::on_port(&BACKEND, address, format!("Warning: {text} {address}: {reason}"))
+    },
+    connect: |address, options| Box::pin(connect(address, &options.rdma)),
+};
+
+struct RdmaServer(Arc<RdmaOptions>);
+
+impl ServerSide for RdmaServer {
+    fn listen(&self, address: &Address, _: &ServerOptions) -> io::Result<Box<dyn Listener>> {
+        let (name, port) = address.host()?;
+        listen(resolve::listen_address(name, port)?, self.0.clone())
+    }
+
+    fn adjust(&self, options: &ServerOptions) {
+        self.0.adjust(options);
+    }
+}
 
 /// Bounds of `rdma-rx-size`.
 const RX_SIZES: std::ops::RangeInclusive<usize> = 64 << 10..=16 << 20;
@@ -43,7 +78,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a peer may take nothing while something waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Listens on `addr`. Must be called on a tokio runtime.
+/// Listens on `addr`. The listener belongs to the event loop or tokio runtime of the calling thread.
 ///
 /// # Errors
 /// Where no device is active, or the address is taken or not one of an RDMA device.
@@ -99,7 +134,7 @@ impl Listener for RdmaAcceptor {
 fn info(id: &Id, local: SocketAddr) -> ConnectionInfo {
     let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     ConnectionInfo {
-        kind: TransportKind::Rdma,
+        backend: &BACKEND,
         peer: Endpoint::Ip(id.peer().unwrap_or(unknown)),
         local: Endpoint::Ip(id.local().unwrap_or(local)),
         fd: None,
@@ -201,21 +236,15 @@ fn open(
     Ok(RdmaStream::new(info, link, reactor, slot.key, region, send_buffer))
 }
 
-/// Connects to `host`, a name or an address, trying each address that it resolves to.
-pub async fn connect(
-    host: &str,
-    port: u16,
+async fn connect(
+    address: &Address,
     options: &RdmaClientOptions,
 ) -> io::Result<Box<dyn Connection>> {
+    let (name, port) = address.host()?;
     let reactor = Reactor::current()?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
-    for addr in tokio::net::lookup_host((host, port)).await? {
-        match connect_to(&reactor, addr, options).await {
-            Ok(stream) => return Ok(Box::new(stream)),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    let connect_to = async |addr| connect_to(&reactor, addr, options).await;
+    let stream = resolve::connect_any(name, port, connect_to).await?;
+    Ok(Box::new(stream))
 }
 
 async fn connect_to(

@@ -18,7 +18,7 @@ mod verbs;
 mod waiter;
 
 pub use counters::RdmaStats;
-pub use endpoint::{connect, listen};
+pub use endpoint::{BACKEND, listen};
 pub use options::RdmaOptions;
 pub use verbs::Device;
 

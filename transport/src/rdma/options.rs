@@ -1,6 +1,8 @@
 //! Options of a server's RDMA side, most of which can change while it runs.
 
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::options::ServerOptions;
 
 /// Options of an RDMA listener and of the connections that it accepts.
 ///
@@ -23,6 +25,16 @@ pub struct RdmaOptions {
     pub max_registered_memory: AtomicUsize,
     /// Milliseconds of silence after which a keepalive message probes the peer; 0 never probes.
     pub keepalive_ms: AtomicU64,
+}
+
+impl RdmaOptions {
+    /// Takes over the options that may change.
+    pub(super) fn adjust(&self, options: &ServerOptions) {
+        self.rx_size.store(options.rdma_rx_size, Relaxed);
+        self.completion_vector.store(options.rdma_completion_vector, Relaxed);
+        self.poll_us.store(options.rdma_poll_us, Relaxed);
+        self.max_registered_memory.store(options.rdma_max_registered_memory, Relaxed);
+    }
 }
 
 impl Default for RdmaOptions {

@@ -11,8 +11,8 @@ use super::link::Link;
 use super::protocol::CloseReason;
 use super::reactor::{Key, Reactor};
 use super::verbs::Memory;
+use crate::backend::{Connection, ConnectionInfo};
 use crate::buffer::Buffer;
-use crate::{Connection, ConnectionInfo};
 
 /// A [`Connection`] over a queue pair.
 ///
