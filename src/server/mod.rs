@@ -38,7 +38,7 @@ use listening::Listeners;
 pub use memory::{Memory, MemoryUse, machine_memory};
 pub use pause::{Pause, Paused};
 use process::PidFile;
-pub use process::prepare;
+pub use process::{VALKEY_VERSION, prepare, version_line};
 pub use reclaim::Reclaimer;
 pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
 pub use worker::Worker;
@@ -111,7 +111,7 @@ pub fn run(startup: Startup) -> Result<(), String> {
     });
     settings.unmet().into_iter().for_each(log::warning);
     process::reserve_descriptors(&mut settings)?;
-    log::notice(format_args!("Running mode=standalone, port={}.", settings.port));
+    process::announce(&settings);
     let workers = settings.io_threads;
     let (server, requests) = Server::new(settings, file);
     let failed = |error: io::Error| system_text(&error);
