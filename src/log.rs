@@ -66,24 +66,39 @@ pub fn warning(message: impl Display) {
     write(LogLevel::Warning, message);
 }
 
+/// A notice of several lines, written as they are.
+pub fn raw(text: &str) {
+    if is_logged(LogLevel::Notice) {
+        TARGET.lock().append(text);
+    }
+}
+
+fn is_logged(level: LogLevel) -> bool {
+    level as u8 >= LEVEL.load(Ordering::Relaxed)
+}
+
 fn write(level: LogLevel, message: impl Display) {
-    if (level as u8) < LEVEL.load(Ordering::Relaxed) {
+    if !is_logged(level) {
         return;
     }
     let mut target = TARGET.lock();
     let zone = target.zone.get_or_insert_with(TimeZone::system).clone();
     let now = jiff::Timestamp::now().to_zoned(zone);
     let line = target.line(level, &now, std::process::id(), &message.to_string());
-    // There is nobody to tell that the log can't be written.
-    let _ = if target.file.is_empty() {
-        std::io::stdout().write_all(line.as_bytes())
-    } else {
-        let file = OpenOptions::new().append(true).create(true).open(&target.file);
-        file.and_then(|mut file| file.write_all(line.as_bytes()))
-    };
+    target.append(&line);
 }
 
 impl Target {
+    fn append(&self, text: &str) {
+        // There is nobody to tell that the log can't be written.
+        let _ = if self.file.is_empty() {
+            std::io::stdout().write_all(text.as_bytes())
+        } else {
+            let file = OpenOptions::new().append(true).create(true).open(&self.file);
+            file.and_then(|mut file| file.write_all(text.as_bytes()))
+        };
+    }
+
     fn line(&self, level: LogLevel, now: &Zoned, pid: u32, message: &str) -> String {
         let time = self.timestamp(now);
         match self.format {

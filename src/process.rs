@@ -1,7 +1,8 @@
-//! The server as a process of its system: limits, the terminal, the supervisor, the pid file.
+//! The server as a process of its system: limits, the terminal, the supervisor, the pid file, and
+//! how it introduces itself.
 
 use std::hash::BuildHasher;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -17,6 +18,45 @@ const DAEMON: &str = "VERBENA_DAEMON";
 
 /// The pid file of a daemon that names none.
 const DAEMON_PIDFILE: &str = "/var/run/verbena.pid";
+
+/// The version of Valkey that this server is compatible with.
+pub const VALKEY_VERSION: &str = "9.1.2";
+
+/// The answer to `--version`. Harnesses read ` v=` as Valkey's version; Verbena's own is the last word.
+pub fn version_line() -> String {
+    format!(
+        "Valkey server v={VALKEY_VERSION} sha=00000000:0 malloc=jemalloc bits={} \
+         build=0000000000000000 verbena={}",
+        usize::BITS,
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// Logs what runs and where: as a banner if `always-show-logo` or a terminal asks for one. Harnesses
+/// look for its ` PID: `.
+pub fn announce(settings: &Settings) {
+    let interactive = settings.logfile.is_empty() && io::stdout().is_terminal();
+    if settings.always_show_logo || interactive {
+        log::raw(&banner(settings.port, std::process::id()));
+    } else {
+        log::notice(format_args!("Running mode=standalone, port={}.", settings.port));
+    }
+}
+
+fn banner(port: u16, pid: u32) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        r"
+      \   /      Verbena {version}, compatible with Valkey {VALKEY_VERSION}
+    .--\ /--.
+     \--o--/     Running in standalone mode
+    .--/ \--.    Port: {port}
+      / | \      PID: {pid}
+        |
+
+"
+    )
+}
 
 /// File descriptors that are not clients'.
 fn reserved_descriptors(settings: &Settings) -> u64 {
@@ -197,5 +237,18 @@ pub fn notify_supervisor(settings: &Settings, state: &str) {
     if let Err(error) = send() {
         let reason = system_text(&error);
         log::warning(format_args!("Can't send notification to systemd: {reason}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_names_port_and_pid() {
+        let banner = banner(6379, 42);
+        assert!(banner.contains(" Port: 6379\n") && banner.contains(" PID: 42\n"), "{banner}");
+        let version = format!("Verbena {}, compatible with", env!("CARGO_PKG_VERSION"));
+        assert!(banner.contains(&version), "{banner}");
     }
 }

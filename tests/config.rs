@@ -46,6 +46,39 @@ fn every_parameter_of_valkey_is_there_with_its_default() {
     assert_eq!(more, BTreeSet::from(["rdma-max-registered-memory", "rdma-poll-us"]));
 }
 
+/// Parameters that CONFIG GET shows only by their exact name.
+const HIDDEN: [&str; 16] = [
+    "aof-disable-auto-gc",
+    "cluster-message-gossip-perc",
+    "cluster-ping-interval",
+    "debug-context",
+    "enable-debug-assert",
+    "io-threads-always-active",
+    "key-load-delay",
+    "loading-process-events-interval-bytes",
+    "lua-enable-deprecated-api",
+    "lua-enable-insecure-api",
+    "min-io-threads-avoid-copy-reply",
+    "min-string-size-avoid-copy-reply",
+    "min-string-size-avoid-copy-reply-threaded",
+    "rdb-key-save-delay",
+    "use-exit-on-panic",
+    "watchdog-period",
+];
+
+#[test]
+fn hidden_parameters_are_shown_by_their_exact_name_alone() {
+    let (ours, theirs) = (Server::start(&[]), Server::oracle(&[]));
+    let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
+    let shown = all(&mut ours);
+    for name in HIDDEN {
+        let reply = ours.command(&["CONFIG", "GET", name]);
+        assert_eq!(reply, theirs.command(&["CONFIG", "GET", name]), "{name}");
+        assert_eq!(reply.elements().len(), 2, "{name}");
+        assert!(!shown.contains_key(name), "{name}");
+    }
+}
+
 /// Values that tell the types and bounds of parameters apart.
 const VALUES: &[&str] = &[
     "",
@@ -132,7 +165,8 @@ fn config_set_answers_as_valkey_does_for_every_parameter() {
     let ours = Server::start(&["--save", "3600 1"]);
     let theirs = Server::oracle(&["--save", "3600 1"]);
     let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
-    let names = all(&mut theirs);
+    let mut names = all(&mut theirs);
+    names.extend(HIDDEN.map(|name| (name.to_owned(), get(&mut theirs, name))));
     let mut different = Vec::new();
     for name in names.keys().filter(|name| !NOT_COMPARED.contains(&name.as_str())) {
         let asks = |value| {
@@ -344,10 +378,36 @@ fn a_bad_configuration_ends_the_start_with_its_line() {
 }
 
 #[test]
+fn directives_without_a_meaning_are_taken_from_a_file_alone() {
+    let obsolete = "dynamic-hz no\nevents-per-io-thread 0\nsanitize-dump-payload yes\n";
+    for mut server in [Server::start_with_file(obsolete, &[]), Server::oracle_with_file(obsolete)] {
+        let mut client = server.connect();
+        assert_eq!(client.run("CONFIG GET dynamic-hz").elements().len(), 0);
+        assert!(client.run("CONFIG SET dynamic-hz yes").error().starts_with("ERR Unknown option"));
+        server.kill();
+    }
+}
+
+#[test]
+fn a_banner_with_the_pid_comes_before_the_server_is_ready() {
+    for format in ["legacy", "json"] {
+        let options = ["--always-show-logo", "yes", "--log-format", format];
+        for server in [Server::start(&options), Server::oracle(&options)] {
+            let (log, pid) = (server.log(), format!(" PID: {}", server.pid()));
+            let (banner, ready) = (log.find(&pid), log.find("Server initialized"));
+            assert!(banner.is_some() && banner < ready, "{log}");
+            assert!(!log.contains("Running mode="), "{log}");
+        }
+    }
+    assert!(Server::start(&[]).log().contains("Running mode=standalone, port="));
+}
+
+#[test]
 fn version_and_help_are_told_and_nothing_is_started() {
     for args in [["-v"], ["--version"]] {
         let text = String::from_utf8(run(&args).stdout).unwrap();
-        assert!(text.starts_with("Verbena server v="), "{text}");
+        let own = concat!(" verbena=", env!("CARGO_PKG_VERSION"), "\n");
+        assert!(text.starts_with("Valkey server v=9.1.2 sha=") && text.ends_with(own), "{text}");
     }
     for args in [["-h"], ["--help"]] {
         let text = String::from_utf8(run(&args).stdout).unwrap();

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let mut startup = match config::parse(std::env::args_os().skip(1)) {
         Ok(Request::Serve(startup)) => startup,
         Ok(Request::Version) => {
-            println!("Verbena server v={} bits={}", env!("CARGO_PKG_VERSION"), usize::BITS);
+            println!("{}", process::version_line());
             return ExitCode::SUCCESS;
         }
         Ok(Request::Help) => {

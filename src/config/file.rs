@@ -8,13 +8,14 @@ use super::parameter::Source;
 use super::settings::{Settings, find};
 
 /// Directives that once had a meaning and are accepted without one.
-const OBSOLETE: [&str; 6] = [
+const OBSOLETE: [&str; 7] = [
     "dynamic-hz",
     "events-per-io-thread",
     "io-threads-do-reads",
     "list-max-ziplist-entries",
     "list-max-ziplist-value",
     "lua-replicate-commands",
+    "sanitize-dump-payload",
 ];
 
 /// Files that include each other deeper than this are a circle.

@@ -60,6 +60,7 @@ parameters! {
     activedefrag: bool = false, Kind::Bool, check(no_defragmentation);
     activerehashing: bool = true, Kind::Bool;
     always_show_logo: bool = false, Kind::Bool, immutable();
+    aof_disable_auto_gc: bool = false, Kind::Bool, hidden();
     aof_load_truncated: bool = true, Kind::Bool;
     aof_rewrite_cpulist: String = "".into(), Kind::Text, alias("aof_rewrite_cpulist"), immutable();
     aof_rewrite_incremental_fsync: bool = true, Kind::Bool;
@@ -102,8 +103,10 @@ parameters! {
     cluster_enabled: bool = false, Kind::Bool, immutable();
     cluster_link_sendbuf_limit: u64 = 0, memory(0, I64);
     cluster_manual_failover_timeout: i32 = 5000, int(1, I32);
+    cluster_message_gossip_perc: i32 = 10, int(1, 100), hidden();
     cluster_migration_barrier: i32 = 1, int(0, I32);
     cluster_node_timeout: i64 = 15_000, int(0, I64);
+    cluster_ping_interval: i64 = 0, int(0, I64), hidden();
     cluster_port: u16 = 0, int(0, 65535), immutable();
     cluster_preferred_endpoint_type: EndpointType = EndpointType::Ip, Kind::Choice;
     cluster_replica_no_failover: bool = false, Kind::Bool, alias("cluster-slave-no-failover");
@@ -128,6 +131,7 @@ parameters! {
     dir: String = "".into(), Kind::Text, protected(), clamp(absolute_dir), check(dir_exists);
     disable_thp: bool = true, Kind::Bool, immutable();
     dual_channel_replication_enabled: bool = false, Kind::Bool;
+    enable_debug_assert: bool = false, Kind::Bool, hidden(), immutable();
     /// Who may use DEBUG.
     enable_debug_command: Privilege = Privilege::No, Kind::Choice, immutable();
     enable_module_command: Privilege = Privilege::No, Kind::Choice, immutable();
@@ -160,12 +164,15 @@ parameters! {
     lfu_log_factor: i32 = 10, int(0, I32);
     list_compress_depth: i32 = 0, int(0, I32);
     list_max_listpack_size: i32 = -2, int(-I32 - 1, I32), alias("list-max-ziplist-size");
+    loading_process_events_interval_bytes: i32 = 2 << 20, int(1024, I32), hidden();
     locale_collate: String = "".into(), Kind::Text, check(locale);
     log_format: LogFormat = LogFormat::Legacy, Kind::Choice;
     log_timestamp_format: LogTimestamp = LogTimestamp::Legacy, Kind::Choice;
     /// Empty is the standard output.
     logfile: String = "".into(), Kind::Text, immutable();
     loglevel: LogLevel = LogLevel::Notice, Kind::Choice;
+    lua_enable_insecure_api: bool = false, Kind::Bool, alias("lua-enable-deprecated-api"),
+        protected(), hidden();
     max_new_connections_per_cycle: u32 = 10, int(1, 1000);
     max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000);
     maxclients: usize = 10_000, int(1, U32);
@@ -177,6 +184,8 @@ parameters! {
     min_io_threads_avoid_copy_reply: i32 = 7, int(0, I32), hidden();
     min_replicas_max_lag: i32 = 10, int(0, I32), alias("min-slaves-max-lag");
     min_replicas_to_write: i32 = 0, int(0, I32), alias("min-slaves-to-write");
+    min_string_size_avoid_copy_reply: i32 = 16 << 10, int(0, I32), hidden();
+    min_string_size_avoid_copy_reply_threaded: i32 = 64 << 10, int(0, I32), hidden();
     mptcp: bool = false, Kind::Bool, immutable();
     no_appendfsync_on_rewrite: bool = false, Kind::Bool;
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Kind::Choice;
@@ -287,6 +296,8 @@ parameters! {
     unixsocketgroup: String = "".into(), Kind::Text, immutable();
     /// The Unix socket's mode bits; 0 leaves them to the umask.
     unixsocketperm: u32 = 0, Kind::Octal { max: 0o777 }, immutable();
+    use_exit_on_panic: bool = false, Kind::Bool, hidden();
+    watchdog_period: i32 = 0, int(0, I32), clamp(shortest_watchdog), hidden();
     zset_max_listpack_entries: u64 = 128, int(0, I64), alias("zset-max-ziplist-entries");
     zset_max_listpack_value: u64 = 64, memory(0, I64), alias("zset-max-ziplist-value");
 }
@@ -355,6 +366,13 @@ fn dbfilename(settings: &Settings) -> Result<(), &'static str> {
 fn relative_is_yes(settings: &mut Settings) {
     if settings.oom_score_adj == OomScoreAdj::Relative {
         settings.oom_score_adj = OomScoreAdj::Yes;
+    }
+}
+
+/// A period of less than 200 ms is raised to that, as Valkey does.
+fn shortest_watchdog(settings: &mut Settings) {
+    if settings.watchdog_period > 0 {
+        settings.watchdog_period = settings.watchdog_period.max(200);
     }
 }
 

@@ -43,7 +43,7 @@ pub fn run(startup: Startup) -> Result<(), String> {
     });
     settings.unmet().into_iter().for_each(log::warning);
     process::reserve_descriptors(&mut settings)?;
-    log::notice(format_args!("Running mode=standalone, port={}.", settings.port));
+    process::announce(&settings);
     let workers = settings.io_threads;
     let (server, requests) = new(settings, file);
     let failed = |error: io::Error| system_text(&error);

@@ -63,6 +63,11 @@ impl Server {
         Server::start_program(&oracle_program(), None, &with_defaults)
     }
 
+    /// As [`oracle`](Self::oracle), with a configuration file of these lines.
+    pub fn oracle_with_file(lines: &str) -> Server {
+        Server::start_program(&oracle_program(), Some(lines), &["--save", ""])
+    }
+
     fn start_program(program: &Path, file: Option<&str>, options: &[&str]) -> Server {
         Server::start_somewhere(|port| Server::try_start(program, port, file, options))
     }
