@@ -82,13 +82,13 @@ impl<'a> Cx<'a> {
 
     fn position_in(&mut self, db: usize, key: &Key<'_>) -> Option<Position> {
         let now = self.now;
-        let table = self.locked.shard(key.slot).table_mut(db);
+        let table = self.locked.shard(key.slot).table(db);
         let position = table.find(key.hash, key.bytes)?;
         if table.get(position).expiry().is_some_and(|at| at <= now) {
             if !self.may_expire() {
                 return None;
             }
-            let expired = self.table_of(db, key).remove(position);
+            let expired = self.locked.shard(key.slot).remove(db, position);
             self.server.reclaimer.entry(expired);
             self.ready_in(db, key);
             self.stats.expired_keys.add(1);
@@ -133,7 +133,7 @@ impl<'a> Cx<'a> {
         let (db, now, stats) = (self.client.db, self.now, self.stats);
         let (settings, touches) = (self.settings, !self.client.no_touch);
         self.locked.visit(shard_of(key.slot), |shard| {
-            let table = shard.table_mut(db);
+            let table = shard.table(db);
             let position = table.find(key.hash, key.bytes);
             let is_alive =
                 |at: &Position| table.get(*at).expiry().is_none_or(|expiry| expiry > now);
@@ -142,7 +142,7 @@ impl<'a> Cx<'a> {
                 return look(None);
             };
             stats.keyspace_hits.add(1);
-            let entry = table.get_mut(position);
+            let entry = shard.table_mut(db).get_mut(position);
             if touches {
                 entry.set_access(access::again(settings, now, entry.access()));
             }
@@ -179,13 +179,15 @@ impl<'a> Cx<'a> {
     pub fn write(&mut self, key: &Key<'_>) -> Option<EntryMut<'_>> {
         let position = self.position(key)?;
         self.note_access(key, position);
-        Some(EntryMut { table: self.table(key), position })
+        let db = self.client.db;
+        Some(EntryMut { shard: self.locked.shard(key.slot), db, position })
     }
 
     /// Looks a key up to change it after it was looked up to read it: that was the access.
     pub fn write_again(&mut self, key: &Key<'_>) -> Option<EntryMut<'_>> {
         let position = self.position(key)?;
-        Some(EntryMut { table: self.table(key), position })
+        let db = self.client.db;
+        Some(EntryMut { shard: self.locked.shard(key.slot), db, position })
     }
 
     #[inline]
@@ -244,7 +246,7 @@ impl<'a> Cx<'a> {
     /// Removes a key and returns its entry.
     pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
         let position = self.position(key)?;
-        let entry = self.table(key).remove(position);
+        let entry = self.locked.shard(key.slot).remove(self.client.db, position);
         self.ready(key);
         Some(entry)
     }
@@ -261,7 +263,7 @@ impl<'a> Cx<'a> {
     /// Removes a key of database `db` and returns its entry.
     pub fn remove_in(&mut self, db: usize, key: &Key<'_>) -> Option<Entry> {
         let position = self.position_in(db, key)?;
-        let entry = self.table_of(db, key).remove(position);
+        let entry = self.locked.shard(key.slot).remove(db, position);
         self.ready_in(db, key);
         Some(entry)
     }
@@ -379,21 +381,22 @@ impl<'a> Cx<'a> {
 
 /// An entry in its table, to be changed.
 pub struct EntryMut<'a> {
-    table: &'a mut Table,
+    shard: &'a mut Shard,
+    db: usize,
     position: Position,
 }
 
 impl EntryMut<'_> {
     #[inline]
     pub fn entry(&self) -> &Entry {
-        self.table.get(self.position)
+        self.shard.table(self.db).get(self.position)
     }
 
     /// The entry itself. Its expiry is changed only by [`set_expiry`](Self::set_expiry), and items that
     /// may expire only in [`change_items`](Self::change_items).
     #[inline]
     pub fn entry_mut(&mut self) -> &mut Entry {
-        self.table.get_mut(self.position)
+        self.shard.table_mut(self.db).get_mut(self.position)
     }
 
     /// Replaces the value; the expiry stays.
@@ -407,7 +410,7 @@ impl EntryMut<'_> {
     pub fn change_items<R>(&mut self, work: impl FnOnce(&mut Entry) -> R) -> R {
         let before = self.entry().has_volatile_items();
         let result = work(self.entry_mut());
-        self.table.items_changed(self.position, before);
+        self.shard.table_mut(self.db).items_changed(self.position, before);
         result
     }
 
@@ -415,12 +418,12 @@ impl EntryMut<'_> {
     #[inline]
     pub fn set_expiry(&mut self, expiry: Option<i64>) {
         if expiry.is_some() || self.entry().expiry().is_some() {
-            self.table.set_expiry(self.position, expiry);
+            self.shard.table_mut(self.db).set_expiry(self.position, expiry);
         }
     }
 
     pub fn remove(self) -> Entry {
-        self.table.remove(self.position)
+        self.shard.remove(self.db, self.position)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Categories, Command, CommandError, Cx, Flags, Result, Scope};
 use crate::glob;
-use crate::keyspace::{SHARDS, Table, hash, shard_of, slot};
+use crate::keyspace::{SHARDS, Shard, hash, shard_of, slot};
 use crate::random;
 use crate::resp::{Args, Reply};
 use crate::value::number::{parse_i64, parse_u64_loosely};
@@ -208,7 +208,7 @@ fn walk(
             if shard.table(db).is_empty() {
                 return (None, Vec::new());
             }
-            let table = shard.table_mut(db);
+            let table = shard.table(db);
             let mut next = Some(cursor.position);
             let mut expired = Vec::new();
             while let Some(position) = next
@@ -227,7 +227,7 @@ fn walk(
                     }
                 });
             }
-            (next, expired.iter().filter_map(|key| remove(table, key)).collect())
+            (next, expired.iter().filter_map(|key| remove(shard, db, key)).collect())
         });
         cx.stats.expired_keys.add(expired.len() as u64);
         expired.into_iter().for_each(|entry| cx.server.reclaimer.entry(entry));
@@ -242,9 +242,9 @@ fn walk(
     }
 }
 
-fn remove(table: &mut Table, key: &[u8]) -> Option<Entry> {
-    let position = table.find(hash(key), key)?;
-    Some(table.remove(position))
+fn remove(shard: &mut Shard, db: usize, key: &[u8]) -> Option<Entry> {
+    let position = shard.table(db).find(hash(key), key)?;
+    Some(shard.remove(db, position))
 }
 
 fn keys(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
@@ -299,15 +299,14 @@ fn draw(cx: &mut Cx<'_>) -> Option<Vec<u8>> {
             here
         })?;
         let (drawn, len) = cx.visit(shard, |shard| {
-            let table = shard.table_mut(db);
-            let drawn = table.random(random::next).map(|position| {
-                let entry = table.get(position);
+            let drawn = shard.table(db).random(random::next).map(|position| {
+                let entry = shard.table(db).get(position);
                 match entry.expiry() {
-                    Some(at) if at <= now => Err(may_expire.then(|| table.remove(position))),
+                    Some(at) if at <= now => Err(may_expire.then(|| shard.remove(db, position))),
                     _ => Ok(entry.key().to_vec()),
                 }
             });
-            (drawn, table.len() as u64)
+            (drawn, shard.table(db).len() as u64)
         });
         lens[shard] = len;
         match drawn {

@@ -16,7 +16,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use crate::table;
+use crate::table::{self, Tables};
 use crate::value::Entry;
 
 pub use crate::table::{Expired, NEVER, Position, Swept, hash, prefetch};
@@ -44,8 +44,7 @@ pub fn shard_of(slot: u16) -> usize {
 pub struct Shard {
     /// Who waits for keys of this shard.
     pub waiting: Waiting,
-    first: Table,
-    others: Vec<Table>,
+    tables: Tables<Entry>,
 }
 
 static NO_ENTRIES: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::default);
@@ -54,40 +53,36 @@ impl Shard {
     /// The table of database `db`, to be read.
     #[inline]
     pub fn table(&self, db: usize) -> &Table {
-        match db.checked_sub(1) {
-            None => &self.first,
-            Some(index) => self.others.get(index).unwrap_or_else(|| &NO_ENTRIES),
-        }
+        self.tables.get(db).unwrap_or_else(|| &NO_ENTRIES)
     }
 
-    /// The table of database `db`.
+    /// The table of database `db`, to put entries into it or to change those that it has.
     #[inline]
     pub fn table_mut(&mut self, db: usize) -> &mut Table {
-        let Some(index) = db.checked_sub(1) else { return &mut self.first };
-        if index >= self.others.len() {
-            let first = &self.first;
-            self.others.resize_with(index + 1, || first.new_alike());
-        }
-        &mut self.others[index]
+        self.tables.get_mut(db)
+    }
+
+    /// Takes an entry out of database `db`.
+    #[inline]
+    pub fn remove(&mut self, db: usize, position: Position) -> Entry {
+        let entry = self.tables.get_mut(db).remove(position);
+        self.tables.release(db);
+        entry
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
-        if a != b {
-            let table = self.table_mut(a).take();
-            let other = std::mem::replace(self.table_mut(b), table);
-            *self.table_mut(a) = other;
-        }
+        self.tables.swap(a, b);
     }
 
     /// Takes everything out of database `db`.
     pub fn take(&mut self, db: usize) -> Table {
-        if db < self.databases() { self.table_mut(db).take() } else { Table::default() }
+        self.tables.take(db)
     }
 
-    /// Databases that may have entries.
-    pub fn databases(&self) -> usize {
-        1 + self.others.len()
+    /// The tables that may have entries, and their databases.
+    pub fn tables(&self) -> impl Iterator<Item = (usize, &Table)> {
+        self.tables.iter()
     }
 
     /// Removes what has expired, with so much effort in each database: see [`Table::expire_some`].
@@ -99,8 +94,8 @@ impl Shard {
         mut each: impl FnMut(usize, Expired<'_, Entry>),
     ) -> (Swept, i64) {
         let (mut all, mut next) = (Swept::default(), NEVER);
-        let Shard { waiting, first, others } = self;
-        for (db, table) in std::iter::once(first).chain(others).enumerate() {
+        let Shard { waiting, tables } = self;
+        tables.change_each(|db, table| {
             let swept = table.expire_some(now, effort, |expired| {
                 if let Expired::Element(entry) = &expired {
                     waiting.key_gone(db, entry.key());
@@ -111,7 +106,7 @@ impl Shard {
             all.volatile += swept.volatile;
             all.expired += swept.expired;
             next = next.min(table.next_expiry());
-        }
+        });
         (all, next)
     }
 }
@@ -132,7 +127,7 @@ impl Keyspace {
         let shard = |index| {
             let schedule = schedule.clone();
             let note = Arc::new(move |at| schedule.note(index, at));
-            Shard { first: Table::new(Some(note)), ..Shard::default() }
+            Shard { tables: Tables::new(Some(note)), ..Shard::default() }
         };
         Keyspace {
             shards: (0..SHARDS).map(|index| Mutex::new(shard(index)).into()).collect(),
@@ -433,6 +428,6 @@ mod tests {
         shard.table_mut(0).insert(key.hash, Entry::new(b"a", Value::Int(1), None));
         shard.swap(0, 5);
         assert_eq!((shard.table(0).len(), shard.table(5).len(), shard.table(9).len()), (0, 1, 0));
-        assert_eq!(shard.databases(), 6);
+        assert_eq!(shard.tables().map(|(db, _)| db).collect::<Vec<_>>(), [0, 5]);
     }
 }

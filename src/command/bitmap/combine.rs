@@ -86,10 +86,8 @@ impl Sources {
         let strings = self.short.iter().chain(self.long.iter().map(Arc::as_ref));
         let strings = strings.map(Vec::as_slice).collect::<Vec<_>>();
         let len = strings.iter().map(|string| string.len()).max().unwrap_or(0);
-        let table = cx.table(destination);
-        let old = table
-            .find(destination.hash, destination.bytes)
-            .and_then(|at| table.get_mut(at).take_memory(len));
+        let old = cx.write_again(destination);
+        let old = old.and_then(|mut entry| entry.entry_mut().take_memory(len));
         let mut combined = old.unwrap_or_default();
         combine(how, &strings, &mut combined);
         combined
@@ -102,8 +100,7 @@ fn store(cx: &mut Cx<'_>, key: &Key<'_>, string: Vec<u8>) {
         return;
     }
     cx.set(key, Value::Bytes(&string), None);
-    let table = cx.table(key);
-    if let Some(position) = table.find(key.hash, key.bytes) {
-        table.get_mut(position).set_raw(true);
+    if let Some(mut entry) = cx.write_again(key) {
+        entry.entry_mut().set_raw(true);
     }
 }

@@ -45,8 +45,7 @@ impl Census {
         let mut sum = 0;
         for index in 0..SHARDS {
             let shard = keyspace.lock(index);
-            for db in 0..shard.databases() {
-                let table = shard.table(db);
+            for (db, table) in shard.tables() {
                 let keys = if volatile { table.volatile() } else { table.len() };
                 if keys > 0 {
                     sum += keys as u64;

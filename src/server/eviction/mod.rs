@@ -236,10 +236,7 @@ impl Evictor {
 /// Takes a candidate's entry out of the keyspace, unless it is gone or has been used since.
 fn take(worker: &Worker, settings: &Settings, now: i64, candidate: &Candidate) -> Option<Entry> {
     let mut shard = worker.server.keyspace.lock(candidate.shard);
-    if candidate.db >= shard.databases() {
-        return None;
-    }
-    let table = shard.table_mut(candidate.db);
+    let table = shard.table(candidate.db);
     let position = table.find(candidate.hash, &candidate.key)?;
     let is_random = matches!(
         settings.maxmemory_policy,
@@ -249,7 +246,7 @@ fn take(worker: &Worker, settings: &Settings, now: i64, candidate: &Candidate) -
     if !is_random && current < candidate.score {
         return None;
     }
-    let entry = table.remove(position);
+    let entry = shard.remove(candidate.db, position);
     shard.waiting.key_gone(candidate.db, &candidate.key);
     Some(entry)
 }
