@@ -441,3 +441,46 @@ fn the_limit_holds_for_collections_that_are_freed_in_the_background() {
     let freed = info(&mut watcher, "lazyfreed_objects");
     assert!(freed > 20, "{freed} collections were freed in the background");
 }
+
+/// Valkey's test suite limits the memory to 100 KB more than an empty server takes. The keys lie in many
+/// shards, whose tables must go with them, in every database.
+#[test]
+fn a_limit_just_above_an_empty_servers_memory_admits_every_write() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for db in [0, 9] {
+        client.run(&format!("SELECT {db}"));
+        for policy in ["allkeys-random", "allkeys-lru", "volatile-lfu", "volatile-ttl"] {
+            client.run("CONFIG SET maxmemory 0");
+            client.run("FLUSHALL SYNC");
+            let limit = info(&mut client, "used_memory") + 100 * 1024;
+            client.run(&format!("CONFIG SET maxmemory-policy {policy} maxmemory {limit}"));
+            for n in 0..2000 {
+                let reply = client.run(&format!("SETEX {n} 10000 x"));
+                assert!(reply.is("OK"), "{policy}, database {db}, key {n}: {reply:?}");
+            }
+            let keys = client.run("DBSIZE").integer();
+            assert!(keys > 200, "{policy}, database {db}: {keys} keys");
+        }
+    }
+}
+
+#[test]
+fn what_is_removed_from_any_database_leaves_no_memory_behind() {
+    const KEYS: u64 = 5000;
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let used = |client: &mut Client| info(client, "used_memory");
+    // What the commands themselves take is there before.
+    for round in 0..2 {
+        let start = used(&mut client);
+        for db in [0, 1, 15] {
+            client.run(&format!("SELECT {db}"));
+            pipeline(&mut client, (0..KEYS).map(|n| format!("SET {n} {n}")));
+            pipeline(&mut client, (0..KEYS).map(|n| format!("GET missing:{n}")));
+            pipeline(&mut client, (0..KEYS).map(|n| format!("DEL {n}")));
+        }
+        let left = used(&mut client).saturating_sub(start);
+        assert!(round == 0 || left < 16 * 1024, "{left} bytes are left");
+    }
+}

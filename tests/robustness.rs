@@ -383,23 +383,34 @@ fn ten_thousand_connections_come_and_go() {
     before.wait_for(&server);
 }
 
-/// A count is cheap to ask for, and what it asks for may be more than there is memory.
+/// A count is cheap to ask for, and the reply to it may be more than there is memory: such a one is
+/// refused before any of it is built.
 #[test]
-fn a_reply_of_random_elements_has_a_limit() {
+fn too_long_a_reply_of_random_elements_is_refused_before_it_is_built() {
+    const MOST: u64 = 128 << 20;
     let server = Server::start(&[]);
     let mut client = server.connect();
     let long = "x".repeat(60_000);
-    client.run(&format!("HSET hash {long} {long}"));
-    client.run(&format!("SADD set {long}"));
-    client.run(&format!("ZADD zset 1 {long}"));
-    for command in [
-        "HRANDFIELD hash -4000000000000000000 WITHVALUES",
-        "SRANDMEMBER set -9223372036854775807",
-        "ZRANDMEMBER zset -4000000000000000000 WITHSCORES",
-    ] {
-        assert_eq!(client.run(command).error(), "ERR value is out of range", "{command}");
-        assert_eq!(client.run("SCARD set").integer(), 1, "nothing of the reply is left");
+    for member in ["m", "1", &long] {
+        client.run("DEL hash set zset");
+        client.run(&format!("HSET hash {member} {member}"));
+        client.run(&format!("SADD set {member}"));
+        client.run(&format!("ZADD zset 1 {member}"));
+        for command in [
+            "HRANDFIELD hash -9223372036854775807",
+            "HRANDFIELD hash -4000000000000000000 WITHVALUES",
+            "HRANDFIELD hash -80000000",
+            "SRANDMEMBER set -9223372036854775807",
+            "SRANDMEMBER set -80000000",
+            "ZRANDMEMBER zset -9223372036854775807",
+            "ZRANDMEMBER zset -4000000000000000000 WITHSCORES",
+            "ZRANDMEMBER zset -80000000",
+        ] {
+            assert_eq!(client.run(command).error(), "ERR value is out of range", "{command}");
+            assert_eq!(client.run("SCARD set").integer(), 1, "nothing of the reply is left");
+        }
     }
+    assert!(server.peak_memory() < MOST, "{} bytes", server.peak_memory());
     let many = client.run("SRANDMEMBER set -1000");
     assert_eq!(many.elements().len(), 1000);
 }

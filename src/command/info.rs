@@ -448,8 +448,8 @@ fn keyspace(cx: &mut Cx<'_>, lines: &mut Lines) {
     let mut databases = vec![Database::default(); cx.server.keyspace.databases()];
     for shard in 0..SHARDS {
         cx.visit(shard, |shard| {
-            for (index, database) in databases.iter_mut().enumerate().take(shard.databases()) {
-                let table = shard.table(index);
+            for (index, table) in shard.tables() {
+                let database = &mut databases[index];
                 database.keys += table.len();
                 database.volatile += table.volatile();
                 database.with_volatile_items += table.with_volatile_items();

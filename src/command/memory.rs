@@ -129,10 +129,10 @@ impl Overhead {
         let mut databases = vec![(0, 0); cx.server.keyspace.databases()];
         for shard in 0..SHARDS {
             cx.visit(shard, |shard| {
-                for (db, (keys, bytes)) in databases.iter_mut().enumerate().take(shard.databases())
-                {
-                    *keys += shard.table(db).len() as u64;
-                    *bytes += shard.table(db).memory() as u64;
+                for (db, table) in shard.tables() {
+                    let (keys, bytes) = &mut databases[db];
+                    *keys += table.len() as u64;
+                    *bytes += table.memory() as u64;
                 }
             });
         }

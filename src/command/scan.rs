@@ -308,7 +308,7 @@ fn draw(cx: &mut Cx<'_>) -> Option<Vec<u8>> {
                 let entry = table.get(position);
                 (entry.key().to_vec(), entry.expiry().is_some_and(|at| at <= now))
             });
-            (drawn, table.len() as u64)
+            (drawn, shard.table(db).len() as u64)
         });
         lens[shard] = len;
         match drawn {

@@ -68,7 +68,7 @@ impl Keyspace {
         let shard = |index| {
             let schedule = schedule.clone();
             let note = Arc::new(move |at| schedule.note(index, at));
-            Shard::new(Table::new(Some(note)))
+            Shard::new(note)
         };
         Keyspace {
             shards: (0..SHARDS).map(|index| Mutex::new(shard(index)).into()).collect(),

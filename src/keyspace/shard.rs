@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use super::parked::ParkedClients;
 use super::watched::WatchedKeys;
-use super::{Expired, NEVER, Swept, Table};
+use super::{Expired, NEVER, Position, Swept, Table};
+use crate::table::{NoteExpiry, Tables};
 use crate::value::Entry;
 
 /// A consumer that must see entries as they were before they change: a snapshot that has not passed
@@ -39,40 +40,40 @@ impl Observers {
 pub struct Shard {
     /// `None` while there are none: a command then pays for one comparison.
     observers: Option<Box<Observers>>,
-    first: Table,
-    others: Vec<Table>,
+    tables: Tables<Entry>,
 }
 
 static NO_ENTRIES: LazyLock<Table> = LazyLock::new(Table::default);
 
 impl Shard {
-    pub(super) fn new(first: Table) -> Shard {
-        Shard { first, ..Shard::default() }
+    /// An empty shard that tells `note` of its earliest expiry.
+    pub(super) fn new(note: NoteExpiry) -> Shard {
+        Shard { tables: Tables::new(Some(note)), ..Shard::default() }
     }
 
     /// The table of database `db`.
     #[inline]
     pub fn table(&self, db: usize) -> &Table {
-        match db.checked_sub(1) {
-            None => &self.first,
-            Some(index) => self.others.get(index).unwrap_or_else(|| &NO_ENTRIES),
-        }
+        self.tables.get(db).unwrap_or_else(|| &NO_ENTRIES)
     }
 
-    /// Databases that may have entries.
-    pub fn databases(&self) -> usize {
-        1 + self.others.len()
+    /// The tables that may have entries, and their databases.
+    pub fn tables(&self) -> impl Iterator<Item = (usize, &Table)> {
+        self.tables.iter()
     }
 
     /// The table of database `db`, to be changed by a unit, which has told the observers.
     #[inline]
     pub(super) fn table_mut(&mut self, db: usize) -> &mut Table {
-        let Some(index) = db.checked_sub(1) else { return &mut self.first };
-        if index >= self.others.len() {
-            let first = &self.first;
-            self.others.resize_with(index + 1, || first.new_alike());
-        }
-        &mut self.others[index]
+        self.tables.get_mut(db)
+    }
+
+    /// Takes an entry out of database `db`, for a unit that has told the observers.
+    #[inline]
+    pub(super) fn remove(&mut self, db: usize, position: Position) -> Entry {
+        let entry = self.tables.get_mut(db).remove(position);
+        self.tables.release(db);
+        entry
     }
 
     #[inline]
@@ -112,16 +113,12 @@ impl Shard {
 
     /// Exchanges two databases.
     pub(super) fn swap(&mut self, a: usize, b: usize) {
-        if a != b {
-            let table = self.table_mut(a).take();
-            let other = std::mem::replace(self.table_mut(b), table);
-            *self.table_mut(a) = other;
-        }
+        self.tables.swap(a, b);
     }
 
     /// Takes everything out of database `db`.
     pub(super) fn take(&mut self, db: usize) -> Table {
-        if db < self.databases() { self.table_mut(db).take() } else { Table::default() }
+        self.tables.take(db)
     }
 
     /// Removes expired entries and items, with so much effort in each database: see
@@ -133,14 +130,13 @@ impl Shard {
         mut each: impl FnMut(usize, Expired<'_, Entry>),
     ) -> (Swept, i64) {
         let (mut all, mut next) = (Swept::default(), NEVER);
-        let Shard { first, others, .. } = self;
-        for (db, table) in std::iter::once(first).chain(others).enumerate() {
+        self.tables.change_each(|db, table| {
             let swept = table.expire_some(now, effort, |expired| each(db, expired));
             all.buckets += swept.buckets;
             all.volatile += swept.volatile;
             all.expired += swept.expired;
             next = next.min(table.next_expiry());
-        }
+        });
         (all, next)
     }
 }
@@ -158,6 +154,6 @@ mod tests {
         shard.table_mut(0).insert(key.hash, Entry::new(b"a", Value::Int(1), None));
         shard.swap(0, 5);
         assert_eq!((shard.table(0).len(), shard.table(5).len(), shard.table(9).len()), (0, 1, 0));
-        assert_eq!(shard.databases(), 6);
+        assert_eq!(shard.tables().map(|(db, _)| db).collect::<Vec<_>>(), [5]);
     }
 }

@@ -317,7 +317,7 @@ impl<'k> Unit<'k> {
         if observed {
             before_write(shard, db, position);
         }
-        let entry = shard.table_mut(db).remove(position);
+        let entry = shard.remove(db, position);
         if observed {
             self.after_write(db, key, false);
         }

@@ -110,6 +110,12 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Makes room for so many bytes beyond the space, which are about to be written.
+    pub fn reserve(&mut self, bytes: usize) {
+        let free = if self.spilled { 0 } else { self.space.len() - self.written };
+        self.spill.reserve(bytes.saturating_sub(free));
+    }
+
     /// Appends bytes that are already encoded.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {

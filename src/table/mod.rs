@@ -13,6 +13,7 @@ mod buckets;
 mod hash;
 mod prefetch;
 mod sift;
+mod tables;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use buckets::Buckets;
 
 pub use hash::hash;
 pub use prefetch::prefetch;
+pub use tables::Tables;
 
 /// No time at all: nothing to expire.
 pub const NEVER: i64 = i64::MAX;

@@ -125,6 +125,13 @@ impl Server {
         self.child.id()
     }
 
+    /// The most bytes of memory that the process has had so far (resident set).
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    }
+
     /// Ends the server at once, with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

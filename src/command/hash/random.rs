@@ -1,7 +1,7 @@
 //! HRANDFIELD.
 
 use super::{READS, read, reply};
-use crate::command::draws::{self, Bounded};
+use crate::command::sampling::{self, Sampler};
 use crate::command::{Command, CommandError, Cx, Flags, Result};
 use crate::resp::{Args, Protocol, Reply};
 use crate::value::hash::Pair;
@@ -24,39 +24,42 @@ fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
         }
         return Ok(());
     };
-    let count = draws::count(count)?;
+    let count = sampling::parse_count(count)?;
     let with_values = match args.get(3) {
         None => false,
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
         Some(_) => return Err(CommandError::SYNTAX),
     };
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(draws::TOO_MANY);
+        return Err(sampling::TOO_MANY);
     }
     let Some(hash) = read(cx)? else {
         out.array(0);
         return Ok(());
     };
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count >= 0 {
-        let drawn = hash.draw_different(now, wanted);
+        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+        let drawn = hash.sample(now, wanted);
         reply_header(out, drawn.len(), with_values);
         drawn.into_iter().for_each(|pair| reply_pair(out, pair, with_values));
         return Ok(());
     }
-    let bounded = Bounded::begin(out);
-    let Some(mut drawn) = hash.draw(now) else {
+    let draws = sampling::draws(count)?;
+    if draws < hash.len() {
+        let pairs = hash.draw_many(now, draws);
+        reply_header(out, pairs.len(), with_values);
+        pairs.into_iter().for_each(|pair| reply_pair(out, pair, with_values));
+        return Ok(());
+    }
+    let pairs = hash.pairs(now);
+    if pairs.is_empty() {
         out.array(0);
         return Ok(());
-    };
-    reply_header(out, wanted, with_values);
-    for nth in 1..=wanted {
-        reply_pair(out, drawn, with_values);
-        bounded.check(out)?;
-        if nth < wanted {
-            drawn = hash.draw(now).expect("one was there a moment ago");
-        }
     }
+    let write = |out: &mut Reply<'_>, pair| reply_pair(out, pair, with_values);
+    let sampler = Sampler::new(out, draws, pairs.into_iter(), write)?;
+    reply_header(out, draws, with_values);
+    sampler.write(draws, out);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! SPOP, SRANDMEMBER.
 
 use super::{READ, change, read, reclaim, view, write_member};
-use crate::command::draws::{self, Bounded};
+use crate::command::sampling::{self, Sampler};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -86,7 +86,7 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             }
             return Ok(());
         }
-        3 => draws::count(args.at(2))?,
+        3 => sampling::parse_count(args.at(2))?,
         _ => return Err(CommandError::SYNTAX),
     };
     let Some(set) = read(cx, &key)? else {
@@ -97,14 +97,17 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let members = set.sample(count as usize);
         out.array(members.len());
         members.into_iter().for_each(|member| write_member(out, member));
+        return Ok(());
+    }
+    let draws = sampling::draws(count)?;
+    if draws < set.len() {
+        out.array(draws);
+        set.draw(draws, |member| write_member(out, member));
     } else {
-        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-        let bounded = Bounded::begin(out);
-        out.array(count);
-        set.draws(count, |member| {
-            write_member(out, member);
-            bounded.check(out)
-        })?;
+        let members = set.iter().collect::<Vec<_>>();
+        let sampler = Sampler::new(out, draws, members.into_iter(), write_member)?;
+        out.array(draws);
+        sampler.write(draws, out);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{READS, read, write_member, write_members, write_members_header, write_scored};
-use crate::command::draws::{self, Bounded};
+use crate::command::sampling::{self, Sampler};
 use crate::command::{Command, CommandError, Cx, Result};
 use crate::random;
 use crate::resp::{Args, Reply};
@@ -26,12 +26,12 @@ fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
         return Ok(());
     }
-    let count = draws::count(args.at(2))?;
+    let count = sampling::parse_count(args.at(2))?;
     let with_scores = match args.get(3) {
         None => false,
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => {
             if count.unsigned_abs() > i64::MAX as u64 / 2 {
-                return Err(draws::TOO_MANY);
+                return Err(sampling::TOO_MANY);
             }
             true
         }
@@ -44,14 +44,23 @@ fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if count >= 0 {
         let members = sample(set, count as usize);
         write_members(out, with_scores, members.len(), members.into_iter());
+        return Ok(());
+    }
+    let draws = sampling::draws(count)?;
+    if draws < set.len() {
+        write_members_header(out, with_scores, draws);
+        draw(set, draws, |scored| write_scored(out, with_scores, scored));
     } else {
-        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-        draw(set, count, with_scores, out)?;
+        let members = set.unordered().collect::<Vec<_>>();
+        let write = |out: &mut Reply<'_>, scored| write_scored(out, with_scores, scored);
+        let sampler = Sampler::new(out, draws, members.into_iter(), write)?;
+        write_members_header(out, with_scores, draws);
+        sampler.write(draws, out);
     }
     Ok(())
 }
 
-/// Different members, `count` of them or all.
+/// Distinct members, `count` of them or all.
 fn sample(set: SortedSetRef<'_>, count: usize) -> Vec<Scored<'_>> {
     let len = set.len();
     if count >= len {
@@ -84,10 +93,8 @@ fn sample(set: SortedSetRef<'_>, count: usize) -> Vec<Scored<'_>> {
     chosen
 }
 
-/// Replies with members that may be the same.
-fn draw(set: SortedSetRef<'_>, count: usize, with_scores: bool, out: &mut Reply<'_>) -> Result {
-    let bounded = Bounded::begin(out);
-    write_members_header(out, with_scores, count);
+/// Draws members, each from all: the same one may come again. The set must not be empty.
+fn draw<'a>(set: SortedSetRef<'a>, count: usize, mut each: impl FnMut(Scored<'a>)) {
     let packed = match set {
         SortedSetRef::Packed(_) => set.iter(0..set.len()).collect::<Vec<_>>(),
         SortedSetRef::Big(_) => Vec::new(),
@@ -95,8 +102,6 @@ fn draw(set: SortedSetRef<'_>, count: usize, with_scores: bool, out: &mut Reply<
     for _ in 0..count {
         let rank = random::below(set.len() as u64) as usize;
         let drawn = packed.get(rank).copied().or_else(|| set.get(rank));
-        write_scored(out, with_scores, drawn.expect("a rank below the number of members"));
-        bounded.check(out)?;
+        each(drawn.expect("a rank below the number of members"));
     }
-    Ok(())
 }

@@ -105,7 +105,7 @@ impl<'a> HashRef<'a> {
     }
 
     /// Every field that has not expired at `now`, with its value.
-    fn pairs(self, now: i64) -> Vec<Pair<'a>> {
+    pub fn pairs(self, now: i64) -> Vec<Pair<'a>> {
         let mut pairs = Vec::with_capacity(self.len());
         self.for_each(now, |field, value| pairs.push((field, value)));
         pairs

@@ -35,8 +35,21 @@ impl<'a> HashRef<'a> {
         }
     }
 
-    /// `count` different fields that have not expired at `now`, or all of them if they are fewer.
-    pub fn draw_different(self, now: i64, count: usize) -> Vec<Pair<'a>> {
+    /// `count` fields that have not expired at `now`, each drawn from all: the same one may come again.
+    /// None if all have expired.
+    pub fn draw_many(self, now: i64, count: usize) -> Vec<Pair<'a>> {
+        match self {
+            HashRef::Packed(_) => {
+                let pairs = self.pairs(now);
+                let count = if pairs.is_empty() { 0 } else { count };
+                (0..count).map(|_| pairs[random::below(pairs.len() as u64) as usize]).collect()
+            }
+            HashRef::Big(_) => (0..count).map_while(|_| self.draw(now)).collect(),
+        }
+    }
+
+    /// `count` distinct fields that have not expired at `now`, or all of them if they are fewer.
+    pub fn sample(self, now: i64, count: usize) -> Vec<Pair<'a>> {
         let live = self.count_live(now);
         match self {
             // Where few of many are drawn, seldom comes one twice, or one that has expired.

@@ -151,7 +151,7 @@ fn check(entry: &Entry, model: &Model, now: i64) {
     assert_eq!(scanned, live);
     assert_eq!(hash.draw(now).is_some(), !live.is_empty());
     for count in [1, live.len() / 2, live.len() + 1] {
-        let drawn = hash.draw_different(now, count);
+        let drawn = hash.sample(now, count);
         let drawn: BTreeMap<_, _> =
             drawn.into_iter().map(|(field, value)| (text(field), text(value))).collect();
         assert_eq!(drawn.len(), count.min(live.len()));
@@ -233,6 +233,6 @@ fn every_live_field_can_be_drawn_and_no_other() {
     let drawn: std::collections::BTreeSet<_> =
         (0..1000).map(|_| number(hash.draw(2).unwrap()).unwrap()).collect();
     assert!(drawn.into_iter().eq(90..100));
-    assert!(hash.draw_different(2, 50).len() == 10 && hash.draw_different(2, 3).len() == 3);
-    assert!(hash.draw_different(1, 20).len() == 20);
+    assert!(hash.sample(2, 50).len() == 10 && hash.sample(2, 3).len() == 3);
+    assert!(hash.sample(1, 20).len() == 20);
 }

@@ -54,21 +54,14 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// So many members, each drawn from all: the same one may come again. Ends with the first error of
-    /// `each`.
-    pub fn draws<E>(
-        self,
-        count: usize,
-        mut each: impl FnMut(Element<'a>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Draws `count` members, each from all: the same one may come again. None, if the set is empty.
+    pub fn draw(self, count: usize, mut each: impl FnMut(Element<'a>)) {
         match self {
-            _ if self.is_empty() => Ok(()),
-            SetRef::Table(set) if count < set.len() => {
-                (0..count).filter_map(|_| self.random()).try_for_each(each)
-            }
+            _ if self.is_empty() => {}
+            SetRef::Table(_) => (0..count).filter_map(|_| self.random()).for_each(each),
             _ => {
                 let members: Vec<_> = self.iter().collect();
-                (0..count).try_for_each(|_| each(members[below(members.len() as u64) as usize]))
+                (0..count).for_each(|_| each(members[below(members.len() as u64) as usize]));
             }
         }
     }

@@ -47,8 +47,7 @@ impl WeightedTables {
         let mut unit = entered.unit(&[], 0, Listeners::NONE);
         for index in 0..SHARDS {
             unit.visit(index, |shard| {
-                for db in 0..shard.databases() {
-                    let table = shard.table(db);
+                for (db, table) in shard.tables() {
                     let keys = if volatile { table.volatile() } else { table.len() };
                     if keys > 0 {
                         sum += keys as u64;
