@@ -99,7 +99,7 @@ pub enum Numbers {
     /// All are 0.
     Zero,
     /// At random, below the range.
-    Random { random: Random, range: u64 },
+    Random { random: fastrand::Rng, range: u64 },
     /// Counted by all connections together, modulo the range.
     Sequence { next: Arc<AtomicU64>, range: u64 },
 }
@@ -135,7 +135,7 @@ impl Pipeline {
             Numbers::Random { random, range } => {
                 for request in requests {
                     for &at in &self.command.numbers {
-                        write_digits(&mut request[at..at + DIGITS], random.below(*range));
+                        write_digits(&mut request[at..at + DIGITS], random.u64(..*range));
                     }
                 }
             }
@@ -196,28 +196,6 @@ fn write_digits(digits: &mut [u8], number: u64) {
     }
 }
 
-/// A small generator (SplitMix64): one multiplication chain for each number, no state to share.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `range`.
-    fn below(&mut self, range: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(range)) >> 64) as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,10 +229,14 @@ mod tests {
 
     #[test]
     fn random_numbers_stay_in_their_range() {
-        let mut random = Random::new(1);
-        let mut seen = [false; 10];
-        (0..1000).for_each(|_| seen[random.below(10) as usize] = true);
-        assert_eq!(seen, [true; 10]);
+        let command = Command::new(&[b"GET", b"__rand_int__"], b"");
+        let numbers = Numbers::Random { random: fastrand::Rng::with_seed(1), range: 10 };
+        let mut pipeline = Pipeline::new(Arc::new(command), 1000, numbers);
+        pipeline.renew(1000);
+        for digit in 0..10 {
+            assert!(text(&pipeline).contains(&format!("\r\n{digit:012}\r\n")), "{digit}");
+        }
+        assert_eq!(text(&pipeline).matches("\r\n00000000000").count(), 1000);
         let mut digits = *b"            ";
         write_digits(&mut digits, 999_999_000_001);
         assert_eq!(&digits, b"999999000001");

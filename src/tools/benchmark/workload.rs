@@ -55,8 +55,11 @@ const KEYS: usize = 10;
 /// The tests that the options ask for. `stdin` is the last argument of the user's command.
 ///
 /// # Errors
-/// `InvalidInput` for a test that does not exist.
+/// `InvalidInput` for a test that does not exist, and for options that exclude each other.
 pub fn tests(options: &Options, stdin: &Option<Vec<u8>>) -> io::Result<Vec<Test>> {
+    if options.rate.is_some() && options.keep_alive == 0 {
+        return Err(invalid("--rate keeps the connections, and -k 0 does not".to_owned()));
+    }
     let data = data(options.size as usize);
     if !options.command.is_empty() {
         let mut args: Vec<&[u8]> = options.command.iter().map(|arg| arg.as_bytes()).collect();
@@ -121,8 +124,8 @@ fn matches(test: &str, name: &str) -> bool {
 /// A value: letters and digits, without a pattern that would compress well.
 fn data(size: usize) -> Vec<u8> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut random = super::pipeline::Random::new(1234);
-    (0..size).map(|_| LETTERS[(random.next() >> 58) as usize]).collect()
+    let mut random = fastrand::Rng::with_seed(1234);
+    (0..size).map(|_| LETTERS[random.usize(..LETTERS.len())]).collect()
 }
 
 fn invalid(text: String) -> io::Error {
