@@ -502,6 +502,25 @@ fn the_benchmark_runs_a_command_of_the_user() {
 }
 
 #[test]
+fn the_benchmark_counts_a_transaction_once() {
+    let oracle = Server::oracle(&[]);
+    let port = oracle.port();
+    for options in ["-P 16", "-P 3 --rate 5000", "-d 20000"] {
+        oracle.connect().run("FLUSHALL");
+        let line = format!("-p {port} -c 5 -n 200 {options} -r 2000 --sequential -t multi");
+        let [result] = &benchmark(&line)[..] else { panic!() };
+        assert_eq!(result["test"], "MULTI");
+        assert_eq!((&result["requests"], &result["errors"]), (&200.into(), &0.into()));
+        assert_eq!(oracle.connect().run("DBSIZE").integer(), 2000);
+    }
+    // A command that is refused ends the test.
+    oracle.connect().run("CONFIG SET maxmemory 1");
+    let output = run(BENCHMARK, &format!("-p {port} -n 10 -t multi"), &[], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("Error from server: OOM "), "{output:?}");
+}
+
+#[test]
 fn the_benchmark_reports_errors_clearly() {
     let server = Server::start(&[]);
     let port = server.port();
@@ -513,7 +532,7 @@ fn the_benchmark_reports_errors_clearly() {
         "{output:?}"
     );
     let result = benchmark(&format!("-p {port} -n 100 -e"));
-    assert_eq!(result.len(), 22);
+    assert_eq!(result.len(), 23);
     let output = run(BENCHMARK, &format!("-p {port} -n 100 -e --json nosuch"), &[], b"");
     let result: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&result["errors"], &result["requests"]), (&100.into(), &100.into()));

@@ -261,7 +261,7 @@ pub fn run(
 
 /// Opens the connections that the options ask for, and keeps them until the process is killed.
 pub fn idle(options: &Options) -> Result<(), Failure> {
-    runtime(options)?.block_on(async {
+    runtime(options, false)?.block_on(async {
         let mut connections = Vec::new();
         for _ in 0..options.clients {
             connections.push(connect(options).await?);
@@ -271,13 +271,17 @@ pub fn idle(options: &Options) -> Result<(), Failure> {
     })
 }
 
-fn runtime(options: &Options) -> Result<LocalRuntime, Failure> {
+/// A runtime for one thread; `timers` cost it two readings of the clock in each turn.
+fn runtime(options: &Options, timers: bool) -> Result<LocalRuntime, Failure> {
     let mut builder = Builder::new_current_thread();
     if options.rate.is_some() {
         // The open loop's task is always ready to run: events are polled for after each turn of it.
         builder.event_interval(1);
     }
-    builder.enable_all().build_local(LocalOptions::default()).map_err(Failure::Broken)
+    if timers {
+        builder.enable_time();
+    }
+    builder.enable_io().build_local(LocalOptions::default()).map_err(Failure::Broken)
 }
 
 async fn connect(options: &Options) -> Result<Box<dyn Connection>, Failure> {
@@ -289,7 +293,7 @@ async fn connect(options: &Options) -> Result<Box<dyn Connection>, Failure> {
 
 /// The share of one thread: its connections, warming up, measuring.
 fn run_thread(shared: &Arc<Shared>, index: u32) -> Result<ThreadOutcome, Failure> {
-    runtime(&shared.options)?.block_on(async {
+    runtime(&shared.options, shared.watched)?.block_on(async {
         let latencies = Rc::new(RefCell::new(histogram()));
         let mut loads = Vec::new();
         for client in (index..shared.options.clients).step_by(shared.gate.threads as usize) {
@@ -428,7 +432,7 @@ impl Load {
         Ok(Load {
             connection: connect(options).await?,
             pipeline: Pipeline::new(shared.command.clone(), options.pipeline as usize, numbers),
-            replies: Replies::default(),
+            replies: Replies::new(shared.command.replies()),
             latencies,
             shared,
         })

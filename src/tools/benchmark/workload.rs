@@ -44,12 +44,13 @@ const TESTS: &[(&str, &str, &str)] = &[
     ("mset", "MSET (10 keys)", "MSET"),
     ("mget", "MGET (10 keys)", "MGET"),
     ("xadd", "XADD", "XADD mystream * myfield __data__"),
+    ("multi", "MULTI (10 SETs and EXEC)", "MULTI"),
 ];
 
 /// Belongs to every LRANGE test.
 const LRANGE_FILL: &str = "lrange_fill";
 
-/// Keys of one MSET or MGET.
+/// Keys of one MSET, MGET or transaction.
 const KEYS: usize = 10;
 
 /// The tests that the options ask for. `stdin` is the last argument of the user's command.
@@ -100,12 +101,22 @@ pub fn tests(options: &Options, stdin: &Option<Vec<u8>>) -> io::Result<Vec<Test>
             _ => line.replace("__rand_score__", "__rand_int__"),
         };
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        tests.push(Test {
-            title: (*title).to_owned(),
-            command: Arc::new(Command::new(&args, &data)),
-        });
+        let command = match *name {
+            "multi" => transaction(&data),
+            _ => Command::new(&args, &data),
+        };
+        tests.push(Test { title: (*title).to_owned(), command: Arc::new(command) });
     }
     Ok(tests)
+}
+
+/// A transaction of SETs, sent in one piece.
+fn transaction(data: &[u8]) -> Command {
+    let set: &[&[u8]] = &[b"SET", b"key:__rand_int__", b"__data__"];
+    let mut commands = vec![set; KEYS + 2];
+    commands[0] = &[b"MULTI"];
+    commands[KEYS + 1] = &[b"EXEC"];
+    Command::sequence(&commands, data)
 }
 
 const PING_INLINE: &str = "ping_inline";
