@@ -502,6 +502,25 @@ fn the_benchmark_runs_a_command_of_the_user() {
 }
 
 #[test]
+fn the_benchmark_counts_a_transaction_once() {
+    let oracle = Server::oracle(&[]);
+    let port = oracle.port();
+    for options in ["-P 16", "-P 3 --rate 5000", "-d 20000"] {
+        oracle.connect().run("FLUSHALL");
+        let line = format!("-p {port} -c 5 -n 200 {options} -r 2000 --sequential -t multi");
+        let [result] = &benchmark(&line)[..] else { panic!() };
+        assert_eq!(result["test"], "MULTI");
+        assert_eq!((&result["requests"], &result["errors"]), (&200.into(), &0.into()));
+        assert_eq!(oracle.connect().run("DBSIZE").integer(), 2000);
+    }
+    // A command that is refused ends the test.
+    oracle.connect().run("CONFIG SET maxmemory 1");
+    let output = run(BENCHMARK, &format!("-p {port} -n 10 -t multi"), &[], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("Error from server: OOM "), "{output:?}");
+}
+
+#[test]
 fn the_benchmark_reports_errors_clearly() {
     let server = Server::start(&[]);
     let port = server.port();
@@ -513,7 +532,7 @@ fn the_benchmark_reports_errors_clearly() {
         "{output:?}"
     );
     let result = benchmark(&format!("-p {port} -n 100 -e"));
-    assert_eq!(result.len(), 22);
+    assert_eq!(result.len(), 23);
     let output = run(BENCHMARK, &format!("-p {port} -n 100 -e --json nosuch"), &[], b"");
     let result: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&result["errors"], &result["requests"]), (&100.into(), &100.into()));
@@ -545,4 +564,100 @@ fn the_csv_has_the_columns_of_redis_benchmark() {
     );
     assert_eq!((lines.len(), lines[1][0], lines[2][0]), (3, "SET", "GET"));
     assert!(lines[1][1..].iter().all(|cell| cell.parse::<f64>().is_ok()), "{output}");
+}
+
+#[test]
+fn the_open_loop_sends_each_request_once_at_the_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("socket");
+    let server = Server::start(&["--unixsocket", socket.to_str().unwrap()]);
+    let mut client = server.connect();
+    let mut incremented = 0;
+    for options in [
+        format!("-p {} -c 7 -P 16", server.port()),
+        format!("-s {} -c 3 --threads 2", socket.display()),
+        format!("-p {} -c 50 -3", server.port()),
+    ] {
+        let options = format!("{options} -n 1001 --rate 4000 --warmup-requests 100 -t incr");
+        let [result] = &benchmark(&options)[..] else { panic!("{options}") };
+        let number = |name: &str| result[name].as_f64().unwrap();
+        assert_eq!((number("requests"), number("unsent"), number("rate")), (1001.0, 0.0, 4000.0));
+        // Five standard errors of the time until the last of 1001 requests is due are 16 %.
+        assert!((3300.0..4800.0).contains(&number("ops_per_sec")), "{result}");
+        assert!(number("send_delay_p50_us") <= number("p50_us"), "{result}");
+        assert!(number("send_delay_max_us") <= number("max_us"), "{result}");
+        incremented += 1101;
+        assert_eq!(client.run("GET counter:000000000000").text(), incremented.to_string());
+    }
+}
+
+/// A server that answers each line that begins with `*` with OK, after `wait` of its number.
+fn slow_server(wait: fn(usize) -> Duration) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            for (index, _) in lines.filter(|line| line.starts_with('*')).enumerate() {
+                thread::sleep(wait(index));
+                if stream.write_all(b"+OK\r\n").is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn latency_in_the_open_loop_counts_from_when_a_request_was_due() {
+    // Of 400 requests in 400 ms, those of the first 300 ms wait for the first one.
+    let port = slow_server(|index| Duration::from_millis(if index == 0 { 300 } else { 0 }));
+    for depth in [1, 1000] {
+        let line = format!("-p {port} -c 1 -P {depth} -n 400 --rate 1000 -t ping_mbulk");
+        let [result] = &benchmark(&line)[..] else { panic!() };
+        let number = |name: &str| result[name].as_f64().unwrap();
+        assert!(number("max_us") >= 290e3, "{result}");
+        assert!(number("p50_us") >= 60e3, "{result}");
+        // With one request in flight the others are sent late, else they are only answered late.
+        assert_eq!(number("send_delay_p50_us") >= 60e3, depth == 1, "{result}");
+    }
+}
+
+#[test]
+fn the_open_loop_says_how_many_requests_could_not_be_sent() {
+    let port = slow_server(|_| Duration::from_millis(10));
+    let line = format!("-p {port} -c 1 --rate 1000 --duration 0.5 -t ping_mbulk");
+    let [result] = &benchmark(&line)[..] else { panic!() };
+    let (requests, unsent) =
+        (result["requests"].as_u64().unwrap(), result["unsent"].as_u64().unwrap());
+    assert!((1..=51).contains(&requests), "{result}");
+    // Five standard deviations of the number that is due in half a second are 112.
+    assert!((388..=612).contains(&(requests + unsent)), "{result}");
+    let output = run(BENCHMARK, &line, &[], b"");
+    let output = text(&output.stdout);
+    assert!(output.contains("  open loop: 1000 requests per second were due"), "{output}");
+    assert!(output.contains(" requests were due and could not be sent\n"), "{output}");
+    let output = text(&run(BENCHMARK, &format!("{line} -q"), &[], b"").stdout);
+    assert!(output.contains(" due per second, ") && output.contains(" could not be sent\n"));
+    let output = text(&run(BENCHMARK, &format!("{line} --csv"), &[], b"").stdout);
+    let lines: Vec<&str> = output.lines().collect();
+    let [head, row] = lines[..] else { panic!("{output}") };
+    assert!(head.ends_with("\"rate\",\"unsent\",\"p99_send_delay_ms\""));
+    assert_eq!(head.split(',').count(), row.split(',').count());
+}
+
+#[test]
+fn a_rate_that_cannot_be_kept_is_refused() {
+    for (line, reason) in [
+        ("--rate 0", "not a number of requests per second"),
+        ("--rate many", "not a number of requests per second"),
+        ("--rate 10 -k 0", "--rate keeps the connections, and -k 0 does not"),
+        ("--rate 10 -I", "cannot be used with"),
+    ] {
+        let output = run(BENCHMARK, line, &[], b"");
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(text(&output.stderr).contains(reason), "{line}: {}", text(&output.stderr));
+    }
 }

@@ -58,23 +58,23 @@ def compare(title, makers, tests, rounds, requests, *args, cpus=None, per_start=
     return results
 
 
-def pipeline(rounds):
+def pipeline(options):
     """-P 64: what one worker can do."""
     on, client = two_cpus()
     makers = [lambda: verbena(cpus=on), lambda: valkey(cpus=on), lambda: floor(cpus=on)]
-    return compare("TCP, 50 connections, -P 64", makers, ("get", "set"), rounds, 3_000_000, "-P", 64, cpus=client)
+    return compare("TCP, 50 connections, -P 64", makers, ("get", "set"), options.rounds, 3_000_000, "-P", 64, cpus=client)
 
 
-def single(rounds):
+def single(options):
     """-P 1: what a request costs the server. The rounds are three times as many, and short: for seconds at a time the
     machines on which this is measured are a fifth slower than at others, and the median should not be such a time."""
     on, client = two_cpus()
     makers = [lambda: verbena(cpus=on), lambda: valkey(cpus=on), lambda: floor(cpus=on)]
     title, tests = "TCP, 50 connections, -P 1", ("get", "set")
-    return compare(title, makers, tests, 3 * rounds, 100_000, "-P", 1, cpus=client, per_start=3 * ROUNDS_PER_START)
+    return compare(title, makers, tests, 3 * options.rounds, 100_000, "-P", 1, cpus=client, per_start=3 * ROUNDS_PER_START)
 
 
-def latency(rounds):
+def one_connection(options):
     """One connection: what a request costs the client."""
     on, client = two_cpus()
 
@@ -82,13 +82,13 @@ def latency(rounds):
         rows = {server.name: [] for server in servers}
         for server in servers:
             load(server)
-        for turn in range(rounds + 1):
+        for turn in range(options.rounds + 1):
             for server in servers:
                 row = verbena_benchmark(server, "-t", "get", "-n", 100_000, "-r", 100_000, "-d", 64, "-c", 1, cpus=client)["GET"]
                 if turn:
                     rows[server.name].append(row)
         summary = {}
-        print(f"\nTCP, one connection, GET, median of {rounds}")
+        print(f"\nTCP, one connection, GET, median of {options.rounds}")
         for name, got in rows.items():
             summary[name] = {key: median(got, key) for key in ("p50_us", "p99_us", "p999_us")}
             row = summary[name]
@@ -112,7 +112,7 @@ def fill(server, count):
                 missing -= len(link.recv(min(missing, 65536)))
 
 
-def memory(_rounds):
+def memory(_options):
     """RSS of 1,000,000 keys of 16 bytes with values of 64."""
     count = 1_000_000
 
@@ -132,13 +132,13 @@ def memory(_rounds):
     return with_servers([verbena, valkey], measure)
 
 
-def startup(rounds):
+def startup(options):
     """Milliseconds from start to `Ready to accept connections`."""
     summary = {}
     print("\nStart to ready")
     for make in (verbena, valkey):
         times = []
-        for _ in range(max(rounds, 5)):
+        for _ in range(max(options.rounds, 5)):
             server = make()
             times.append(server.ready * 1000)
             server.stop()
@@ -147,7 +147,7 @@ def startup(rounds):
     return summary
 
 
-def scaling(rounds):
+def scaling(options):
     """Throughput with 1, 2, 4, 8 … workers, as far as the cores go."""
     cores = os.cpu_count() or 1
     summary = {}
@@ -158,7 +158,7 @@ def scaling(rounds):
             for server in servers:
                 if server.name != "floor":
                     load(server)
-            for turn in range(rounds + 1):
+            for turn in range(options.rounds + 1):
                 for server in servers:
                     row = verbena_benchmark(
                         server, "-t", "get", "-n", 3_000_000 * threads, "-r", 100_000, "-d", 64,

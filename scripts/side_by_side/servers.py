@@ -96,9 +96,10 @@ class Server:
         self.dir.cleanup()
 
 
-def verbena(threads=1, cpus=None):
-    command = [str(RELEASE / "verbena-server"), "--port", "{port}", "--io-threads", str(threads), "--save", ""]
-    return Server("verbena", command, cpus)
+def verbena(threads=1, cpus=None, name="verbena", binary=RELEASE / "verbena-server", wrapper=()):
+    """A Verbena of this tree, or of another if its `binary` is named; `wrapper` is a command that runs it."""
+    command = [*wrapper, str(binary), "--port", "{port}", "--io-threads", str(threads), "--save", ""]
+    return Server(name, command, cpus)
 
 
 def valkey(threads=1, cpus=None):
@@ -160,9 +161,13 @@ class Load:
         return {"rps": requests / elapsed, "cpu_us": cpu / max(1, requests) * 1e6}
 
 
+def benchmark_command(server, *args):
+    return [str(RELEASE / "verbena-benchmark"), "-p", str(server.port), "--json", *map(str, args)]
+
+
 def verbena_benchmark(server, *args, cpus=None):
     """Runs verbena-benchmark and returns its JSON objects by test name."""
-    command = pinned([str(RELEASE / "verbena-benchmark"), "-p", str(server.port), "--json", *map(str, args)], cpus)
+    command = pinned(benchmark_command(server, *args), cpus)
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(f"bench: {' '.join(command)} failed:\n{run.stdout}{run.stderr}")

@@ -54,7 +54,7 @@ CLEARED = [
 ]
 
 
-def stalls(rounds):
+def stalls(options):
     """The latency of one client's GETs while keys expire, and while big values go."""
     on, _ = two_cpus()
     summary = {}
@@ -73,7 +73,7 @@ def stalls(rounds):
                 link.call("SET", "small", "v" * 16)
                 note(server, "idle", waits(link, 3))
                 took = []
-                for _ in range(max(1, rounds // 4)):
+                for _ in range(max(1, options.rounds // 4)):
                     begin = expire(other)
                     time.sleep(max(0, begin - 0.1 - time.time()))
                     took += waits(link, 1.5)

@@ -148,23 +148,23 @@ def in_slices(test, servers, cpus):
                 yield load.server.name, load.slice(SLICE)
 
 
-def types(rounds):
+def types(options):
     """redis-benchmark's tests at -P 32."""
     title = "redis-benchmark's tests, -P 32"
-    return compare(title, TESTS, in_rounds(redis_benchmark), rounds, lambda row: row["throughput"] >= 1.2)
+    return compare(title, TESTS, in_rounds(redis_benchmark), options.rounds, lambda row: row["throughput"] >= 1.2)
 
 
-def types_fast(rounds):
+def types_fast(options):
     """Those of them in which redis-benchmark is the limit, with a client that is faster."""
     tests = [test for test in TESTS if test.name.startswith(("ping", "hgetall", "zrange", "lrange"))]
     title = "redis-benchmark's tests with verbena-benchmark, -P 32"
-    return compare(title, tests, in_rounds(verbena_benchmark), rounds, lambda row: row["throughput"] >= 1.2)
+    return compare(title, tests, in_rounds(verbena_benchmark), options.rounds, lambda row: row["throughput"] >= 1.2)
 
 
-def types_single(rounds):
+def types_single(options):
     """redis-benchmark's tests at -P 1, where it is the limit."""
     title = "redis-benchmark's tests, -P 1"
-    return compare(title, TESTS, in_slices, rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
+    return compare(title, TESTS, in_slices, options.rounds, lambda row: row["throughput"] >= 1 and row["cpu"] <= 0.95)
 
 
 def small(command, words):
@@ -191,7 +191,7 @@ COLLECTIONS = {
 }
 
 
-def collections(_rounds):
+def collections(_options):
     """RSS of many small collections, and of single big ones."""
     summary = {}
     print("\nMemory of collections: RSS more than when empty, MB")
@@ -268,7 +268,7 @@ BIG = [
 ]
 
 
-def big_inputs(rounds):
+def big_inputs(options):
     """Commands over big values: the time of a call, of one client."""
     on, client = two_cpus()
     rows = {}
@@ -285,7 +285,7 @@ def big_inputs(rounds):
             for link in links:
                 link.call("DEL", "out")
                 lengths.append(link.call(*words) * together)
-            for _ in range(max(3, rounds)):
+            for _ in range(max(3, options.rounds)):
                 for server, link, length in zip(servers, links, lengths):
                     cpu, started = server.cpu(), time.perf_counter()
                     for _ in range(calls // together):
@@ -297,7 +297,7 @@ def big_inputs(rounds):
             link.__exit__()
 
     with_servers([lambda: verbena(cpus=on), lambda: valkey(cpus=on)], measure)
-    print(f"\nCommands over big values, median of {max(3, rounds)} rounds")
+    print(f"\nCommands over big values, median of {max(3, options.rounds)} rounds")
     summary = {}
     for name, by_server in rows.items():
         ours, theirs = by_server["verbena"], by_server["valkey"]

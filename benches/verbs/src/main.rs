@@ -35,8 +35,16 @@ struct Options {
 /// Messages under way while streaming.
 const WINDOW: usize = 16;
 
-/// Polls before a peer is given up for lost.
+/// Time without a completion after which a peer is given up for lost.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Retries without limit where the peer has no receive posted.
+const RNR_RETRY_FOREVER: u8 = 7;
+
+/// Retries of a packet that was not acknowledged, and the wait before each: 4.096 µs × 2^14, 67 ms.
+/// An emulated machine may not get to run for many milliseconds.
+const RETRIES: u8 = 7;
+const RETRY_TIMEOUT: u8 = 14;
 
 const SEND: u64 = 1;
 const RECEIVE: u64 = 2;
@@ -67,13 +75,12 @@ fn main() -> io::Result<()> {
 }
 
 fn measure(context: &Context, gid: u32, size: usize, options: &Options) -> io::Result<()> {
-    let (to_echo, from_main) = mpsc::channel::<QueuePairEndpoint>();
-    let (to_main, from_echo) = mpsc::channel::<QueuePairEndpoint>();
+    let (main_end, echo_end) = Rendezvous::pair();
     let messages = (options.stream / size).max(WINDOW);
     let rounds = options.rounds.min((64 << 20) / size as u64).max(20);
     thread::scope(|scope| {
         let echo = scope.spawn(move || -> io::Result<()> {
-            let mut side = Side::new(context, gid, size, &to_main, &from_main)?;
+            let mut side = Side::new(context, gid, size, echo_end)?;
             for _ in 0..rounds {
                 side.wait(RECEIVE)?;
                 side.post_receive()?;
@@ -87,38 +94,88 @@ fn measure(context: &Context, gid: u32, size: usize, options: &Options) -> io::R
             side.send()?;
             side.wait(SEND)
         });
-        let mut side = Side::new(context, gid, size, &to_echo, &from_echo)?;
-        let mut times = Histogram::<u64>::new_with_bounds(1, PATIENCE.as_nanos() as u64, 3)
-            .expect("three digits are allowed");
-        for _ in 0..rounds {
-            let started = Instant::now();
-            side.send()?;
-            side.wait(RECEIVE)?;
-            times.saturating_record(started.elapsed().as_nanos() as u64);
-            side.post_receive()?;
-        }
-        side.drain()?;
-        let started = Instant::now();
-        for _ in 0..messages {
-            if side.sending == WINDOW {
-                side.wait(SEND)?;
+        let figures = drive(context, gid, size, main_end, rounds, messages);
+        let echoed = echo.join().expect("the echo side does not panic");
+        match (figures, echoed) {
+            (Ok(figures), Ok(())) => println!("{figures}"),
+            // A side that only waited in vain does not know why.
+            (Err(error), Err(cause)) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(cause);
             }
-            side.send()?;
+            (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
         }
-        side.wait(RECEIVE)?;
-        let seconds = started.elapsed().as_secs_f64();
-        echo.join().expect("the echo side does not panic")?;
-        let us = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
-        println!(
-            "{}",
-            serde_json::json!({
-                "test": "send", "size": size, "rounds": rounds,
-                "p50_us": us(0.5), "p99_us": us(0.99), "max_us": us(1.0),
-                "mb_per_s": (messages * size) as f64 / seconds / 1e6,
-            })
-        );
         Ok(())
     })
+}
+
+/// Measures the round trips to the echo side and then the stream to it; returns a JSON object.
+fn drive(
+    context: &Context,
+    gid: u32,
+    size: usize,
+    rendezvous: Rendezvous,
+    rounds: u64,
+    messages: usize,
+) -> io::Result<serde_json::Value> {
+    let mut side = Side::new(context, gid, size, rendezvous)?;
+    let mut times = Histogram::<u64>::new_with_bounds(1, PATIENCE.as_nanos() as u64, 3)
+        .expect("three digits are allowed");
+    for _ in 0..rounds {
+        let started = Instant::now();
+        side.send()?;
+        side.wait(RECEIVE)?;
+        times.saturating_record(started.elapsed().as_nanos() as u64);
+        side.post_receive()?;
+    }
+    side.drain()?;
+    let started = Instant::now();
+    for _ in 0..messages {
+        if side.sending == WINDOW {
+            side.wait(SEND)?;
+        }
+        side.send()?;
+    }
+    side.wait(RECEIVE)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let us = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
+    Ok(serde_json::json!({
+        "test": "send", "size": size, "rounds": rounds,
+        "p50_us": us(0.5), "p99_us": us(0.99), "max_us": us(1.0),
+        "mb_per_s": (messages * size) as f64 / seconds / 1e6,
+    }))
+}
+
+/// Where the two sides meet before they use the device: each tells the other where it is, and that
+/// its receives are posted. If one fails, the other's waiting ends.
+struct Rendezvous {
+    endpoint: (mpsc::Sender<QueuePairEndpoint>, mpsc::Receiver<QueuePairEndpoint>),
+    ready: (mpsc::Sender<()>, mpsc::Receiver<()>),
+}
+
+impl Rendezvous {
+    fn pair() -> (Rendezvous, Rendezvous) {
+        let (endpoint_to_b, endpoint_from_a) = mpsc::channel();
+        let (endpoint_to_a, endpoint_from_b) = mpsc::channel();
+        let (ready_to_b, ready_from_a) = mpsc::channel();
+        let (ready_to_a, ready_from_b) = mpsc::channel();
+        (
+            Rendezvous {
+                endpoint: (endpoint_to_b, endpoint_from_b),
+                ready: (ready_to_b, ready_from_b),
+            },
+            Rendezvous {
+                endpoint: (endpoint_to_a, endpoint_from_a),
+                ready: (ready_to_a, ready_from_a),
+            },
+        )
+    }
+}
+
+/// Sends to the other side, and waits for what it sends.
+fn exchange<T>((tell, hear): &(mpsc::Sender<T>, mpsc::Receiver<T>), value: T) -> io::Result<T> {
+    let lost = || io::Error::new(io::ErrorKind::TimedOut, "the other side ended");
+    tell.send(value).map_err(|_| lost())?;
+    hear.recv().map_err(|_| lost())
 }
 
 /// One end: its queue pair, its memory, and what has completed.
@@ -137,8 +194,7 @@ impl<'a> Side<'a> {
         context: &'a Context,
         gid: u32,
         size: usize,
-        tell: &mpsc::Sender<QueuePairEndpoint>,
-        hear: &mpsc::Receiver<QueuePairEndpoint>,
+        rendezvous: Rendezvous,
     ) -> io::Result<Self> {
         // They live until the process ends: a handful of sizes, measured once.
         let queue: &CompletionQueue<'_> = Box::leak(Box::new(context.create_cq(64, 0)?));
@@ -148,16 +204,21 @@ impl<'a> Side<'a> {
             .set_gid_index(gid)
             .set_max_send_wr(WINDOW as u32 * 2)
             .set_max_recv_wr(WINDOW as u32 * 2)
+            .set_rnr_retry(RNR_RETRY_FOREVER)
+            .set_retry_count(RETRIES)
+            .set_timeout(RETRY_TIMEOUT)
             .build()?;
-        let lost = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the other side ended");
-        tell.send(prepared.endpoint()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        let pair = prepared.handshake(hear.recv().map_err(lost)?)?;
+        let peer = exchange(&rendezvous.endpoint, prepared.endpoint())?;
+        let pair = prepared.handshake(peer)?;
         // The first half is received into, the second sent from.
         let memory = domain.allocate::<u8>(size * 2)?;
         let mut side = Side { queue, pair, memory, size, sending: 0, sent: 0, received: 0 };
         for _ in 0..WINDOW * 2 {
             side.post_receive()?;
         }
+        // Nothing is sent before both sides can receive: the crate's handshake makes a queue pair
+        // ready to send at once, and has no step between at which to post.
+        exchange(&rendezvous.ready, ())?;
         Ok(side)
     }
 

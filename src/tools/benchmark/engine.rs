@@ -3,7 +3,8 @@
 //! Each thread has a runtime of its own and its share of the connections, and shares nothing with
 //! the others but a count of the requests that are left. A connection sends a pipeline, prepares
 //! the next one while the server works, and reads the clock once: at the last reply, which is also
-//! when the next pipeline leaves.
+//! when the next pipeline leaves. With `--rate`, [`open_loop`](super::open_loop) says when requests
+//! leave.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -18,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use verbena_transport::{Backend, Connection};
 
+use super::open_loop::{self, Schedule, Sent};
 use super::options::Options;
-use super::pipeline::{Command, Numbers, Pipeline, Random};
+use super::pipeline::{Command, Numbers, Pipeline};
 use super::replies::Replies;
 use super::workload::Test;
 use crate::tools::client::Reason;
@@ -41,6 +43,8 @@ pub struct Outcome {
     pub latencies: Histogram<u64>,
     pub errors: u64,
     pub first_error: Option<String>,
+    /// With `--rate`.
+    pub sent: Option<Sent>,
 }
 
 /// What a running test has measured so far.
@@ -76,13 +80,13 @@ impl fmt::Display for Failure {
 }
 
 /// A histogram of nanoseconds that tells values apart to three digits.
-fn histogram() -> Histogram<u64> {
+pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("the bounds are constants that fit")
 }
 
 /// What the threads of a test share.
-struct Shared {
-    options: Options,
+pub(super) struct Shared {
+    pub(super) options: Options,
     command: Arc<Command>,
     /// Requests that no connection has taken yet, while warming up and while measuring.
     warmup: Budget,
@@ -98,10 +102,10 @@ struct Shared {
 }
 
 /// How much of a phase is left.
-struct Budget {
+pub(super) struct Budget {
     taken: AtomicU64,
     requests: u64,
-    duration: Option<Duration>,
+    pub(super) duration: Option<Duration>,
 }
 
 /// More than any test sends, and far enough from overflow.
@@ -121,7 +125,7 @@ impl Budget {
     }
 
     /// Takes up to `count` requests.
-    fn take(&self, count: u64) -> u64 {
+    pub(super) fn take(&self, count: u64) -> u64 {
         let taken = self.taken.fetch_add(count, Ordering::Relaxed);
         self.requests.saturating_sub(taken).min(count)
     }
@@ -165,7 +169,7 @@ impl Gate {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -184,6 +188,7 @@ struct ThreadOutcome {
     end: Instant,
     errors: u64,
     first_error: Option<String>,
+    sent: Option<Sent>,
 }
 
 /// Runs a test. `watch` sees what it has measured every quarter of a second, if `watched`.
@@ -243,7 +248,9 @@ pub fn run(
         return Err(failure.unwrap_or(Failure::Elsewhere));
     };
     let latencies = lock(&shared.latencies).clone();
+    let sent = outcomes.iter_mut().filter_map(|outcome| outcome.sent.take()).reduce(Sent::sum);
     Ok(Outcome {
+        sent,
         transport: outcomes[0].transport,
         elapsed: end - *start,
         latencies,
@@ -254,7 +261,7 @@ pub fn run(
 
 /// Opens the connections that the options ask for, and keeps them until the process is killed.
 pub fn idle(options: &Options) -> Result<(), Failure> {
-    runtime()?.block_on(async {
+    runtime(options, false)?.block_on(async {
         let mut connections = Vec::new();
         for _ in 0..options.clients {
             connections.push(connect(options).await?);
@@ -264,11 +271,17 @@ pub fn idle(options: &Options) -> Result<(), Failure> {
     })
 }
 
-fn runtime() -> Result<LocalRuntime, Failure> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
-        .map_err(Failure::Broken)
+/// A runtime for one thread; `timers` cost it two readings of the clock in each turn.
+fn runtime(options: &Options, timers: bool) -> Result<LocalRuntime, Failure> {
+    let mut builder = Builder::new_current_thread();
+    if options.rate.is_some() {
+        // The open loop's task is always ready to run: events are polled for after each turn of it.
+        builder.event_interval(1);
+    }
+    if timers {
+        builder.enable_time();
+    }
+    builder.enable_io().build_local(LocalOptions::default()).map_err(Failure::Broken)
 }
 
 async fn connect(options: &Options) -> Result<Box<dyn Connection>, Failure> {
@@ -280,7 +293,7 @@ async fn connect(options: &Options) -> Result<Box<dyn Connection>, Failure> {
 
 /// The share of one thread: its connections, warming up, measuring.
 fn run_thread(shared: &Arc<Shared>, index: u32) -> Result<ThreadOutcome, Failure> {
-    runtime()?.block_on(async {
+    runtime(&shared.options, shared.watched)?.block_on(async {
         let latencies = Rc::new(RefCell::new(histogram()));
         let mut loads = Vec::new();
         for client in (index..shared.options.clients).step_by(shared.gate.threads as usize) {
@@ -291,7 +304,8 @@ fn run_thread(shared: &Arc<Shared>, index: u32) -> Result<ThreadOutcome, Failure
             if !shared.gate.pass() {
                 return Err(Failure::Elsewhere);
             }
-            loads = run_phase(loads, |shared| &shared.warmup, Instant::now()).await?;
+            let phase = Phase { index, start: Instant::now(), budget: |shared| &shared.warmup };
+            (loads, _) = phase.run(loads, shared).await?;
             latencies.borrow_mut().reset();
         }
         if !shared.gate.pass() {
@@ -301,7 +315,9 @@ fn run_thread(shared: &Arc<Shared>, index: u32) -> Result<ThreadOutcome, Failure
         let reports = shared
             .watched
             .then(|| tokio::task::spawn_local(report(shared.clone(), latencies.clone())));
-        loads = run_phase(loads, |shared| &shared.measured, start).await?;
+        let phase = Phase { index, start, budget: |shared| &shared.measured };
+        let sent;
+        (loads, sent) = phase.run(loads, shared).await?;
         let end = Instant::now();
         if let Some(reports) = reports {
             reports.abort();
@@ -310,6 +326,7 @@ fn run_thread(shared: &Arc<Shared>, index: u32) -> Result<ThreadOutcome, Failure
         Ok(ThreadOutcome {
             transport,
             end,
+            sent,
             errors: loads.iter().map(|load| load.replies.errors).sum(),
             first_error: loads.into_iter().find_map(|load| load.replies.first_error),
         })
@@ -331,31 +348,65 @@ fn hand_over(shared: &Shared, latencies: &RefCell<Histogram<u64>>) {
     latencies.reset();
 }
 
-/// Lets all connections of a thread work until the phase is over. The first that fails ends it.
-async fn run_phase(
-    loads: Vec<Load>,
-    budget: fn(&Shared) -> &Budget,
+/// A part of a thread's test: warming up, or being measured.
+struct Phase {
+    /// The thread's index.
+    index: u32,
     start: Instant,
-) -> Result<Vec<Load>, Failure> {
-    let mut tasks = JoinSet::new();
-    for mut load in loads {
-        tasks.spawn_local(async move {
-            let shared = load.shared.clone();
-            load.run(budget(&shared), start).await?;
-            Ok(load)
-        });
+    budget: fn(&Shared) -> &Budget,
+}
+
+impl Phase {
+    /// Lets all connections of the thread work until the phase is over. The first that fails ends
+    /// it.
+    async fn run(
+        self,
+        loads: Vec<Load>,
+        shared: &Arc<Shared>,
+    ) -> Result<(Vec<Load>, Option<Sent>), Failure> {
+        match shared.options.rate {
+            None => Ok((self.run_closed(loads).await?, None)),
+            Some(rate) => {
+                let share = loads.len() as f64 / f64::from(shared.options.clients);
+                // Not a seed of a connection's numbers.
+                let seed = !(shared.options.seed ^ u64::from(self.index) << 32);
+                let schedule = Schedule::new(rate * share, seed);
+                let Phase { budget, start, .. } = self;
+                let run = open_loop::run(loads, shared.clone(), budget, start, schedule);
+                let (loads, sent) = joined(tokio::task::spawn_local(run).await)?;
+                Ok((loads, Some(sent)))
+            }
+        }
     }
-    let mut loads = Vec::new();
-    while let Some(load) = tasks.join_next().await {
-        loads.push(load.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?);
+
+    /// Has each connection send its next requests when it has the replies to those before.
+    async fn run_closed(self, loads: Vec<Load>) -> Result<Vec<Load>, Failure> {
+        let mut tasks = JoinSet::new();
+        let Phase { budget, start, .. } = self;
+        for mut load in loads {
+            tasks.spawn_local(async move {
+                let shared = load.shared.clone();
+                load.run(budget(&shared), start).await?;
+                Ok(load)
+            });
+        }
+        let mut loads = Vec::new();
+        while let Some(load) = tasks.join_next().await {
+            loads.push(joined(load)?);
+        }
+        Ok(loads)
     }
-    Ok(loads)
+}
+
+/// What a task has returned; its panic goes on in its caller.
+fn joined<T>(result: Result<T, JoinError>) -> T {
+    result.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// One connection and the load that it makes.
-struct Load {
-    connection: Box<dyn Connection>,
-    pipeline: Pipeline,
+pub(super) struct Load {
+    pub(super) connection: Box<dyn Connection>,
+    pub(super) pipeline: Pipeline,
     replies: Replies,
     latencies: Rc<RefCell<Histogram<u64>>>,
     shared: Arc<Shared>,
@@ -373,16 +424,15 @@ impl Load {
             Some(range) if options.sequential => {
                 Numbers::Sequence { next: shared.sequence.clone(), range }
             }
-            // Far from each other in the generator's sequence, which is as good as independent.
-            Some(range) => Numbers::Random {
-                random: Random::new(Random::new(options.seed ^ (u64::from(index) << 32)).next()),
-                range,
-            },
+            Some(range) => {
+                let seed = options.seed ^ u64::from(index) << 32;
+                Numbers::Random { random: fastrand::Rng::with_seed(seed), range }
+            }
         };
         Ok(Load {
             connection: connect(options).await?,
             pipeline: Pipeline::new(shared.command.clone(), options.pipeline as usize, numbers),
-            replies: Replies::default(),
+            replies: Replies::new(shared.command.replies()),
             latencies,
             shared,
         })
@@ -400,11 +450,8 @@ impl Load {
             let next = || if over { 0 } else { budget.take(depth) as usize };
             let next = self.exchange(count, next).await.map_err(Failure::Broken)?;
             let received = Instant::now();
-            let latency = (received - sent).as_nanos() as u64;
-            self.latencies.borrow_mut().saturating_record_n(latency, count as u64);
-            if self.replies.errors > 0 && !self.shared.options.count_errors {
-                return Err(Failure::Reply(self.replies.first_error.take().unwrap_or_default()));
-            }
+            self.record(received - sent, count);
+            self.check_errors()?;
             (sent, count) = (received, next);
             if self.shared.options.keep_alive == 0 {
                 self.connection = connect(&self.shared.options).await?;
@@ -417,28 +464,18 @@ impl Load {
     /// Sends `count` requests and waits for their replies. In the meantime it takes as many as
     /// `next` says for the next time, prepares them, and returns their number.
     async fn exchange(&mut self, count: usize, next: impl Fn() -> usize) -> io::Result<usize> {
-        let Load { connection, pipeline, replies, .. } = self;
-        let connection = &mut **connection;
-        pipeline.write(connection, count);
+        self.pipeline.write(&mut *self.connection, count);
         let mut missing = count;
         let mut prepared = None;
         poll_fn(|cx| {
             loop {
-                flush(connection, cx)?;
+                flush(&mut *self.connection, cx)?;
                 let prepared = *prepared.get_or_insert_with(|| {
                     let count = next();
-                    pipeline.renew(count);
+                    self.pipeline.renew(count);
                     count
                 });
-                if ready!(connection.poll_receive(cx))? == 0 {
-                    let error =
-                        io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it");
-                    return Poll::Ready(Err(error));
-                }
-                let (received, _) = connection.buffers();
-                let (consumed, complete) = replies.pass(received, missing)?;
-                connection.advance(consumed, 0);
-                missing -= complete;
+                missing -= ready!(self.poll_replies(cx, missing))?;
                 if missing == 0 {
                     return Poll::Ready(Ok(prepared));
                 }
@@ -446,11 +483,43 @@ impl Load {
         })
         .await
     }
+
+    /// Receives once, and says how many requests, of at most `missing`, have been answered by that.
+    pub(super) fn poll_replies(
+        &mut self,
+        cx: &mut Context<'_>,
+        missing: usize,
+    ) -> Poll<io::Result<usize>> {
+        let connection = &mut *self.connection;
+        if ready!(connection.poll_receive(cx))? == 0 {
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it");
+            return Poll::Ready(Err(error));
+        }
+        let (received, _) = connection.buffers();
+        let (consumed, complete) = self.replies.pass(received, missing)?;
+        connection.advance(consumed, 0);
+        Poll::Ready(Ok(complete))
+    }
+
+    /// Takes down how long `count` requests took.
+    pub(super) fn record(&self, latency: Duration, count: usize) {
+        let latency = latency.as_nanos() as u64;
+        self.latencies.borrow_mut().saturating_record_n(latency, count as u64);
+    }
+
+    /// # Errors
+    /// If a reply was an error, and these are not to be counted.
+    pub(super) fn check_errors(&mut self) -> Result<(), Failure> {
+        if self.replies.errors > 0 && !self.shared.options.count_errors {
+            return Err(Failure::Reply(self.replies.first_error.take().unwrap_or_default()));
+        }
+        Ok(())
+    }
 }
 
 /// Sends what can be sent now. The rest waits for its waker: meanwhile replies are read, so that
 /// neither side waits for the other to read first.
-fn flush(connection: &mut dyn Connection, cx: &mut Context<'_>) -> io::Result<()> {
+pub(super) fn flush(connection: &mut dyn Connection, cx: &mut Context<'_>) -> io::Result<()> {
     if connection.unsent() > 0
         && let Poll::Ready(result) = connection.poll_flush(cx)
     {

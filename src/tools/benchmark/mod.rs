@@ -2,9 +2,11 @@
 //!
 //! [`options`] says what to run, [`workload`] turns it into tests, [`pipeline`] holds a test's
 //! requests as bytes that are only patched between sendings, [`engine`] drives the connections,
-//! [`replies`] counts what comes back, and [`report`] prints it.
+//! with [`open_loop`] at a rate of their own, [`replies`] counts what comes back, and [`report`]
+//! prints it.
 
 mod engine;
+mod open_loop;
 pub mod options;
 mod pipeline;
 mod replies;

@@ -45,6 +45,11 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "requests")]
     pub duration: Option<f64>,
 
+    /// Send at random times, so many requests per second over all connections, whether or not
+    /// replies have come; latencies count from when a request was due
+    #[arg(long, value_name = "RATE", value_parser = rate, conflicts_with = "idle")]
+    pub rate: Option<f64>,
+
     /// Load the server for so many seconds before measuring
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub warmup: Option<f64>,
@@ -85,7 +90,8 @@ pub struct Options {
     #[arg(long, value_name = "SEED", default_value_t = 12345)]
     pub seed: u64,
 
-    /// Requests that a connection sends before it waits for their replies
+    /// Requests that a connection sends before it waits for their replies; with --rate, that it
+    /// may have in flight
     #[arg(short = 'P', value_name = "REQUESTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub pipeline: u32,
 
@@ -151,6 +157,16 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Requests per second, over all connections, at most.
+const MAX_RATE: f64 = 1e8;
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= MAX_RATE => Ok(rate),
+        _ => Err("not a number of requests per second above 0 and up to 100,000,000".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +205,12 @@ mod tests {
             "-r 0",
             "--threads 0",
             "--warmup -1",
+            "--rate 0",
+            "--rate -5",
+            "--rate nan",
+            "--rate inf",
+            "--rate fast",
+            "--rate 100 -I",
             "--csv --json",
         ] {
             assert!(Options::try_parse_from(format!("b {wrong}").split(' ')).is_err(), "{wrong}");

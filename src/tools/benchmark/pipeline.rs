@@ -19,9 +19,12 @@ const RAND_INT: &[u8; DIGITS] = b"__rand_int__";
 /// Length from which a value is sent from where it is, in place of being repeated in the pipeline.
 const SHARED_LEN: usize = 16 * 1024;
 
-/// One request, encoded, with the places of its random numbers.
+/// One request, encoded, with the places of its random numbers: a command, or several that are sent
+/// together and counted as one.
 pub struct Command {
     bytes: Vec<u8>,
+    /// Replies to the request.
+    replies: usize,
     /// Offsets in `bytes` of the digits.
     numbers: Vec<usize>,
     /// Long values, each with the offset in `bytes` before which it belongs.
@@ -31,15 +34,28 @@ pub struct Command {
 impl Command {
     /// Encodes `args`. `__data__` stands for `data`, `__key__` for `key:__rand_int__`.
     pub fn new(args: &[&[u8]], data: &[u8]) -> Command {
-        let args: Vec<Vec<u8>> = args
-            .iter()
-            .map(|arg| replace(&replace(arg, b"__data__", data), b"__key__", b"key:__rand_int__"))
-            .collect();
+        Command::sequence(&[args], data)
+    }
+
+    /// Encodes commands that are one request.
+    pub fn sequence(commands: &[&[&[u8]]], data: &[u8]) -> Command {
+        let mut args: Vec<Vec<u8>> = Vec::new();
         let mut encoded = Vec::new();
-        client::encode(&args, &mut encoded);
+        for command in commands {
+            let first = args.len();
+            args.extend(command.iter().map(|arg| {
+                replace(&replace(arg, b"__data__", data), b"__key__", b"key:__rand_int__")
+            }));
+            client::encode(&args[first..], &mut encoded);
+        }
         let numbers: Vec<usize> = memmem::find_iter(&encoded, RAND_INT).collect();
 
-        let mut command = Command { bytes: Vec::new(), numbers: Vec::new(), values: Vec::new() };
+        let mut command = Command {
+            bytes: Vec::new(),
+            replies: commands.len(),
+            numbers: Vec::new(),
+            values: Vec::new(),
+        };
         let mut copied = 0;
         let mut cut = |command: &mut Command, until: usize, next: usize| {
             let moved = copied..until;
@@ -68,7 +84,17 @@ impl Command {
 
     /// A request that is a line of text.
     pub fn inline(line: &str) -> Command {
-        Command { bytes: format!("{line}\r\n").into(), numbers: Vec::new(), values: Vec::new() }
+        Command {
+            bytes: format!("{line}\r\n").into(),
+            replies: 1,
+            numbers: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Replies to one request.
+    pub fn replies(&self) -> usize {
+        self.replies
     }
 
     /// Bytes of one request.
@@ -99,7 +125,7 @@ pub enum Numbers {
     /// All are 0.
     Zero,
     /// At random, below the range.
-    Random { random: Random, range: u64 },
+    Random { random: fastrand::Rng, range: u64 },
     /// Counted by all connections together, modulo the range.
     Sequence { next: Arc<AtomicU64>, range: u64 },
 }
@@ -135,7 +161,7 @@ impl Pipeline {
             Numbers::Random { random, range } => {
                 for request in requests {
                     for &at in &self.command.numbers {
-                        write_digits(&mut request[at..at + DIGITS], random.below(*range));
+                        write_digits(&mut request[at..at + DIGITS], random.u64(..*range));
                     }
                 }
             }
@@ -196,28 +222,6 @@ fn write_digits(digits: &mut [u8], number: u64) {
     }
 }
 
-/// A small generator (SplitMix64): one multiplication chain for each number, no state to share.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `range`.
-    fn below(&mut self, range: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(range)) >> 64) as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,13 +255,31 @@ mod tests {
 
     #[test]
     fn random_numbers_stay_in_their_range() {
-        let mut random = Random::new(1);
-        let mut seen = [false; 10];
-        (0..1000).for_each(|_| seen[random.below(10) as usize] = true);
-        assert_eq!(seen, [true; 10]);
+        let command = Command::new(&[b"GET", b"__rand_int__"], b"");
+        let numbers = Numbers::Random { random: fastrand::Rng::with_seed(1), range: 10 };
+        let mut pipeline = Pipeline::new(Arc::new(command), 1000, numbers);
+        pipeline.renew(1000);
+        for digit in 0..10 {
+            assert!(text(&pipeline).contains(&format!("\r\n{digit:012}\r\n")), "{digit}");
+        }
+        assert_eq!(text(&pipeline).matches("\r\n00000000000").count(), 1000);
         let mut digits = *b"            ";
         write_digits(&mut digits, 999_999_000_001);
         assert_eq!(&digits, b"999999000001");
+    }
+
+    #[test]
+    fn several_commands_are_one_request() {
+        let set: &[&[u8]] = &[b"SET", b"__key__", b"__data__"];
+        let data = vec![b'x'; SHARED_LEN];
+        let command = Command::sequence(&[&[b"MULTI"], set, set, &[b"EXEC"]], &data);
+        assert_eq!((command.replies(), command.numbers.len(), command.values.len()), (4, 2, 2));
+        let numbers = Numbers::Sequence { next: Arc::default(), range: 10 };
+        let mut pipeline = Pipeline::new(Arc::new(command), 1, numbers);
+        pipeline.renew(1);
+        let set = |key| format!("*3\r\n$3\r\nSET\r\n$16\r\nkey:{key:012}\r\n$16384\r\n\r\n");
+        let expected = ["*1\r\n$5\r\nMULTI\r\n", &set(0), &set(1), "*1\r\n$4\r\nEXEC\r\n"].concat();
+        assert_eq!(text(&pipeline), expected);
     }
 
     #[test]

@@ -7,7 +7,6 @@ const MAX_LINE: usize = 16 << 20;
 
 /// Passes over RESP2 or RESP3 replies. Only lines need to be in one piece: of a long string, the
 /// part that has arrived is passed over at once, so that the receive buffer stays small.
-#[derive(Default)]
 pub struct Replies {
     /// Bytes of a string, with its CRLF, that have not arrived.
     skip: usize,
@@ -15,6 +14,12 @@ pub struct Replies {
     missing: u64,
     /// The value in progress is a push, which answers no request.
     push: bool,
+    /// Replies that make up the answer to one request.
+    group: usize,
+    /// Of a group that is not complete, the replies that are.
+    grouped: usize,
+    /// Errors inside of a reply count too, as in EXEC's.
+    nested_errors: bool,
     /// Error replies so far.
     pub errors: u64,
     /// The first of them.
@@ -22,8 +27,23 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Passes over `input`, but not beyond the end of the reply that is the `wanted`th. Returns the
-    /// bytes to forget and the replies completed.
+    /// Each request is answered by a `group` of replies. If there are several, errors inside of
+    /// them count: they are a transaction's.
+    pub fn new(group: usize) -> Replies {
+        Replies {
+            skip: 0,
+            missing: 0,
+            push: false,
+            group,
+            grouped: 0,
+            nested_errors: group > 1,
+            errors: 0,
+            first_error: None,
+        }
+    }
+
+    /// Passes over `input`, but not beyond the answer to the `wanted`th request. Returns the bytes
+    /// to forget and the requests answered.
     ///
     /// # Errors
     /// `InvalidData` if this is not RESP.
@@ -57,7 +77,11 @@ impl Replies {
             // One element is complete.
             self.missing -= 1;
             if self.missing == 0 && !std::mem::take(&mut self.push) {
-                complete += 1;
+                self.grouped += 1;
+                if self.grouped == self.group {
+                    self.grouped = 0;
+                    complete += 1;
+                }
             }
         }
         Ok((at, complete))
@@ -97,7 +121,7 @@ impl Replies {
 
     #[cold]
     fn error(&mut self, text: &[u8], outermost: bool) {
-        if outermost {
+        if outermost || self.nested_errors {
             self.errors += 1;
             self.first_error.get_or_insert_with(|| String::from_utf8_lossy(text).into_owned());
         }
@@ -159,7 +183,7 @@ mod tests {
     fn replies_are_counted_however_they_are_cut() {
         let stream = REPLIES.concat();
         for size in 1..=stream.len() {
-            let mut replies = Replies::default();
+            let mut replies = Replies::new(1);
             let mut complete = 0;
             let mut kept = Vec::new();
             for piece in stream.as_bytes().chunks(size) {
@@ -175,14 +199,25 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_is_answered_once() {
+        let stream = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n-OOM no\r\n";
+        let mut replies = Replies::new(4);
+        assert_eq!(replies.pass(&stream[..30], 2).unwrap(), (27, 0));
+        let twice = [&stream[27..], stream, stream].concat();
+        let expected = stream.len() - 27 + stream.len();
+        assert_eq!(replies.pass(&twice, 2).unwrap(), (expected, 2));
+        assert_eq!((replies.errors, replies.first_error.as_deref()), (2, Some("OOM no")));
+    }
+
+    #[test]
     fn it_stops_at_the_wanted_reply() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(1);
         assert_eq!(replies.pass(b"+OK\r\n$1\r\na\r\n+OK\r\n", 2).unwrap(), (12, 2));
     }
 
     #[test]
     fn a_long_string_is_passed_over_as_it_comes() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(1);
         assert_eq!(replies.pass(b"$1000000\r\nxxx", 1).unwrap(), (13, 0));
         assert_eq!(replies.pass(&[b'x'; 500_000], 1).unwrap(), (500_000, 0));
         assert_eq!(replies.pass(&[b'x'; 499_999], 1).unwrap(), (499_999, 1));
@@ -193,7 +228,7 @@ mod tests {
         for input in
             ["HTTP/1.1 400\r\n", "\n", "$-2\r\n", "$x\r\n", "*\r\n", "$9999999999999999\r\n"]
         {
-            assert!(Replies::default().pass(input.as_bytes(), 1).is_err(), "{input:?}");
+            assert!(Replies::new(1).pass(input.as_bytes(), 1).is_err(), "{input:?}");
         }
     }
 }

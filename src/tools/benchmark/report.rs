@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::engine::{Outcome, Snapshot};
+use super::open_loop::Sent;
 use super::options::Options;
 use super::workload::Test;
 
@@ -13,9 +14,16 @@ use super::workload::Test;
 const CSV_HEAD: &str = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
 \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\",\"p999_latency_ms\"";
 
+/// Further columns with `--rate`.
+const CSV_HEAD_RATE: &str = ",\"rate\",\"unsent\",\"p99_send_delay_ms\"";
+
 /// What stands above all tests.
 pub fn head(out: &mut impl Write, options: &Options) -> io::Result<()> {
-    if options.csv { writeln!(out, "{CSV_HEAD}") } else { Ok(()) }
+    match (options.csv, options.rate) {
+        (false, _) => Ok(()),
+        (true, None) => writeln!(out, "{CSV_HEAD}"),
+        (true, Some(_)) => writeln!(out, "{CSV_HEAD}{CSV_HEAD_RATE}"),
+    }
 }
 
 /// The result of a test, in the form that the options ask for.
@@ -36,7 +44,7 @@ pub fn outcome(
     let (min, max) = (latency(latencies.min()), latency(latencies.max()));
     let rate = rate(outcome);
     if options.csv {
-        writeln!(
+        write!(
             out,
             "\"{}\",\"{rate:.2}\",\"{mean}\",\"{min}\",\"{}\",\"{}\",\"{}\",\"{max}\",\"{}\"",
             test.title.replace('"', "\"\""),
@@ -45,16 +53,27 @@ pub fn outcome(
             at(0.99),
             at(0.999),
         )?;
+        if let Some((rate, sent)) = open_loop(options, outcome) {
+            let delay = latency(sent.delays.value_at_quantile(0.99));
+            write!(out, ",\"{rate}\",\"{}\",\"{delay}\"", sent.unsent)?;
+        }
+        writeln!(out)?;
         return errors(&mut io::stderr(), outcome);
     }
     if options.quiet {
-        writeln!(
+        write!(
             out,
             "{}: {rate:.2} requests per second, p50={} msec, p99={} msec",
             test.title,
             at(0.5),
             at(0.99)
         )?;
+        if let Some((rate, sent)) = open_loop(options, outcome) {
+            let unsent = sent.unsent;
+            write!(out, ", p99.9={} msec, max={max} msec, of {rate} due per second", at(0.999))?;
+            write!(out, ", {unsent} could not be sent")?;
+        }
+        writeln!(out)?;
         return errors(out, outcome);
     }
     writeln!(out, "====== {} ======", test.title)?;
@@ -69,6 +88,18 @@ pub fn outcome(
     writeln!(out, "  {} requests in a pipeline", options.pipeline)?;
     writeln!(out, "  keep alive: {}", options.keep_alive)?;
     writeln!(out, "  threads: {}", options.threads.min(options.clients))?;
+    if let Some((rate, sent)) = open_loop(options, outcome) {
+        let at = |quantile| latency(sent.delays.value_at_quantile(quantile));
+        writeln!(out, "  open loop: {rate} requests per second were due, at random times")?;
+        writeln!(out, "  {} requests were due and could not be sent", sent.unsent)?;
+        writeln!(
+            out,
+            "  sent after they were due (msec): p50={} p99={} max={}",
+            at(0.5),
+            at(0.99),
+            latency(sent.delays.max())
+        )?;
+    }
     errors(out, outcome)?;
     writeln!(out, "\nLatency by percentile distribution:")?;
     for step in latencies.iter_quantiles(1) {
@@ -87,6 +118,11 @@ pub fn outcome(
     let values = [mean, min, at(0.5), at(0.95), at(0.99), at(0.999), max];
     writeln!(out, "  {}", columns.map(|name| format!("{name:>10}")).concat())?;
     writeln!(out, "  {}\n", values.map(|value| format!("{value:>10}")).concat())
+}
+
+/// The rate that was asked for, and how it was kept.
+fn open_loop<'a>(options: &Options, outcome: &'a Outcome) -> Option<(f64, &'a Sent)> {
+    Some((options.rate?, outcome.sent.as_ref()?))
 }
 
 fn errors(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
@@ -120,6 +156,14 @@ fn json(out: &mut impl Write, options: &Options, test: &Test, outcome: &Outcome)
         "seconds": outcome.elapsed.as_secs_f64(),
         "errors": outcome.errors,
     });
+    if let Some((rate, sent)) = open_loop(options, outcome) {
+        object["rate"] = json!(rate);
+        object["unsent"] = json!(sent.unsent);
+        for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+            let delay = us(sent.delays.value_at_quantile(quantile) as f64);
+            object[format!("send_delay_{name}_us")] = json!(delay);
+        }
+    }
     if let Some(first) = &outcome.first_error {
         object["first_error"] = json!(first);
     }

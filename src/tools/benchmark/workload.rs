@@ -44,19 +44,23 @@ const TESTS: &[(&str, &str, &str)] = &[
     ("mset", "MSET (10 keys)", "MSET"),
     ("mget", "MGET (10 keys)", "MGET"),
     ("xadd", "XADD", "XADD mystream * myfield __data__"),
+    ("multi", "MULTI (10 SETs and EXEC)", "MULTI"),
 ];
 
 /// Belongs to every LRANGE test.
 const LRANGE_FILL: &str = "lrange_fill";
 
-/// Keys of one MSET or MGET.
+/// Keys of one MSET, MGET or transaction.
 const KEYS: usize = 10;
 
 /// The tests that the options ask for. `stdin` is the last argument of the user's command.
 ///
 /// # Errors
-/// `InvalidInput` for a test that does not exist.
+/// `InvalidInput` for a test that does not exist, and for options that exclude each other.
 pub fn tests(options: &Options, stdin: &Option<Vec<u8>>) -> io::Result<Vec<Test>> {
+    if options.rate.is_some() && options.keep_alive == 0 {
+        return Err(invalid("--rate keeps the connections, and -k 0 does not".to_owned()));
+    }
     let data = data(options.size as usize);
     if !options.command.is_empty() {
         let mut args: Vec<&[u8]> = options.command.iter().map(|arg| arg.as_bytes()).collect();
@@ -97,12 +101,22 @@ pub fn tests(options: &Options, stdin: &Option<Vec<u8>>) -> io::Result<Vec<Test>
             _ => line.replace("__rand_score__", "__rand_int__"),
         };
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        tests.push(Test {
-            title: (*title).to_owned(),
-            command: Arc::new(Command::new(&args, &data)),
-        });
+        let command = match *name {
+            "multi" => transaction(&data),
+            _ => Command::new(&args, &data),
+        };
+        tests.push(Test { title: (*title).to_owned(), command: Arc::new(command) });
     }
     Ok(tests)
+}
+
+/// A transaction of SETs, sent in one piece.
+fn transaction(data: &[u8]) -> Command {
+    let set: &[&[u8]] = &[b"SET", b"key:__rand_int__", b"__data__"];
+    let mut commands = vec![set; KEYS + 2];
+    commands[0] = &[b"MULTI"];
+    commands[KEYS + 1] = &[b"EXEC"];
+    Command::sequence(&commands, data)
 }
 
 const PING_INLINE: &str = "ping_inline";
@@ -121,8 +135,8 @@ fn matches(test: &str, name: &str) -> bool {
 /// A value: letters and digits, without a pattern that would compress well.
 fn data(size: usize) -> Vec<u8> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut random = super::pipeline::Random::new(1234);
-    (0..size).map(|_| LETTERS[(random.next() >> 58) as usize]).collect()
+    let mut random = fastrand::Rng::with_seed(1234);
+    (0..size).map(|_| LETTERS[random.usize(..LETTERS.len())]).collect()
 }
 
 fn invalid(text: String) -> io::Error {
