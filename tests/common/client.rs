@@ -157,6 +157,21 @@ impl Client {
         }
     }
 
+    /// Reads one reply, or nothing if the server has closed the connection instead.
+    pub fn read_unless_closed(&mut self) -> Option<Value> {
+        loop {
+            let mut rest = &self.received[self.start..];
+            let whole = rest.len();
+            if let Some(value) = Value::parse(&mut rest) {
+                self.start += whole - rest.len();
+                return Some(value);
+            }
+            if self.receive() == 0 {
+                return None;
+            }
+        }
+    }
+
     /// Asserts that the server sends nothing more and closes the connection.
     pub fn expect_closed(&mut self) {
         let rest = self.read_to_end();

@@ -14,6 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_verbena-server");
 
+/// The server under test; `VERBENA_TEST_PROGRAM` names another one, such as the oracle, on which a test must
+/// pass too if it is right.
+fn program() -> PathBuf {
+    std::env::var_os("VERBENA_TEST_PROGRAM").map_or_else(|| PROGRAM.into(), PathBuf::from)
+}
+
 /// A running server, killed when dropped. It works in a directory of its own.
 pub struct Server {
     child: Child,
@@ -31,12 +37,12 @@ struct Log {
 impl Server {
     /// Starts `verbena-server` with these options (`["--io-threads", "2"]`), besides a free port.
     pub fn start(options: &[&str]) -> Server {
-        Server::start_program(Path::new(PROGRAM), None, options)
+        Server::start_program(&program(), None, options)
     }
 
     /// Starts `verbena-server` with a configuration file of these lines, and with these options.
     pub fn start_with_file(lines: &str, options: &[&str]) -> Server {
-        Server::start_program(Path::new(PROGRAM), Some(lines), options)
+        Server::start_program(&program(), Some(lines), options)
     }
 
     /// Starts `verbena-server` with these options; it listens on RDMA at `ip` too, on the same port.

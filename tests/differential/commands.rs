@@ -200,4 +200,9 @@ pub const NOT_RANDOM: &[(&str, &str)] = &[
     ("pfselftest", "takes Valkey a quarter of a second: sketches.rs"),
     ("memory malloc-stats", "another allocator, which has some: tests/memory.rs"),
     ("shutdown", "ends the server: tests/life.rs"),
+    ("discard", "ends a transaction: transactions/"),
+    ("exec", "ends a transaction: transactions/"),
+    ("multi", "begins a transaction: transactions/"),
+    ("unwatch", "concerns transactions: transactions/"),
+    ("watch", "concerns transactions: transactions/"),
 ];

@@ -11,7 +11,7 @@ use crate::grammar::Syntax;
 use crate::pair::{CONNECTIONS, Pair, Step, script};
 use crate::pools::KEYS;
 use crate::servers;
-use crate::shrink::shrink;
+use crate::shrink::{Bench, shrink};
 use crate::wire::{Outcome, Wire};
 
 /// Counters that every one of these commands must change alike.

@@ -21,6 +21,7 @@ mod rounds;
 mod scripted;
 mod shrink;
 mod sketches;
+mod transactions;
 mod wire;
 
 use std::str::FromStr;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use common::Server;
 use pair::Pair;
-use rounds::Rounds;
+use rounds::{Rounds, SingleCommands};
 
 /// Seeds that every run of the tests uses, and steps from each.
 const SEEDS: [u64; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -69,10 +70,18 @@ fn random_commands_get_the_replies_of_valkey() {
     let steps = setting("STEPS").unwrap_or(STEPS);
     let started = Instant::now();
     let deadline = setting("MINUTES").map(|m: f64| started + Duration::from_secs_f64(m * 60.0));
-    let mut rounds = match setting::<bool>("SELF") {
-        Some(true) => Rounds::of_all(Pair::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS))),
-        _ => Rounds::new(servers()),
+    let (pair, generator) = match setting::<bool>("SELF") {
+        Some(true) => {
+            let pair = Pair::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS));
+            (pair, SingleCommands::all())
+        }
+        _ => {
+            let pair = servers();
+            let generator = SingleCommands::of_subject(&pair);
+            (pair, generator)
+        }
     };
+    let mut rounds = Rounds::new(pair, generator);
     match first {
         None => SEEDS.iter().for_each(|&seed| rounds.run(seed, steps, deadline)),
         Some(mut seed) => loop {
@@ -88,7 +97,7 @@ fn random_commands_get_the_replies_of_valkey() {
 }
 
 /// A number that the environment gives, as `VERBENA_DIFFERENTIAL_…`.
-fn setting<T: FromStr>(name: &str) -> Option<T> {
+pub fn setting<T: FromStr>(name: &str) -> Option<T> {
     let name = format!("VERBENA_DIFFERENTIAL_{name}");
     let value = std::env::var(&name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")))

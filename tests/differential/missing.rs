@@ -41,5 +41,4 @@ pub const MISSING: &[(&str, &str)] = &[
          script|help script|kill script|load script|show",
     ),
     ("tracking and pausing clients", "client|tracking"),
-    ("transactions", "discard exec multi unwatch watch"),
 ];

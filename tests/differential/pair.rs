@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::SET_MAX_LISTPACK_VALUE;
 use crate::common::Server;
 use crate::compare::Rule;
+use crate::shrink::Bench;
 use crate::wire::{Outcome, Reply, Wire, Words, encode, quote};
 
 /// Connections that a round uses; the odd ones speak RESP3.
@@ -81,29 +82,23 @@ impl Side {
     }
 }
 
-impl Pair {
-    pub fn new(oracle: Server, subject: Server) -> Pair {
-        Pair { oracle: Side::new(oracle), subject: Side::new(subject) }
-    }
+impl Bench for Pair {
+    type Step = Step;
 
-    /// A connection of its own to each server.
-    pub fn connect(&self) -> (Wire, Wire) {
-        (self.oracle.wire(), self.subject.wire())
-    }
-
-    /// Empties both servers and connects anew.
-    pub fn reset(&mut self) {
+    fn reset(&mut self) {
         self.oracle.reset();
         self.subject.reset();
     }
 
-    /// Executes the steps on both servers until one differs.
-    pub fn execute(&mut self, steps: &[Step]) -> Option<Difference> {
+    fn execute(&mut self, steps: &[Step]) -> Option<Difference> {
         let mut start = 0;
         while start < steps.len() {
             let end = start + batch_len(&steps[start..]);
             let difference = match &steps[start] {
-                Step::Verify => self.verify(),
+                Step::Verify => {
+                    let (mut oracle, mut subject) = self.connect();
+                    verify(&mut oracle, &mut subject)
+                }
                 Step::Expire { keys } => self.expire(keys),
                 Step::ExpireFields { keys } => self.expire_fields(keys),
                 Step::Command { connection, words, rule } if rule.is_alone() => {
@@ -117,6 +112,21 @@ impl Pair {
             start = end;
         }
         None
+    }
+
+    fn script(steps: &[Step]) -> String {
+        script(steps)
+    }
+}
+
+impl Pair {
+    pub fn new(oracle: Server, subject: Server) -> Pair {
+        Pair { oracle: Side::new(oracle), subject: Side::new(subject) }
+    }
+
+    /// A connection of its own to each server.
+    pub fn connect(&self) -> (Wire, Wire) {
+        (self.oracle.wire(), self.subject.wire())
     }
 
     fn wires(&mut self, connection: usize) -> [&mut Wire; 2] {
@@ -299,47 +309,46 @@ impl Pair {
         std::thread::sleep(Duration::from_millis(20));
         None
     }
+}
 
-    /// Compares every database: its keys, and of each its type, encoding, expiry and value.
-    fn verify(&mut self) -> Option<Difference> {
-        let (mut oracle, mut subject) = self.connect();
-        let mut compare = |words: &[&[u8]], rule: Rule| {
-            let (a, b) = (oracle.command(words), subject.command(words));
-            let difference = rule.difference(&a, &b).map(|reason| Difference {
-                step: 0,
-                words: words.iter().map(|word| word.to_vec()).collect(),
-                oracle: a.clone(),
-                subject: b,
-                reason: format!("in the comparison of the dataset, {reason}"),
-            });
-            match difference {
-                Some(difference) => Err(difference),
-                None => Ok(a),
-            }
-        };
-        let mut compare_all = || {
-            for db in DATABASES {
-                compare(&[b"SELECT", db.as_bytes()], Rule::Exact)?;
-                let keys = compare(&[b"KEYS", b"*"], Rule::Unordered)?;
-                for key in &keys.reply().expect("an array of keys").elements {
-                    let key = key.text.as_slice();
-                    let kind = compare(&[b"TYPE", key], Rule::Exact)?;
-                    compare(&[b"OBJECT", b"ENCODING", key], Rule::Exact)?;
-                    compare(&[b"PEXPIRETIME", key], Rule::Near(5000))?;
-                    for (words, rule) in content(&kind, key) {
-                        let whole = compare(&words, rule)?;
-                        if words[0] == b"HGETALL" {
-                            let words = expiries(key, &whole);
-                            let words = words.iter().map(Vec::as_slice).collect::<Vec<_>>();
-                            compare(&words, Rule::NearEach(5000))?;
-                        }
+/// Compares every database: its keys, and of each its type, encoding, expiry and value.
+pub fn verify(oracle: &mut Wire, subject: &mut Wire) -> Option<Difference> {
+    let mut compare = |words: &[&[u8]], rule: Rule| {
+        let (a, b) = (oracle.command(words), subject.command(words));
+        let difference = rule.difference(&a, &b).map(|reason| Difference {
+            step: 0,
+            words: words.iter().map(|word| word.to_vec()).collect(),
+            oracle: a.clone(),
+            subject: b,
+            reason: format!("in the comparison of the dataset, {reason}"),
+        });
+        match difference {
+            Some(difference) => Err(difference),
+            None => Ok(a),
+        }
+    };
+    let mut compare_all = || {
+        for db in DATABASES {
+            compare(&[b"SELECT", db.as_bytes()], Rule::Exact)?;
+            let keys = compare(&[b"KEYS", b"*"], Rule::Unordered)?;
+            for key in &keys.reply().expect("an array of keys").elements {
+                let key = key.text.as_slice();
+                let kind = compare(&[b"TYPE", key], Rule::Exact)?;
+                compare(&[b"OBJECT", b"ENCODING", key], Rule::Exact)?;
+                compare(&[b"PEXPIRETIME", key], Rule::Near(5000))?;
+                for (words, rule) in content(&kind, key) {
+                    let whole = compare(&words, rule)?;
+                    if words[0] == b"HGETALL" {
+                        let words = expiries(key, &whole);
+                        let words = words.iter().map(Vec::as_slice).collect::<Vec<_>>();
+                        compare(&words, Rule::NearEach(5000))?;
                     }
                 }
             }
-            Ok(())
-        };
-        compare_all().err()
-    }
+        }
+        Ok(())
+    };
+    compare_all().err()
 }
 
 /// The commands that read all of a value of that type.

@@ -10,9 +10,9 @@ use rand::{Rng, SeedableRng};
 use crate::commands::FAMILIES;
 use crate::coverage::callable;
 use crate::grammar::Syntax;
-use crate::pair::{CONNECTIONS, Difference, Pair, Step, line, script};
+use crate::pair::{CONNECTIONS, Difference, Pair, Step, line};
 use crate::pools::KEYS;
-use crate::shrink::shrink;
+use crate::shrink::{Bench, shrink};
 
 /// Steps that start from empty servers: what a difference is shrunk from.
 const ROUND: usize = 1000;
@@ -20,26 +20,25 @@ const ROUND: usize = 1000;
 /// Different differences after which the rest can wait.
 const ENOUGH: usize = 12;
 
-pub struct Rounds {
-    pair: Pair,
-    syntaxes: Vec<Syntax>,
+/// Makes the steps of one round.
+pub trait Generator {
+    type Bench: Bench;
+
+    fn round(&mut self, rng: &mut StdRng) -> Vec<<Self::Bench as Bench>::Step>;
+}
+
+pub struct Rounds<G: Generator> {
+    bench: G::Bench,
+    generator: G,
     steps: usize,
+    rounds: usize,
     /// By what is likely to be one fault: the command and the kinds of the replies.
     differences: BTreeMap<String, String>,
 }
 
-impl Rounds {
-    /// Of all commands that the subject has.
-    pub fn new(pair: Pair) -> Rounds {
-        let (_, mut subject) = pair.connect();
-        let syntaxes = callable(&mut subject).map(Syntax::new).collect();
-        Rounds { pair, syntaxes, steps: 0, differences: BTreeMap::new() }
-    }
-
-    /// Of all commands that there are.
-    pub fn of_all(pair: Pair) -> Rounds {
-        let syntaxes = FAMILIES.iter().copied().flatten().map(Syntax::new).collect();
-        Rounds { pair, syntaxes, steps: 0, differences: BTreeMap::new() }
+impl<G: Generator> Rounds<G> {
+    pub fn new(bench: G::Bench, generator: G) -> Rounds<G> {
+        Rounds { bench, generator, steps: 0, rounds: 0, differences: BTreeMap::new() }
     }
 
     /// Steps executed so far.
@@ -47,51 +46,38 @@ impl Rounds {
         self.steps
     }
 
+    /// Rounds executed so far.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// The servers that the steps are executed on.
+    pub fn bench(&self) -> &G::Bench {
+        &self.bench
+    }
+
     /// There are so many differences that more of them would tell nothing new.
     pub fn has_enough(&self) -> bool {
         self.differences.len() >= ENOUGH
     }
 
-    /// Executes `steps` steps that follow from `seed`, or as many as there is time for.
+    /// Executes at least `steps` steps that follow from `seed`, or as many as there is time for.
     pub fn run(&mut self, seed: u64, steps: usize, deadline: Option<Instant>) {
         let mut rng = StdRng::seed_from_u64(seed);
         let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        for _ in 0..steps.div_ceil(ROUND) {
-            if self.has_enough() || is_late() {
-                return;
-            }
-            let round = self.round(&mut rng);
-            self.pair.reset();
-            if let Some(difference) = self.pair.execute(&round) {
+        let end = self.steps + steps;
+        while self.steps < end && !self.has_enough() && !is_late() {
+            let round = self.generator.round(&mut rng);
+            self.bench.reset();
+            if let Some(difference) = self.bench.execute(&round) {
                 self.report(seed, &round, difference);
             }
             self.steps += round.len();
+            self.rounds += 1;
         }
     }
 
-    fn round(&self, rng: &mut StdRng) -> Vec<Step> {
-        let mut steps = Vec::with_capacity(ROUND + 2);
-        while steps.len() < ROUND {
-            if rng.random_bool(0.02) {
-                let count = rng.random_range(1..4);
-                let keys = KEYS.choose_multiple(rng, count).map(|key| key.to_vec()).collect();
-                steps.push(Step::Expire { keys });
-            }
-            let connection = rng.random_range(0..CONNECTIONS);
-            for _ in 0..rng.random_range(1..60) {
-                let syntax = self
-                    .syntaxes
-                    .choose_weighted(rng, |syntax| syntax.entry.weight)
-                    .expect("commands that can be called");
-                let words = syntax.call(rng);
-                steps.push(Step::Command { connection, words, rule: syntax.entry.rule });
-            }
-        }
-        steps.push(Step::Verify);
-        steps
-    }
-
-    fn report(&mut self, seed: u64, round: &[Step], difference: Difference) {
+    fn report(&mut self, seed: u64, round: &[<G::Bench as Bench>::Step], difference: Difference) {
         let kind = |outcome: &crate::wire::Outcome| match outcome.reply() {
             Some(reply) if reply.is_error() => String::from_utf8_lossy(&reply.text).into_owned(),
             Some(reply) => (reply.kind as char).to_string(),
@@ -103,17 +89,17 @@ impl Rounds {
         if self.differences.contains_key(&signature) {
             return;
         }
-        let mut shortest = shrink(&mut self.pair, &round[..=difference.step]);
+        let mut shortest = shrink(&mut self.bench, &round[..=difference.step]);
         // The short sequence may differ in another way; its own outcome is what is shown.
-        self.pair.reset();
-        let difference = self.pair.execute(&shortest).unwrap_or_else(|| {
+        self.bench.reset();
+        let difference = self.bench.execute(&shortest).unwrap_or_else(|| {
             shortest = round[..=difference.step].to_vec();
             difference
         });
         let (valkey, verbena) = (difference.oracle.to_string(), difference.subject.to_string());
         let report = format!(
             "seed {seed}\n{}# at: {}\nvalkey:  {}\nverbena: {}\n({})\n",
-            script(&shortest),
+            G::Bench::script(&shortest),
             line(&difference.words),
             around(&valkey, &verbena),
             around(&verbena, &valkey),
@@ -133,6 +119,50 @@ impl Rounds {
             self.steps,
             reports.join("\n")
         );
+    }
+}
+
+/// Single commands in runs of one connection.
+pub struct SingleCommands {
+    syntaxes: Vec<Syntax>,
+}
+
+impl SingleCommands {
+    /// All commands that the subject has.
+    pub fn of_subject(pair: &Pair) -> SingleCommands {
+        let (_, mut subject) = pair.connect();
+        SingleCommands { syntaxes: callable(&mut subject).map(Syntax::new).collect() }
+    }
+
+    /// All commands that there are.
+    pub fn all() -> SingleCommands {
+        SingleCommands { syntaxes: FAMILIES.iter().copied().flatten().map(Syntax::new).collect() }
+    }
+}
+
+impl Generator for SingleCommands {
+    type Bench = Pair;
+
+    fn round(&mut self, rng: &mut StdRng) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(ROUND + 2);
+        while steps.len() < ROUND {
+            if rng.random_bool(0.02) {
+                let count = rng.random_range(1..4);
+                let keys = KEYS.choose_multiple(rng, count).map(|key| key.to_vec()).collect();
+                steps.push(Step::Expire { keys });
+            }
+            let connection = rng.random_range(0..CONNECTIONS);
+            for _ in 0..rng.random_range(1..60) {
+                let syntax = self
+                    .syntaxes
+                    .choose_weighted(rng, |syntax| syntax.entry.weight)
+                    .expect("commands that can be called");
+                let words = syntax.call(rng);
+                steps.push(Step::Command { connection, words, rule: syntax.entry.rule });
+            }
+        }
+        steps.push(Step::Verify);
+        steps
     }
 }
 

@@ -2,19 +2,33 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pair::{Pair, Step};
+use crate::pair::Difference;
 
 /// Time after which what was reached is good enough.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Two servers on which steps of one kind are executed, and their outcomes compared.
+pub trait Bench {
+    type Step: Clone;
+
+    /// Empties both servers and connects anew.
+    fn reset(&mut self);
+
+    /// Executes the steps on both servers until one differs.
+    fn execute(&mut self, steps: &[Self::Step]) -> Option<Difference>;
+
+    /// The steps as something to paste into redis-cli.
+    fn script(steps: &[Self::Step]) -> String;
+}
+
 /// The fewest steps found after which the last one still differs.
-pub fn shrink(pair: &mut Pair, steps: &[Step]) -> Vec<Step> {
+pub fn shrink<B: Bench>(bench: &mut B, steps: &[B::Step]) -> Vec<B::Step> {
     let deadline = Instant::now() + PATIENCE;
     let (last, before) = steps.split_last().expect("a step that differs");
-    let mut differs = |before: &[Step]| {
+    let mut differs = |before: &[B::Step]| {
         let steps = before.iter().chain([last]).cloned().collect::<Vec<_>>();
-        pair.reset();
-        pair.execute(&steps).is_some_and(|difference| difference.step + 1 == steps.len())
+        bench.reset();
+        bench.execute(&steps).is_some_and(|difference| difference.step + 1 == steps.len())
     };
     let mut kept = before.to_vec();
     let mut chunk = kept.len().max(1);

@@ -72,6 +72,22 @@ impl Wire {
         }
     }
 
+    /// Whether [`read`](Self::read) would return at once.
+    pub fn has_reply(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket that need not block");
+        let mut space = [0; 64 * 1024];
+        let has_ended = loop {
+            match self.stream.read(&mut space) {
+                Ok(0) => break true,
+                Ok(n) => self.received.extend_from_slice(&space[..n]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break false,
+                Err(_) => break true,
+            }
+        };
+        self.stream.set_nonblocking(false).expect("a socket that may block");
+        has_ended || !matches!(Reply::parse(&mut &self.received[self.start..]), Ok(None))
+    }
+
     /// Everything that comes until the server closes the connection; `None` if it does not.
     pub fn read_to_end(&mut self) -> Option<Vec<u8>> {
         let mut all = self.received.split_off(self.start);
