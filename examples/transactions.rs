@@ -118,7 +118,7 @@ fn counter(number: u32) -> String {
 }
 
 async fn connect(options: &Options) -> io::Result<Client> {
-    let target = Target::Tcp { host: "127.0.0.1".to_owned(), port: options.port };
+    let target = Target::tcp("127.0.0.1", options.port);
     Client::connect(&target).await.map_err(io::Error::other)
 }
 
