@@ -30,6 +30,11 @@ pub trait Blocked: Send + Sync {
         out.null_array();
     }
 
+    /// Replies to a caller that may not wait.
+    fn refuse(&self, out: &mut Reply<'_>) {
+        self.time_out(out);
+    }
+
     /// Whether an attempt uses other keys than the one that has become readable.
     fn uses_other_keys(&self) -> bool {
         false

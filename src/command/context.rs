@@ -270,7 +270,7 @@ impl<'a> Cx<'a> {
         out: &mut Reply<'_>,
     ) {
         if !self.caller.may_wait() {
-            return blocked.time_out(out);
+            return blocked.refuse(out);
         }
         let keys = keys.iter().map(|key| (key.slot, key.bytes.into())).collect();
         self.caller.block = Some(Block { deadline, keys, blocked });

@@ -14,7 +14,7 @@ use nix::sys::time::TimeValLike;
 use super::memory::Overhead;
 use super::{Categories, Command, Cx, Flags, Group, Registered, Result, Scope};
 use crate::config::{Addresses, Settings};
-use crate::keyspace::SHARDS;
+use crate::keyspace::{SHARDS, Shard};
 use crate::resp::{Args, Reply};
 use crate::state::{Attributes, ClientRecord, Paused, machine_memory, unix_microseconds};
 
@@ -172,10 +172,16 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("client_recent_max_output_buffer", largest(|record| record.send_memory.get()));
     let blocked = |record: &&Arc<ClientRecord>| record.attributes().contains(Attributes::BLOCKED);
     lines.add("blocked_clients", clients.iter().filter(blocked).count());
-    lines.zeros(
-        "tracking_clients pubsub_clients watching_clients clients_in_timeout_table \
-         total_watched_keys total_blocking_keys total_blocking_keys_on_nokey",
-    );
+    lines.zeros("tracking_clients pubsub_clients");
+    let watching = clients.iter().filter(|record| record.multi.watched() > 0).count();
+    lines.add("watching_clients", watching);
+    lines.zeros("clients_in_timeout_table");
+    let watched = |shard| cx.visit(shard, Shard::watched_keys);
+    lines.add("total_watched_keys", (0..SHARDS).map(watched).sum::<usize>());
+    let parked = |shard: &Shard| shard.parked().map_or(0, |parked| parked.keys().count());
+    let parked = |shard| cx.visit(shard, parked);
+    lines.add("total_blocking_keys", (0..SHARDS).map(parked).sum::<usize>());
+    lines.zeros("total_blocking_keys_on_nokey");
     let paused = cx.server.pause.current(cx.now);
     lines.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
     lines.add(

@@ -95,7 +95,6 @@ struct Queued {
 }
 
 /// The keys that a caller watches.
-#[derive(Default)]
 struct Watches {
     state: Arc<WatchState>,
     keys: Vec<WatchedKey>,
@@ -125,7 +124,7 @@ impl Transaction {
     /// Bytes of the queued commands.
     #[inline]
     pub fn queued_bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.args.memory())
+        self.queue.as_ref().map_or(0, |queue| queue.args.len())
     }
 
     /// The flags that at least one queued command has.
@@ -133,10 +132,10 @@ impl Transaction {
         self.queue.as_ref().map_or(Flags::empty(), |queue| queue.flags)
     }
 
-    /// A command was refused: EXEC will execute nothing.
+    /// A command was refused: EXEC will execute nothing, so nothing is kept for it.
     pub fn note_refusal(&mut self) {
         if let Some(queue) = &mut self.queue {
-            queue.refused = true;
+            **queue = Queue { refused: true, ..Queue::default() };
         }
     }
 
@@ -189,6 +188,7 @@ impl Transaction {
             let mut unit = entered.unit_of_shards(shards, 0, listeners);
             unit.unwatch(*db, *slot, key, &watches.state);
         }
+        watches.state.reset();
     }
 
     /// Bytes of memory.
@@ -203,8 +203,7 @@ impl Transaction {
     /// Shows the transaction to other threads.
     #[inline]
     pub(super) fn publish(&self, record: &ClientRecord, attributes: &mut Attributes) {
-        let is_shown = record.multi.queued.get() > 0 || record.multi.watched.get() > 0;
-        if self.queue.is_some() || self.watches.is_some() || is_shown {
+        if self.queue.is_some() || self.watches.is_some() || record.multi.queued.get() > 0 {
             self.publish_some(record, attributes);
         }
     }
@@ -212,12 +211,10 @@ impl Transaction {
     #[cold]
     fn publish_some(&self, record: &ClientRecord, attributes: &mut Attributes) {
         let (queue, watches) = (self.queue.as_ref(), self.watches.as_ref());
-        record.multi.queued.set(queue.map_or(0, |queue| queue.commands.len() as u64 + 1));
+        record.multi.queued.set(queue.map_or(0, |queue| queue.commands.len() as u64) + 1);
         record.multi.watched.set(watches.map_or(0, |watches| watches.keys.len() as u64));
         record.multi.memory.set(self.memory() as u64);
         attributes.set(Attributes::MULTI, queue.is_some());
-        let changed = watches.is_some_and(|watches| watches.state.is_changed());
-        attributes.set(Attributes::WATCH_CHANGED, changed);
     }
 }
 
@@ -229,7 +226,10 @@ fn multi(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 fn watch(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let db = cx.caller.db;
-    let mut watches = cx.caller.transaction.watches.take().unwrap_or_default();
+    let mut watches = cx.caller.transaction.watches.take().unwrap_or_else(|| {
+        let state = cx.caller.record.multi.watch_state.get_or_init(Arc::default).clone();
+        Box::new(Watches { state, keys: Vec::new() })
+    });
     // The transaction will not be executed anyway.
     if !watches.state.is_changed() {
         for key in cx.keys {
@@ -251,6 +251,7 @@ pub(super) fn unwatch(cx: &mut Cx<'_>) {
     for WatchedKey { db, slot, key } in &watches.keys {
         cx.unit.unwatch(*db, *slot, key, &watches.state);
     }
+    watches.state.reset();
 }
 
 /// Forgets the queue, and ends all watches.

@@ -104,6 +104,11 @@ impl Shard {
         self.observers().map(|observers| &observers.parked).filter(|parked| !parked.is_empty())
     }
 
+    /// Keys that clients watch.
+    pub fn watched_keys(&self) -> usize {
+        self.observers().map_or(0, |observers| observers.watched.count())
+    }
+
     /// Tells who must see the entries of database `db` before they change that all of them will.
     pub(super) fn before_all(&self, db: usize) {
         if let Some(observer) = self.observers().and_then(|all| all.before_write.as_ref()) {
@@ -154,6 +159,6 @@ mod tests {
         shard.table_mut(0).insert(key.hash, Entry::new(b"a", Value::Int(1), None));
         shard.swap(0, 5);
         assert_eq!((shard.table(0).len(), shard.table(5).len(), shard.table(9).len()), (0, 1, 0));
-        assert_eq!(shard.tables().map(|(db, _)| db).collect::<Vec<_>>(), [5]);
+        assert_eq!(shard.tables().map(|(db, _)| db).collect::<Vec<_>>(), [0, 5]);
     }
 }

@@ -22,6 +22,11 @@ impl WatchState {
     pub fn mark_changed(&self) {
         self.changed.store(true, Ordering::Release);
     }
+
+    /// Forgets that. There must be no watch left.
+    pub fn reset(&self) {
+        self.changed.store(false, Ordering::Release);
+    }
 }
 
 /// One client's watch of one key.
@@ -42,6 +47,12 @@ pub struct WatchedKeys {
 impl WatchedKeys {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The keys that a client watches of which none was changed: those that are still of use.
+    pub fn count(&self) -> usize {
+        let is_used = |watches: &&Vec<Watch>| watches.iter().any(|w| !w.state.is_changed());
+        self.keys.values().flat_map(|keys| keys.values()).filter(is_used).count()
     }
 
     /// Watches a key. `expired`: an entry is there whose time is over.

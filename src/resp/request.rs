@@ -144,6 +144,16 @@ impl OwnedArgs {
         Args { bytes: &self.bytes, ranges: &self.ranges[command], long: &self.long }
     }
 
+    /// Bytes of the arguments themselves.
+    pub fn len(&self) -> usize {
+        let long: usize = self.long.iter().map(|long| long.bytes.len()).sum();
+        self.bytes.len() + long
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         let long: usize = self.long.iter().map(|long| long.bytes.len()).sum();

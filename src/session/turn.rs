@@ -320,9 +320,6 @@ impl<'w> Turn<'w> {
         out: &mut Reply<'_>,
     ) {
         self.worker.stats().commands[found.id].rejected.add(1);
-        if !caller.transaction.is_queueing() {
-            return self.fail(error, out);
-        }
         match &self.entered {
             Some(entered) if admission::is_exec(found) => {
                 self.fail(&abort(caller, entered, error), out);

@@ -13,6 +13,7 @@ use verbena_transport::ConnectionInfo;
 use super::outbox::{Outbox, OutboxClass};
 use super::{Counter, Gauge};
 use crate::config::OutputLimit;
+use crate::keyspace::WatchState;
 use crate::keyspace::parked::Parked;
 use crate::log;
 
@@ -72,12 +73,26 @@ pub struct Labels {
 /// A client's transaction, as other threads see it. Only the session's own thread writes it.
 #[derive(Default)]
 pub struct Multi {
-    /// One more than the number of queued commands; 0 outside a transaction.
+    /// One more than the number of queued commands; 0 until the client first uses a transaction.
     pub queued: Gauge,
     /// Watched keys.
     pub watched: Gauge,
+    /// Whether one of them was changed. It stays the same for the client's life.
+    pub watch_state: OnceLock<Arc<WatchState>>,
     /// Bytes of memory that both take.
     pub memory: Gauge,
+}
+
+impl Multi {
+    /// Whether a watched key was changed: EXEC will execute nothing.
+    pub fn is_changed(&self) -> bool {
+        self.watch_state.get().is_some_and(|state| state.is_changed())
+    }
+
+    /// Keys that the client watches, none of which was changed yet.
+    pub fn watched(&self) -> u64 {
+        if self.is_changed() { 0 } else { self.watched.get() }
+    }
 }
 
 /// One client, as other threads see it.
@@ -208,7 +223,10 @@ impl ClientRecord {
     pub fn attributes(&self) -> Attributes {
         let is_unix = self.info.backend.is_unix_socket;
         let unix = if is_unix { Attributes::UNIX } else { Attributes::empty() };
-        Attributes::from_bits_truncate(self.attributes.load(Ordering::Relaxed)) | unix
+        let mut attributes =
+            Attributes::from_bits_truncate(self.attributes.load(Ordering::Relaxed)) | unix;
+        attributes.set(Attributes::WATCH_CHANGED, self.multi.is_changed());
+        attributes
     }
 
     /// `id` is the command's, in the order of [`Server::command_names`](super::Server::command_names).
@@ -272,7 +290,7 @@ impl ClientRecord {
             attributes.capabilities(),
             self.db.get(),
             self.multi.queued.get() as i64 - 1,
-            self.multi.watched.get(),
+            self.multi.watched(),
             self.query_memory.get().saturating_sub(query),
             self.multi.memory.get(),
             self.send_memory.get(),

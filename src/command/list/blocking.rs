@@ -100,6 +100,10 @@ impl Blocked for Transfer {
         transfer::transfer(cx, (key, self.from), (&Key::new(&self.target), self.to), out)
     }
 
+    fn refuse(&self, out: &mut Reply<'_>) {
+        out.null();
+    }
+
     fn uses_other_keys(&self) -> bool {
         true
     }
