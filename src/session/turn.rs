@@ -303,8 +303,7 @@ impl<'w> Turn<'w> {
                 self.fail(&if anonymous { CommandError::NO_AUTH } else { error }, out);
             }
             Ok(found) => {
-                let error = admission::admit(caller, found, &self.settings).err();
-                let error = error.unwrap_or_else(|| CommandError::arity(&found.full_name));
+                let error = admission::refusal(caller, found, &self.settings);
                 self.refuse(caller, found, &error, out);
             }
         }
