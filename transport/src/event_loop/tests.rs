@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
+use crate::event_loop::{Interest, Source};
 use crate::{Alarm, Connection, Target, connect, unix};
 
 /// Lets every other task that is ready run.
