@@ -83,6 +83,11 @@ impl<E: Slot> Bucket<E> {
         std::iter::successors(Some(self), |bucket| bucket.chain())
     }
 
+    /// Buckets that are chained to this one.
+    pub fn chain_len(&self) -> usize {
+        self.with_chain().count() - 1
+    }
+
     fn at_depth(&self, depth: u32) -> &Bucket<E> {
         let mut bucket = self;
         for _ in 0..depth {

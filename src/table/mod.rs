@@ -19,9 +19,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use bucket::{Bucket, Place, SLOTS};
+use bucket::{Bucket, Place};
 use buckets::Buckets;
 
+pub use bucket::SLOTS;
 pub use hash::hash;
 pub use prefetch::prefetch;
 pub use tables::Tables;
@@ -189,6 +190,16 @@ impl<E: Slot> Table<E> {
     /// Allocations that the table takes, without those of its entries.
     pub fn allocations(&self) -> usize {
         self.buckets.allocations()
+    }
+
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for chained in self.buckets.iter().map(Bucket::chain_len) {
+            counts.resize(counts.len().max(chained + 1), 0);
+            counts[chained] += 1;
+        }
+        counts
     }
 
     /// Entries that have an expiry.

@@ -146,18 +146,28 @@ pub fn format_f64(number: f64) -> F64Text {
         Some(integer) if number.to_bits() != (-0.0f64).to_bits() => {
             text.push(itoa::Buffer::new().format(integer).as_bytes());
         }
-        _ => {
-            if number.is_sign_negative() {
-                text.push(b"-");
-            }
-            match number.abs() {
-                0.0 => text.push(b"0"),
-                f64::INFINITY => text.push(b"inf"),
-                magnitude => push_decimal(&mut text, magnitude),
-            }
-        }
+        _ => push_shortest(&mut text, number),
     }
     text
+}
+
+/// A double's text with as few digits as tell it apart, and with an exponent where it would have many
+/// zeros, even if it is an integer: what digests are made of. `number` is not NaN.
+pub fn format_f64_shortest(number: f64) -> F64Text {
+    let mut text = F64Text { bytes: [0; F64Text::LONGEST], len: 0 };
+    push_shortest(&mut text, number);
+    text
+}
+
+fn push_shortest(text: &mut F64Text, number: f64) {
+    if number.is_sign_negative() {
+        text.push(b"-");
+    }
+    match number.abs() {
+        0.0 => text.push(b"0"),
+        f64::INFINITY => text.push(b"inf"),
+        magnitude => push_decimal(text, magnitude),
+    }
 }
 
 /// A double with 17 significant digits, as C's `%.17g` writes it: what ZSCAN shows of a big sorted set.

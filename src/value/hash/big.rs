@@ -50,6 +50,11 @@ impl Hash {
         self.len() + self.len() / 32
     }
 
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        self.records.chains()
+    }
+
     /// Fields that have an expiry.
     pub fn volatile(&self) -> usize {
         self.records.volatile()

@@ -66,6 +66,7 @@ impl Node {
     fn has_room(&self, element: &[u8], limit: Limit) -> bool {
         let view = self.view();
         !self.is_plain
+            && !limit.sets_apart(element.len())
             && !limit.is_exceeded(
                 listpack_len(view) + element.len() + ESTIMATED_OVERHEAD,
                 view.len() + 1,

@@ -44,6 +44,11 @@ impl Set {
         self.members.memory() + bytes * self.len() / usize::max(count, 1)
     }
 
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        self.members.chains()
+    }
+
     pub fn len(&self) -> usize {
         self.members.len()
     }

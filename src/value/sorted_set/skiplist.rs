@@ -87,6 +87,11 @@ impl SortedSet {
         self.table.memory() + bytes * self.len() / usize::max(count, 1) + self.tree.memory()
     }
 
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        self.table.chains()
+    }
+
     pub fn len(&self) -> usize {
         self.table.len()
     }
