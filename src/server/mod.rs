@@ -22,6 +22,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
+use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use verbena_transport::TransportKind;
 
@@ -132,11 +133,11 @@ pub fn run(startup: Startup) -> Result<(), String> {
         for kind in &kinds {
             log::notice(format_args!("Ready to accept connections {kind}"));
         }
-        let ready = "STATUS=Ready to accept connections\nREADY=1\n";
-        process::notify_supervisor(&settings, ready);
+        let ready = [NotifyState::Status("Ready to accept connections"), NotifyState::Ready];
+        process::notify_supervisor(&settings, &ready);
         server.memory.ready();
         control::run(server, listeners, requests, &handoffs, signals).await.map_err(failed)?;
-        process::notify_supervisor(&settings, "STOPPING=1\n");
+        process::notify_supervisor(&settings, &[NotifyState::Stopping]);
         if kinds.contains(&TransportKind::Unix) {
             log::notice("Removing the unix socket file.");
         }
