@@ -35,7 +35,7 @@ impl<E: Slot> Content<E> {
     };
 }
 
-/// Where an entry is: bucket of the chain (0 is the first), slot.
+/// The place of an entry: bucket of the chain (0 is the first), slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     depth: u32,

@@ -149,10 +149,11 @@ impl Object {
 }
 
 impl Clone for Object {
-    /// A deep copy: the two never share a change.
+    /// A copy that never shares a change with the original. A long string is shared until one of the two
+    /// is changed, as with replies that refer to it.
     fn clone(&self) -> Self {
         match self {
-            Object::Str(bytes) => Object::Str(Arc::new(bytes.to_vec())),
+            Object::Str(bytes) => Object::Str(bytes.clone()),
             Object::List(list) => Object::List(list.clone()),
             Object::Hash(hash) => Object::Hash(hash.clone()),
             Object::Stream(stream) => Object::Stream(stream.clone()),

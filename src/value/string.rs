@@ -202,6 +202,33 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_shares_a_long_string_until_either_of_them_changes() {
+        let place = |entry: &Entry| match entry.value() {
+            ValueRef::Object(object) => object.as_string().unwrap().as_ptr(),
+            _ => panic!("a long string"),
+        };
+        let original = || entry(&[b'a'; 2 * INLINE_LIMIT]);
+        let changes: [fn(&mut Entry); 3] = [
+            |entry| entry.string_mut(0).unwrap()[0] = b'b',
+            |entry| entry.set_value(Value::Bytes(&[b'b'; 2 * INLINE_LIMIT])),
+            |entry| assert_eq!(entry.take_memory(2 * INLINE_LIMIT), None),
+        ];
+        for change in changes {
+            let mut first = original();
+            let mut second = first.duplicate(b"copy", None);
+            assert_eq!(place(&first), place(&second));
+            change(&mut second);
+            assert!(bytes(&first) == [b'a'; 2 * INLINE_LIMIT]);
+            let mut third = first.duplicate(b"copy", None);
+            change(&mut first);
+            assert!(bytes(&third) == [b'a'; 2 * INLINE_LIMIT]);
+            drop((first, second));
+            third.string_mut(0).unwrap()[0] = b'c';
+            assert_eq!(bytes(&third)[..2], *b"ca");
+        }
+    }
+
+    #[test]
     fn a_long_string_is_overwritten_where_it_is_unless_a_reply_refers_to_it() {
         let shared = |entry: &Entry| match entry.value() {
             ValueRef::Object(object) => object.as_string().unwrap().clone(),

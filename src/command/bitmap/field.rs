@@ -67,7 +67,7 @@ fn only_reads(words: Args<'_>) -> bool {
     true
 }
 
-/// What is done to one field.
+/// One operation on one field.
 struct Operation {
     action: Action,
     field: Field,

@@ -18,7 +18,7 @@ const BAD_OFFSET: CommandError =
 /// Reads the position of a bit that a string may have, in units of `scale` bits.
 fn offset(text: &[u8], settings: &Settings, scale: i64) -> Result<usize> {
     let number = parse_i64(text).ok_or(BAD_OFFSET)?;
-    // Valkey looks at what is left of a product that overflows.
+    // Valkey checks the rest of a product that overflows.
     let offset = number.wrapping_mul(scale);
     if offset < 0 || offset / 8 >= settings.proto_max_bulk_len {
         return Err(BAD_OFFSET);

@@ -106,7 +106,7 @@ fn type_number(value: ValueRef<'_>) -> u32 {
 /// The digest of the value under a key of the client's database; of none if there is none. A key that
 /// has expired and is not removed yet has its value still.
 pub fn of_value(cx: &mut Cx<'_>, key: &Key<'_>) -> Digest {
-    let (db, now, mut digest) = (cx.client.db, cx.now, Digest::default());
+    let (db, now, mut digest) = (cx.caller.db, cx.now, Digest::default());
     cx.visit(shard_of(key.slot), |shard| {
         let table = shard.table(db);
         if let Some(position) = table.find(key.hash, key.bytes) {

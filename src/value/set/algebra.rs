@@ -100,11 +100,11 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
         [SetRef::Table(first), SetRef::Table(second), others @ ..]
             if are_alike(first, second) && (others.is_empty() || limit == usize::MAX) =>
         {
-            let shared = first.sift(second, true, limit);
-            sieved(shared, others, true)
+            let shared = first.filter_by(second, true, limit);
+            filter_in_batches(shared, others, true)
         }
         [first, others @ ..] => {
-            passing(first.iter().map(Member::new), limit, |batch| sieve(batch, others, true))
+            passing(first.iter().map(Member::new), limit, |batch| filter_batch(batch, others, true))
         }
     })
 }
@@ -125,7 +125,7 @@ pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
     if let [SetRef::Table(first), SetRef::Table(second)] = sets
         && are_alike(second, first)
     {
-        return Found::Grown(first, second.sift(first, false, usize::MAX));
+        return Found::Grown(first, second.filter_by(first, false, usize::MAX));
     }
     let (largest, total) = sets
         .iter()
@@ -153,35 +153,39 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     } else if let (SetRef::Table(set), [SetRef::Table(other), others @ ..]) = (first, others)
         && are_alike(set, other)
     {
-        let rest = set.sift(other, false, usize::MAX);
-        sieved(rest, others, false)
+        let rest = set.filter_by(other, false, usize::MAX);
+        filter_in_batches(rest, others, false)
     } else {
-        passing(members, usize::MAX, |batch| sieve(batch, others, false))
+        passing(members, usize::MAX, |batch| filter_batch(batch, others, false))
     };
     Found::Members(rest)
 }
 
 /// Leaves in a batch what all of the others have, or else what none has.
-fn sieve(batch: &mut Vec<Member<'_>>, others: &[SetRef<'_>], shared: bool) {
+fn filter_batch(batch: &mut Vec<Member<'_>>, others: &[SetRef<'_>], shared: bool) {
     for other in others {
         other.prefetch(batch);
         batch.retain(|member| other.has(member) == shared);
     }
 }
 
-/// As [`sieve`], of any number of members.
-fn sieved<'a>(members: Vec<Member<'a>>, others: &[SetRef<'_>], shared: bool) -> Vec<Member<'a>> {
+/// As [`filter_batch`], of any number of members.
+fn filter_in_batches<'a>(
+    members: Vec<Member<'a>>,
+    others: &[SetRef<'_>],
+    shared: bool,
+) -> Vec<Member<'a>> {
     if others.is_empty() {
         return members;
     }
-    passing(members.into_iter(), usize::MAX, |batch| sieve(batch, others, shared))
+    passing(members.into_iter(), usize::MAX, |batch| filter_batch(batch, others, shared))
 }
 
-/// Up to `limit` of the members that `sieve` leaves in their batch.
+/// Up to `limit` of the members that `filter` leaves in their batch.
 fn passing<'a>(
     members: impl Iterator<Item = Member<'a>>,
     limit: usize,
-    mut sieve: impl FnMut(&mut Vec<Member<'a>>),
+    mut filter: impl FnMut(&mut Vec<Member<'a>>),
 ) -> Vec<Member<'a>> {
     let mut members = members.fuse();
     let mut passed = Vec::new();
@@ -191,7 +195,7 @@ fn passing<'a>(
         if batch.is_empty() {
             break;
         }
-        sieve(&mut batch);
+        filter(&mut batch);
         passed.append(&mut batch);
     }
     passed.truncate(limit);

@@ -144,11 +144,11 @@ impl Set {
         Ahead::new(self.members.iter()).map(Record::key)
     }
 
-    /// Up to `limit` members that `other` has too, or else that it has not.
-    pub fn sift<'a>(&'a self, other: &Set, shared: bool, limit: usize) -> Vec<Member<'a>> {
+    /// Up to `limit` members: those that `other` has too if `shared`, and else those that it has not.
+    pub fn filter_by<'a>(&'a self, other: &Set, shared: bool, limit: usize) -> Vec<Member<'a>> {
         let mut records = Vec::new();
         if limit > 0 {
-            self.members.sift(&other.members, |record, found| {
+            self.members.compare(&other.members, |record, found| {
                 if found == shared {
                     records.push(record);
                 }
