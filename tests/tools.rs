@@ -503,21 +503,22 @@ fn the_benchmark_runs_a_command_of_the_user() {
 
 #[test]
 fn the_benchmark_counts_a_transaction_once() {
-    let oracle = Server::oracle(&[]);
-    let port = oracle.port();
-    for options in ["-P 16", "-P 3 --rate 5000", "-d 20000"] {
-        oracle.connect().run("FLUSHALL");
-        let line = format!("-p {port} -c 5 -n 200 {options} -r 2000 --sequential -t multi");
-        let [result] = &benchmark(&line)[..] else { panic!() };
-        assert_eq!(result["test"], "MULTI");
-        assert_eq!((&result["requests"], &result["errors"]), (&200.into(), &0.into()));
-        assert_eq!(oracle.connect().run("DBSIZE").integer(), 2000);
+    for server in [Server::oracle(&[]), Server::start(&[])] {
+        let port = server.port();
+        for options in ["-P 16", "-P 3 --rate 5000", "-d 20000"] {
+            server.connect().run("FLUSHALL");
+            let line = format!("-p {port} -c 5 -n 200 {options} -r 2000 --sequential -t multi");
+            let [result] = &benchmark(&line)[..] else { panic!() };
+            assert_eq!(result["test"], "MULTI");
+            assert_eq!((&result["requests"], &result["errors"]), (&200.into(), &0.into()));
+            assert_eq!(server.connect().run("DBSIZE").integer(), 2000);
+        }
+        // A command that is refused ends the test.
+        server.connect().run("CONFIG SET maxmemory 1");
+        let output = run(BENCHMARK, &format!("-p {port} -n 10 -t multi"), &[], b"");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("Error from server: OOM "), "{output:?}");
     }
-    // A command that is refused ends the test.
-    oracle.connect().run("CONFIG SET maxmemory 1");
-    let output = run(BENCHMARK, &format!("-p {port} -n 10 -t multi"), &[], b"");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("Error from server: OOM "), "{output:?}");
 }
 
 #[test]
