@@ -127,8 +127,7 @@ impl Recorder<'_> {
         match self.client.run("EXEC") {
             Value::Null => self.refused += 1,
             replies => {
-                let commands =
-                    commands.into_iter().zip(replies.elements().iter().cloned()).collect();
+                let commands = with_replies(commands, &replies);
                 self.push(called, Operation::Watched { key, number, commands });
             }
         }
