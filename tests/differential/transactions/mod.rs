@@ -15,10 +15,12 @@ use crate::{OPTIONS, setting};
 /// Steps that follow from each seed.
 const STEPS: usize = 25_000;
 
+/// The subject has a worker for each connection; the oracle's replies do not depend on that.
 fn group() -> Group {
+    let options = [OPTIONS, &["--io-threads", "4"]].concat();
     match setting::<bool>("SELF") {
         Some(true) => Group::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS)),
-        _ => Group::new(Server::oracle(OPTIONS), Server::start(OPTIONS)),
+        _ => Group::new(Server::oracle(OPTIONS), Server::start(&options)),
     }
 }
 
