@@ -108,7 +108,9 @@ fn transactions() {
             pipe().atomic().set("a", 1).incr("a", 4).get("none").query(&mut connection).unwrap();
         assert_eq!(replies, ("OK".into(), 5, None));
         let mut long = pipe();
-        (0..2000).for_each(|i| drop(long.rpush("l", i).ignore()));
+        (0..2000).for_each(|i| {
+            long.rpush("l", i).ignore();
+        });
         let length: Vec<i64> = long.atomic().llen("l").query(&mut connection).unwrap();
         assert_eq!(length, [2000]);
         // A command that fails leaves the others as they are; one that cannot be queued ends them all.

@@ -5,8 +5,8 @@ use subtle::ConstantTimeEq;
 use super::Ending;
 use super::client::set_name;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope, transaction};
+use crate::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
-use crate::value::number::parse_i64;
 
 /// The flags of what a client may say before it has said who it is.
 const GREETING: Flags = Flags::NOSCRIPT

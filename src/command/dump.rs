@@ -2,10 +2,10 @@
 
 use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result};
 use crate::config::RdbVersionCheck;
+use crate::number::parse_i64;
 use crate::rdb::{self, Reader, Writer};
 use crate::resp::{Args, Reply};
 use crate::value::access;
-use crate::value::number::parse_i64;
 
 const RESTORE: Command = Command {
     name: "restore",

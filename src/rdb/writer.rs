@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::envelope;
 use super::length::{self, LONG_LENGTH, SHORT_LENGTH};
 use super::lzf;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 /// Strings up to here are not worth compressing.
 const MIN_COMPRESSED: usize = 21;

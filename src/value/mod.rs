@@ -2,11 +2,11 @@
 
 pub mod access;
 pub mod entry;
-mod extended;
+
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
-pub mod number;
+
 pub mod packed;
 pub mod record;
 pub mod set;
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use crate::allocator::size_class;
 
 pub use entry::{Entry, PackedKind, ValueRef};
-pub use extended::Extended;
 use hash::Hash;
 pub use list::List;
 pub use record::Record;

@@ -8,8 +8,8 @@
 //! An element's place is its offset from the start. Nothing here checks bytes from outside: that is
 //! what [`validate`] is for.
 
-use super::number::parse_i64;
 pub use super::splice::Splice;
+use crate::number::parse_i64;
 
 /// Without elements.
 pub const EMPTY: &[u8] = &[0; HEADER];

@@ -8,8 +8,8 @@ use std::mem;
 use std::sync::Arc;
 
 use super::entry::{INLINE_LIMIT, Value};
-use super::number::parse_i64;
 use super::{Entry, Object, ValueRef};
+use crate::number::parse_i64;
 
 /// Bytes of the greatest allocation in which Valkey keeps key and string together, which is then
 /// called `embstr`.

@@ -209,7 +209,7 @@ mod tests {
             match operation {
                 Write(value) => Some(Register(*value)),
                 Read(value) => (*value == self.0).then(|| self.clone()),
-                Increment(sum) => (*sum == self.0 + 1).then(|| Register(*sum)),
+                Increment(sum) => (*sum == self.0 + 1).then_some(Register(*sum)),
             }
         }
     }

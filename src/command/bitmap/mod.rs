@@ -8,9 +8,9 @@ pub mod range;
 use super::{CommandError, Cx, EntryMut, Result};
 use crate::config::Settings;
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::value::Entry;
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
 
 const BAD_OFFSET: CommandError =
     CommandError::of("ERR bit offset is not an integer or out of range");

@@ -8,9 +8,9 @@ use sha1::{Digest as _, Sha1};
 
 use crate::command::Cx;
 use crate::keyspace::{Key, SHARDS, shard_of};
+use crate::number::format_f64_shortest;
 use crate::value::hash::HashRef;
 use crate::value::list::End;
-use crate::value::number::format_f64_shortest;
 use crate::value::packed::Element;
 use crate::value::set::SetRef;
 use crate::value::sorted_set::SortedSetRef;

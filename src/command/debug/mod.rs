@@ -12,9 +12,9 @@ use super::{Command, CommandError, Cx, Flags, Group, Result, Scope};
 use crate::config::{Privilege, parse_memory};
 use crate::keyspace::Key;
 use crate::log;
+use crate::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
 use crate::value::{Entry, list};
 
 pub const COMMANDS: &[Command] = &[Command {

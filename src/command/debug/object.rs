@@ -6,9 +6,9 @@ use std::io::Write as _;
 use crate::command::{CommandError, Cx, Result};
 use crate::config::Settings;
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::rdb::{self, Writer};
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::packed::Packed;
 use crate::value::{Entry, List, Object, PackedKind, ValueRef, access};
 

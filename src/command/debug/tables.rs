@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 use crate::command::{CommandError, Cx, Result};
 use crate::keyspace::{Key, SHARDS, Table};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::table::SLOTS;
-use crate::value::number::parse_i64;
 use crate::value::{Entry, Object, ValueRef};
 
 /// What is said of one table, or of several together.

@@ -1,8 +1,8 @@
 //! `FIELDS numfields field …`: how the commands around fields' expiry name them.
 
 use crate::command::{CommandError, Result};
+use crate::number::parse_i64;
 use crate::resp::Args;
-use crate::value::number::parse_i64;
 
 pub const WRONG_COUNT: CommandError = CommandError::of(
     "ERR numfields should be greater than 0 and match the provided number of fields",

@@ -6,8 +6,8 @@ use super::{
     Edge, STREAM, UNSTEADY, find_group, key, no_group, noted, parse_id, reply_entry, reply_id,
 };
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{ConsumerId, Group, Log, Pending, StreamId};
 
 pub const COMMANDS: &[Command] = &[

@@ -6,8 +6,8 @@ use super::{HELP, STREAM, key, no_group_in, noted, parse_extreme_id, parse_id, s
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{Group, StreamId};
 use crate::value::{Entry, Stream};
 

@@ -11,8 +11,8 @@ use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{ConsumerId, Group, Log, Pending, StreamId};
 
 pub const COMMANDS: &[Command] = &[

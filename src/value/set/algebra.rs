@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::hashtable::AHEAD;
 use super::member::{BATCH, Distinct};
 use super::{IntSet, Member, Set, SetRef, intset};
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 use crate::value::packed::Element;
 
 /// The members of a result, each once.

@@ -1,7 +1,7 @@
 //! A member of one set on its way to others.
 
+use crate::number::parse_i64;
 use crate::table::hash;
-use crate::value::number::parse_i64;
 use crate::value::packed::Element;
 
 /// Members that are looked for together: so many that their cache misses overlap, so few that what was

@@ -15,11 +15,12 @@ pub use hashtable::Set;
 pub use intset::IntSet;
 pub use member::{BATCH, Member};
 
+use super::Object;
 use super::entry::Value;
 use super::packed::{self, Element, Packed};
 use super::{Entry, PackedKind, PackedMut, Splice, ValueRef};
-use super::{Object, number::parse_i64};
 use crate::config::Settings;
+use crate::number::parse_i64;
 use crate::table::hash;
 
 /// How large a set may be in each of the compact encodings.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::{LexRange, ScoreRange};
-use crate::value::number::{as_integer, format_f64, parse_f64_loosely};
+use crate::number::{as_integer, format_f64, parse_f64_loosely};
 use crate::value::packed::{self, Element, Packed};
 use crate::value::splice::Splice;
 

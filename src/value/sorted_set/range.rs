@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::value::number::parse_f64_loosely;
+use crate::number::parse_f64_loosely;
 
 /// From one score to another.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! Numbers as clients write them, and as they are shown to clients.
 
+pub mod extended;
 mod shortest;
 
 use std::fmt::Write;
