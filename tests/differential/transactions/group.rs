@@ -220,7 +220,8 @@ impl Group {
                     return Ok(end);
                 }
                 self.batch(*connection, &steps[..end])?;
-                self.read_served(&steps[end - 1])?;
+                self.read_served(&steps[end - 1])
+                    .map_err(|difference| Difference { step: end - 1, ..difference })?;
                 return Ok(end);
             }
             Step::WatchExpiring { connection, key } if !self.is_waiting(*connection) => {
