@@ -24,7 +24,7 @@ const TIME: Duration = Duration::from_secs(12);
 
 /// Steps of the search, of which a usual history needs some hundred; where a client was kept from running for
 /// long, it may need millions.
-const STEPS: usize = 60_000;
+const STEPS: usize = 20_000;
 
 /// Numbers that are written once only, so that each says who wrote it.
 static NUMBERS: AtomicI64 = AtomicI64::new(1);
