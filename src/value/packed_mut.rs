@@ -10,7 +10,7 @@ pub struct PackedMut<'a> {
 impl Entry {
     /// The packed collection, to be changed in place.
     pub fn packed_mut(&mut self) -> Option<PackedMut<'_>> {
-        self.is_packed().then(|| PackedMut { entry: self })
+        if self.is_packed() { Some(PackedMut { entry: self }) } else { None }
     }
 }
 

@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::entry::{INLINE_LIMIT, Value};
-use super::{Entry, Object, ValueRef};
+use super::{Entry, ValueRef};
 use crate::number::parse_i64;
 
 impl<'a> Value<'a> {

@@ -244,6 +244,10 @@ impl Blocked for Waiting {
         reply_available(cx, &streams, self.reading(), out)
     }
 
+    fn ends_without_key(&self) -> bool {
+        self.reader.is_some()
+    }
+
     fn key_gone(&self, key: &[u8]) -> Option<CommandError> {
         self.reader.as_ref().map(|(group, _)| no_group_to_read(key, group))
     }
