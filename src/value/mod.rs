@@ -1,6 +1,7 @@
 //! What is stored under a key: the entry that holds key, metadata and value, and the types.
 
 pub mod access;
+mod embedding;
 pub mod entry;
 mod extended;
 pub mod hash;
@@ -8,6 +9,7 @@ pub mod hyperloglog;
 pub mod list;
 pub mod number;
 pub mod packed;
+mod packed_mut;
 pub mod record;
 pub mod set;
 pub mod sorted_set;
@@ -23,10 +25,11 @@ pub use entry::{Entry, PackedKind, ValueRef};
 pub use extended::Extended;
 use hash::Hash;
 pub use list::List;
+pub use packed_mut::PackedMut;
 pub use record::Record;
 pub use set::Set;
 pub use sorted_set::SortedSet;
-pub use splice::{PackedMut, Splice};
+pub use splice::Splice;
 pub use stream::Stream;
 
 /// The types' names: what TYPE answers and SCAN TYPE takes.

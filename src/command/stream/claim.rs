@@ -143,7 +143,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 
     let mut changes = u64::from(claim.last_id > group.last_delivered);
     group.last_delivered = group.last_delivered.max(claim.last_id);
-    let (consumer, is_new) = group.introduce(&args[3], now);
+    let (consumer, is_new) = group.find_or_add_consumer(&args[3], now);
     let mut claimed = Ids::new();
     for id in ids {
         if log.get(id).is_none() {
@@ -188,7 +188,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) =
         find_group(entry, &args[2])?.ok_or_else(|| no_group(key.bytes, &args[2], ""))?;
-    let (consumer, is_new) = group.introduce(&args[3], now);
+    let (consumer, is_new) = group.find_or_add_consumer(&args[3], now);
 
     let mut next = Some(start);
     let mut attempts = count.saturating_mul(ATTEMPTS);

@@ -374,7 +374,7 @@ fn read_for_group(
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) = find_group(entry, reader.group)?
         .ok_or_else(|| no_group_to_read(key.bytes, reader.group))?;
-    let (consumer, is_new) = group.introduce(reader.consumer, now);
+    let (consumer, is_new) = group.find_or_add_consumer(reader.consumer, now);
     let found = match after {
         After::This(id) => {
             reply_name(key, out);

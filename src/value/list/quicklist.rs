@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// Gives unused memory back: for a node that will seldom change.
-    fn settle(&mut self) {
+    fn shrink_to_fit(&mut self) {
         self.bytes.drain(..self.start);
         self.start = 0;
         self.bytes.shrink_to_fit();
@@ -256,7 +256,7 @@ impl List {
                 }
                 return;
             }
-            node.settle();
+            node.shrink_to_fit();
         }
         match end {
             End::Head => self.nodes.push_front(Node::single(element, limit)),
@@ -431,7 +431,7 @@ impl List {
             }
             remove_all(node, &found);
             if node.bytes.capacity() / 2 > node.bytes().len() {
-                node.settle();
+                node.shrink_to_fit();
             }
             removed += found.len();
         }

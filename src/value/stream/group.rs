@@ -92,7 +92,7 @@ impl Group {
 
     /// The consumer of that name, which asks for something now. If there was none there is one now: the
     /// second value says so.
-    pub fn introduce(&mut self, name: &[u8], now: i64) -> (ConsumerId, bool) {
+    pub fn find_or_add_consumer(&mut self, name: &[u8], now: i64) -> (ConsumerId, bool) {
         match self.find_consumer(name) {
             Some(id) => {
                 self.consumer_mut(id).seen = now;
