@@ -25,10 +25,10 @@ pub enum Side {
     After,
 }
 
-/// What a listpack has besides its elements, in bytes: Valkey counts it.
+/// Bytes of a listpack besides its elements, which Valkey counts.
 const LISTPACK_OVERHEAD: usize = 7;
 
-/// How much goes into one node: what `list-max-listpack-size` says.
+/// The limit of one node, as `list-max-listpack-size` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Bytes, counted as a listpack's.
@@ -57,8 +57,9 @@ impl Limit {
         bytes > self.bytes || elements > self.elements
     }
 
-    /// Up to this a list becomes packed again, so that one at the edge does not go back and forth.
-    /// Where the setting is a number of elements, bytes do not matter here.
+    /// The limit at which a list becomes packed again: lower than the limit for unpacking, so that a
+    /// list near it is not converted back and forth. Where the setting is a number of elements, bytes
+    /// do not matter here.
     fn half(self) -> Limit {
         match self.elements {
             usize::MAX => Limit { bytes: self.bytes / 2, ..self },
@@ -243,7 +244,7 @@ impl ListMut<'_> {
         }
     }
 
-    /// Removes `count` elements, or all that there are, from an end.
+    /// Removes `count` elements, or all if there are fewer, from an end.
     pub fn remove(&mut self, end: End, count: usize) {
         if let Some(list) = self.big() {
             return list.remove(end, count);
