@@ -175,7 +175,7 @@ mod tests {
         parse(a).checked_add(parse(b)).map(|sum| sum.to_string())
     }
 
-    /// What Valkey 9.1.2 answers.
+    /// Replies of Valkey 9.1.2.
     #[test]
     fn sums_have_the_digits_of_a_long_double() {
         for (a, b, expected) in [

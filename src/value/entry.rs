@@ -44,7 +44,7 @@ const SPARSE: usize = 2;
 /// The least allocation of which something is given back.
 const WORTHWHILE: usize = 128;
 
-/// What a packed collection is.
+/// The type and encoding of a packed collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackedKind {
     List,
@@ -285,7 +285,7 @@ impl Entry {
         }
     }
 
-    /// What has items that may expire.
+    /// The collection, if its items may have an expiry.
     #[inline]
     fn items(&self) -> Option<&Hash> {
         match self.value() {
@@ -456,7 +456,7 @@ impl Entry {
         }
     }
 
-    /// Changes the allocation's size, without regard to what the header says of it.
+    /// Changes the allocation's size. The header is not updated.
     fn reallocate(&mut self, from: usize, to: usize) -> usize {
         // SAFETY: the entry was allocated with the size `from`; `to` is not zero. The entry is
         // borrowed mutably, so nothing refers to the old place.

@@ -1,4 +1,4 @@
-//! What is stored under a key: the entry that holds key, metadata and value, and the types.
+//! The values under keys: the entry, which holds key, metadata and value, and the types.
 
 pub mod access;
 mod embedding;
@@ -31,7 +31,7 @@ pub use sorted_set::SortedSet;
 pub use splice::Splice;
 pub use stream::Stream;
 
-/// The types' names: what TYPE answers and SCAN TYPE takes.
+/// The types' names, as TYPE returns and SCAN TYPE takes them.
 pub const TYPE_NAMES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
 
 impl ValueRef<'_> {

@@ -98,6 +98,7 @@ fn lengthened(bytes: &[u8], len: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Object;
 
     fn entry(bytes: &[u8]) -> Entry {
         Entry::new(b"key", Value::string(bytes), None)

@@ -65,8 +65,8 @@ impl Hash {
         (self.volatile() > 0).then(|| self.records.next_expiry())
     }
 
-    /// Removes fields that have expired at `now`, with so much effort: see [`Table::expire_some`].
-    /// `removed` gets their names.
+    /// Removes fields that have expired at `now`; `effort` bounds the work: see
+    /// [`Table::expire_some`]. `removed` receives their names.
     pub fn expire_some(
         &mut self,
         now: i64,

@@ -27,7 +27,7 @@ pub enum Side {
     After,
 }
 
-/// What a listpack has besides its elements, in bytes: Valkey counts it.
+/// Bytes of a listpack besides its elements, which Valkey counts.
 const LISTPACK_OVERHEAD: usize = 7;
 
 /// DEBUG QUICKLIST-PACKED-THRESHOLD: bytes of the shortest element that gets a node of its own; 0 leaves
@@ -39,7 +39,7 @@ pub fn set_packed_threshold(bytes: usize) {
     PACKED_THRESHOLD.store(bytes, Ordering::Relaxed);
 }
 
-/// How much goes into one node: what `list-max-listpack-size` says.
+/// The limit of one node, as `list-max-listpack-size` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Bytes, counted as a listpack's.
@@ -75,8 +75,9 @@ impl Limit {
         bytes > self.bytes || elements > self.elements
     }
 
-    /// Up to this a list becomes packed again, so that one at the edge does not go back and forth.
-    /// Where the setting is a number of elements, bytes do not matter here.
+    /// The limit at which a list becomes packed again: lower than the limit for unpacking, so that a
+    /// list near it is not converted back and forth. Where the setting is a number of elements, bytes
+    /// do not matter here.
     fn half(self) -> Limit {
         match self.elements {
             usize::MAX => Limit { bytes: self.bytes / 2, ..self },
@@ -261,7 +262,7 @@ impl ListMut<'_> {
         }
     }
 
-    /// Removes `count` elements, or all that there are, from an end.
+    /// Removes `count` elements, or all if there are fewer, from an end.
     pub fn remove(&mut self, end: End, count: usize) {
         if let Some(list) = self.big() {
             return list.remove(end, count);

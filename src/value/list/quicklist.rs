@@ -7,7 +7,7 @@ use super::{End, LISTPACK_OVERHEAD, Limit, Side, equal, listpack_len, remove_all
 use crate::allocator::size_class;
 use crate::value::packed::{self, Element, HEADER, Packed, Splice};
 
-/// What Valkey adds to an element's length when it estimates whether it fits in a node.
+/// Bytes that Valkey adds to an element's length when it estimates whether it fits in a node.
 const ESTIMATED_OVERHEAD: usize = 8;
 
 /// A list in nodes. None of them is empty.
@@ -24,7 +24,7 @@ struct Node {
     bytes: Vec<u8>,
     /// Unused bytes at the start.
     start: usize,
-    /// An element that is too long to share a node: what is added goes elsewhere.
+    /// The node has one element, which is too long to share a node: others are added elsewhere.
     is_plain: bool,
 }
 
@@ -297,11 +297,11 @@ impl List {
         let node = &mut self.nodes[at];
         let offset = node.view().nth(index).expect("it was located");
         if node.is_plain && !is_apart {
-            // It is short enough now to join others.
+            // The element is short enough now to join others.
             self.insert_beside(at, 0, Side::After, element, limit);
             self.nodes.remove(at);
         } else if !is_apart || node.view().len() == 1 {
-            // Even where the node grows beyond its limit: so does Valkey's.
+            // The node may grow beyond its limit, as Valkey's does.
             packed::replace(node, offset, element);
             node.is_plain = is_apart;
         } else {

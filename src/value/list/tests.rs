@@ -150,7 +150,7 @@ fn a_queue_does_not_move_what_stays() {
     assert_eq!((entry.list().unwrap().len(), entry.encoding()), (0, "listpack"));
 }
 
-/// Of four elements to a node: those of the list, and what each node holds of it.
+/// A list of nodes of four elements.
 struct Nodes(Entry);
 
 impl Nodes {

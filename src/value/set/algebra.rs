@@ -62,7 +62,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Has each member's text on its way into the cache before its turn comes.
+/// Prefetches each member's text some steps before it is used.
 fn for_each_ahead<'a>(members: &[Member<'a>], mut each: impl FnMut(Element<'a>)) {
     for (index, member) in members.iter().enumerate() {
         if let Some(later) = members.get(index + AHEAD) {
@@ -86,8 +86,8 @@ fn merge(sets: &[IntSet<'_>], operation: fn(&[i64], &[i64]) -> Vec<i64>) -> Vec<
     others.iter().fold(first.to_vec(), |result, other| operation(&result, &other.to_vec()))
 }
 
-/// Up to `limit` members that all sets have. It is quickest if the first is the smallest, the second
-/// the next, and so on.
+/// Up to `limit` members that all sets have. It is fastest if the sets are in ascending order of
+/// their sizes.
 pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
     if let Some(sets) = integers(sets) {
         let mut common = merge(&sets, intset::intersection);
@@ -96,7 +96,8 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
     }
     Found::Members(match sets {
         [] => Vec::new(),
-        // All that the first two share is found before the others are asked: not if a few will do.
+        // The whole intersection of the first two is computed before the others are searched, unless
+        // a few members suffice.
         [SetRef::Table(first), SetRef::Table(second), others @ ..]
             if are_alike(first, second) && (others.is_empty() || limit == usize::MAX) =>
         {
@@ -109,8 +110,8 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
     })
 }
 
-/// A table is walked through beside another that has up to so many times its members. Beyond that, to
-/// look each member up is less work.
+/// A table is compared bucket by bucket with another that has up to so many times its members. Beyond
+/// that, looking each member up is less work.
 const ALIKE: usize = 8;
 
 fn are_alike(set: &Set, other: &Set) -> bool {
@@ -130,7 +131,7 @@ pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
     let (largest, total) = sets
         .iter()
         .fold((0, 0), |(largest, total), set| (set.len().max(largest), set.len() + total));
-    // No more than twice of what it may need: sets that are much alike have a small union.
+    // At most twice the room that it may need: similar sets have a small union.
     let mut all = Distinct::with_capacity(total.min(2 * largest));
     sets.iter().for_each(|set| all.extend(set.iter()));
     Found::Members(all.into_members())
@@ -143,7 +144,7 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     if let Some(sets) = integers(&all) {
         return Found::Integers(merge(&sets, intset::difference));
     }
-    // Either each member is looked for in each of the others, or those are brought together first.
+    // Either each member is looked up in each of the others, or the union of those is built first.
     let total: usize = others.iter().map(SetRef::len).sum();
     let members = first.iter().map(Member::new);
     let rest = if first.len().saturating_mul(others.len()) > first.len() + total {
@@ -161,7 +162,7 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     Found::Members(rest)
 }
 
-/// Leaves in a batch what all of the others have, or else what none has.
+/// Leaves in a batch the members that all of the others have, or else those that none has.
 fn filter_batch(batch: &mut Vec<Member<'_>>, others: &[SetRef<'_>], shared: bool) {
     for other in others {
         other.prefetch(batch);
