@@ -303,7 +303,7 @@ impl Group {
             let [oracle, subject] = self.sides().map(|side| side.members[connection].wire.read());
             let is_over = matches!(oracle, Outcome::Closed);
             self.compare(connection, words, oracle, subject, rule).map_err(at_fault)?;
-            if is_over || self.closes(connection, words, rule) {
+            if is_over || self.closes(connection, rule) {
                 break;
             }
         }
@@ -351,13 +351,12 @@ impl Group {
     }
 
     /// QUIT was answered: both servers end the connection, and there is another one in its place.
-    fn closes(&mut self, connection: usize, words: &Words, rule: Rule) -> bool {
-        let is_quit = rule == Rule::Closes && words.len() == 1;
-        if is_quit {
+    fn closes(&mut self, connection: usize, rule: Rule) -> bool {
+        if rule == Rule::Closes {
             self.sides().into_iter().for_each(|side| side.replace(connection));
             self.states[connection] = State::default();
         }
-        is_quit
+        rule == Rule::Closes
     }
 
     /// Reads the replies of those whom the last step has served, as the oracle tells.
