@@ -324,8 +324,7 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 /// Ends a transaction whose EXEC is refused before it runs: the error to answer with.
 pub fn abort(caller: &mut Caller, entered: &Entered<'_>, error: &CommandError) -> CommandError {
-    caller.transaction.queue = None;
-    caller.transaction.used = true;
+    caller.transaction.used |= caller.transaction.queue.take().is_some();
     caller.transaction.leave(entered);
     let text = error.text();
     let text = text.strip_prefix(b"ERR ").unwrap_or(text);

@@ -115,6 +115,7 @@ fn what_cannot_be_queued_is_refused_and_so_is_exec() {
 fn exec_with_arguments_ends_the_transaction() {
     Stage::new(&[]).play_in_both_protocols(
         "A EXEC x
+         A?
          A MULTI
          A SET a 1
          A EXEC x

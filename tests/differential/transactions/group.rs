@@ -226,7 +226,8 @@ impl Group {
         match &steps[0] {
             Step::Command { connection, .. } => {
                 let end = batch_len(steps);
-                if self.is_waiting(*connection) {
+                let is_outside = self.states[*connection].queue.is_none();
+                if self.is_waiting(*connection) || is_outside && waits_for_a_moment(&steps[0]) {
                     return Ok(end);
                 }
                 self.batch(*connection, &steps[..end])?;
@@ -302,7 +303,7 @@ impl Group {
             let [oracle, subject] = self.sides().map(|side| side.members[connection].wire.read());
             let is_over = matches!(oracle, Outcome::Closed);
             self.compare(connection, words, oracle, subject, rule).map_err(at_fault)?;
-            if is_over || self.closes(connection, words, rule) {
+            if is_over || self.closes(connection, rule) {
                 break;
             }
         }
@@ -350,13 +351,12 @@ impl Group {
     }
 
     /// QUIT was answered: both servers end the connection, and there is another one in its place.
-    fn closes(&mut self, connection: usize, words: &Words, rule: Rule) -> bool {
-        let is_quit = rule == Rule::Closes && words.len() == 1;
-        if is_quit {
+    fn closes(&mut self, connection: usize, rule: Rule) -> bool {
+        if rule == Rule::Closes {
             self.sides().into_iter().for_each(|side| side.replace(connection));
             self.states[connection] = State::default();
         }
-        is_quit
+        rule == Rule::Closes
     }
 
     /// Reads the replies of those whom the last step has served, as the oracle tells.
@@ -524,14 +524,23 @@ fn waits(step: &Step) -> bool {
     matches!(step, Step::Command { rule: Rule::Waits, .. })
 }
 
-/// How many of the first steps go to the servers in one write: nothing behind a command that may wait.
+/// A command that outside of a transaction would wait until a time that the two servers need not agree on.
+fn waits_for_a_moment(step: &Step) -> bool {
+    let is_moment = |word: &Vec<u8>| matches!(&word[..], b"0.001" | b"0.0001" | b"2e-3");
+    waits(step) && matches!(step, Step::Command { words, .. } if words.iter().any(is_moment))
+}
+
+/// How many of the first steps go to the servers in one write: nothing behind a command that may wait, and one
+/// that would wait for a moment by itself.
 fn batch_len(steps: &[Step]) -> usize {
     let of = |step: &Step| match step {
         Step::Command { connection, is_joined, .. } => Some((*connection, *is_joined)),
         _ => None,
     };
     let Some((connection, _)) = of(&steps[0]) else { return 1 };
-    let joined = steps[1..].iter().take_while(|step| of(step) == Some((connection, true))).count();
+    let is_joined =
+        |step: &&Step| of(step) == Some((connection, true)) && !waits_for_a_moment(step);
+    let joined = steps[1..].iter().take_while(is_joined).count();
     let waits = steps[..joined].iter().position(waits);
     waits.unwrap_or(joined) + 1
 }
