@@ -27,6 +27,7 @@ mod keys;
 mod list;
 mod memory;
 mod object;
+mod rewrite;
 mod sampling;
 mod scan;
 mod server;
