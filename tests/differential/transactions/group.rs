@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::common::Server;
 use crate::compare::Rule;
-use crate::pair::{Difference, line, verify};
+use crate::pair::{Difference, Replayed, line, verify};
 use crate::shrink::Bench;
 use crate::wire::{Outcome, Reply, Wire, Words, encode};
 
@@ -77,6 +77,7 @@ pub struct Group {
     states: Vec<State>,
     /// What has happened so far, and how often.
     pub tally: Tally,
+    pub replayed: Replayed,
 }
 
 /// Outcomes that a run must have had for its comparison to mean anything.
@@ -195,6 +196,7 @@ impl Group {
             subject: Side::new(subject),
             states: Vec::new(),
             tally: Tally::default(),
+            replayed: Replayed::default(),
         }
     }
 
@@ -244,6 +246,7 @@ impl Group {
                 for side in self.sides() {
                     side.control.command(&[b"SELECT", b"0"]);
                 }
+                let difference = difference.or_else(|| self.replayed.verify(&self.subject.server));
                 difference.map_or(Ok(()), |difference| Err(End::Differs(difference)))?;
             }
             Step::WatchExpiring { .. } | Step::Unblock { .. } => {}

@@ -18,7 +18,7 @@ const STEPS: usize = 25_000;
 fn group() -> Group {
     match setting::<bool>("SELF") {
         Some(true) => Group::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS)),
-        _ => Group::new(Server::oracle(OPTIONS), Server::start(OPTIONS)),
+        _ => Group::new(Server::oracle(OPTIONS), Server::start_mirrored(OPTIONS)),
     }
 }
 
@@ -38,6 +38,7 @@ fn compare(seed: u64, steps: usize, time: Option<Duration>) {
     }
     let (tally, all, steps) = (rounds.bench().tally, rounds.rounds(), rounds.steps());
     println!("{steps} steps in {:.0?}: {tally:?}", started.elapsed());
+    rounds.bench().replayed.assert_enough(steps);
     rounds.finish();
     assert!(tally.void_rounds * 2 <= all, "of {all} rounds too many were void: {tally:?}");
     let Tally { executed, aborted, discarded, served, .. } = tally;
