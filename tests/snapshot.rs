@@ -2,7 +2,7 @@
 //! of the tables, has the data of the moment when it began, whatever is written meanwhile.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -227,14 +227,17 @@ fn a_snapshot_is_the_data_of_one_moment() {
     (0..4 * KEYS).for_each(|_| first.write());
     for _ in 0..3 {
         let (snapshot, data) = begin(server);
-        let written = AtomicUsize::new(0);
+        let (written, is_complete) = (AtomicUsize::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
-            let walker = scope.spawn(|| walk(server, &snapshot, &written));
+            scope.spawn(|| {
+                walk(server, &snapshot, &written);
+                is_complete.store(true, Ordering::Relaxed);
+            });
             for thread in 0..THREADS {
-                let (walker, written) = (&walker, &written);
+                let (is_complete, written) = (&is_complete, &written);
                 scope.spawn(move || {
                     let mut runner = Runner::new(server, thread);
-                    while !walker.is_finished() {
+                    while !is_complete.load(Ordering::Relaxed) {
                         (0..BATCH).for_each(|_| runner.write());
                         written.fetch_add(BATCH, Ordering::Relaxed);
                     }

@@ -120,17 +120,16 @@ fn word(element: Element<'_>) -> String {
 
 /// What a value holds, a line for each element; in an order of its own where elements have none.
 fn content(entry: &Entry) -> Vec<String> {
-    let value = entry.value();
     if let Ok(string) = entry.string(&mut itoa::Buffer::new()) {
         return vec![text(string)];
     }
     if let Ok(list) = entry.list() {
         return list.iter(End::Head).map(word).collect();
     }
-    if let ValueRef::Object(Object::Stream(stream)) = value {
+    if let ValueRef::Object(Object::Stream(stream)) = entry.value() {
         return of_stream(stream);
     }
-    if let Some(set) = SortedSetRef::new(value) {
+    if let Some(set) = SortedSetRef::new(entry.value()) {
         let line = |(member, score): (Element<'_>, f64)| format!("{score:?} {}", word(member));
         return set.iter(0..set.len()).map(|scored| line((scored.0, scored.1))).collect();
     }
@@ -143,7 +142,7 @@ fn content(entry: &Entry) -> Vec<String> {
             lines.push(format!("{} {} {expiry:?}", text(&name), word(value)));
         };
         hash.for_each(i64::MIN, fields);
-    } else if let Some(set) = SetRef::new(value) {
+    } else if let Some(set) = SetRef::new(entry.value()) {
         lines.extend(set.iter().map(word));
     }
     lines.sort_unstable();
