@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::blocking::{Block, Blocked};
 use super::call::Env;
-use super::{Caller, CommandError, Result};
+use super::{Caller, CommandError, Origin, Result};
 use crate::config::Settings;
 use crate::keyspace::{EntryMut, Key, Position, Reason, Shard, Unit};
 use crate::resp::Reply;
@@ -25,6 +25,7 @@ pub struct Cx<'a> {
     pub unit: &'a mut Unit<'static>,
     /// Milliseconds of Unix time, the same for the whole unit.
     pub now: i64,
+    expiry_now: i64,
 }
 
 impl<'a> Cx<'a> {
@@ -36,7 +37,20 @@ impl<'a> Cx<'a> {
     ) -> Self {
         let Env { server, settings, stats, clock } = *env;
         let now = unit.now;
-        Cx { server, settings, stats, clock, caller, keys, unit, now }
+        let expiry_now = if caller.origin == Origin::Replay { i64::MIN } else { now };
+        Cx { server, settings, stats, clock, caller, keys, unit, now, expiry_now }
+    }
+
+    /// The time at which it is judged whether something has expired, in milliseconds of Unix time: now, but
+    /// before all times in a replay, where nothing expires unless the journal says so.
+    #[inline]
+    pub fn expiry_now(&self) -> i64 {
+        self.expiry_now
+    }
+
+    /// Whether the call repeats what a journal says.
+    pub fn is_replay(&self) -> bool {
+        self.caller.origin == Origin::Replay
     }
 
     /// The surroundings of a call within this one.
@@ -66,7 +80,7 @@ impl<'a> Cx<'a> {
     fn position_in(&mut self, db: usize, key: &Key<'_>) -> Option<Position> {
         let table = self.unit.table(db, key.slot);
         let position = table.find(key.hash, key.bytes)?;
-        if table.get(position).expiry().is_some_and(|at| at <= self.now) {
+        if table.get(position).expiry().is_some_and(|at| at <= self.expiry_now) {
             if self.may_expire() {
                 self.expire(db, key, position);
             }
@@ -116,7 +130,8 @@ impl<'a> Cx<'a> {
     ) -> R {
         let db = self.caller.db;
         let table = self.unit.table(db, key.slot);
-        let is_alive = |at: &Position| table.get(*at).expiry().is_none_or(|at| at > self.now);
+        let now = self.expiry_now;
+        let is_alive = |at: &Position| table.get(*at).expiry().is_none_or(|at| at > now);
         let Some(position) = table.find(key.hash, key.bytes).filter(is_alive) else {
             self.stats.keyspace_misses.add(1);
             return work(None);

@@ -1,6 +1,6 @@
 //! DUMP and RESTORE: one value, as bytes that any server of the kind understands.
 
-use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result};
+use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result, rewrite};
 use crate::config::RdbVersionCheck;
 use crate::rdb::{self, Reader, Writer};
 use crate::resp::{Args, Reply};
@@ -123,16 +123,25 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some(old) = cx.remove(&key) {
         cx.server.lazy_free.entry(old);
     }
-    if expiry.is_some_and(|at| at <= cx.now) {
+    if expiry.is_some_and(|at| at <= cx.expiry_now()) {
         cx.server.lazy_free.entry(entry);
         if exists {
             cx.changed("del", &key);
+            rewrite::unlink(cx, &key);
         }
     } else {
         entry.set_access(options.access(cx));
         let db = cx.caller.db;
         cx.insert_used(db, &key, entry);
         cx.changed("restore", &key);
+        if let Some(at) = expiry.filter(|_| !options.absolute)
+            && cx.is_journaled()
+        {
+            let mut digits = itoa::Buffer::new();
+            let at = digits.format(at).as_bytes();
+            let command = [b"RESTORE", key.bytes, at, args.at(3), b"REPLACE", b"ABSTTL"];
+            cx.journal_as(&key, command);
+        }
     }
     out.ok();
     Ok(())

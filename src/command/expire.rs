@@ -1,6 +1,6 @@
 //! Commands on keys' expiry: EXPIRE and its kin, TTL and its kin, PERSIST.
 
-use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result};
+use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result, rewrite};
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
 
@@ -123,7 +123,7 @@ fn expire(
     let at = time.checked_mul(unit).and_then(|time| time.checked_add(from)).ok_or_else(|| {
         CommandError::from(format!("ERR invalid expire time in '{name}' command"))
     })?;
-    let now = cx.now;
+    let now = cx.expiry_now();
     let Some(mut entry) = cx.write(&key) else {
         out.integer(0);
         return Ok(());
@@ -136,9 +136,13 @@ fn expire(
         cx.remove_and_free(&key);
         cx.stats.expired_keys.add(1);
         cx.changed("expired", &key);
+        rewrite::unlink(cx, &key);
     } else {
         entry.set_expiry(Some(at));
         cx.changed("expire", &key);
+        if cx.is_journaled() {
+            rewrite::expire_at(cx, &key, at);
+        }
     }
     out.integer(1);
     Ok(())

@@ -28,6 +28,7 @@ mod list;
 mod memory;
 mod object;
 mod replay;
+mod rewrite;
 mod sampling;
 mod scan;
 mod server;

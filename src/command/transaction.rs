@@ -298,7 +298,9 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     out.array(queue.commands.len());
-    let origin = std::mem::replace(&mut cx.caller.origin, Origin::Exec);
+    let origin = cx.caller.origin;
+    // A replay stays one: nothing expires in it.
+    cx.caller.origin = if cx.is_replay() { origin } else { Origin::Exec };
     let mut keys = SmallVec::<[Key<'_>; 2]>::new();
     for Queued { found, args } in &queue.commands {
         let args = queue.args.args(args.clone());

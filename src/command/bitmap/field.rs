@@ -169,6 +169,10 @@ fn bitfield(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
     }
     cx.changed_by(changes, "setbit", &key);
+    if changes == 0 && grows {
+        // An operation that overflowed has made the string longer, which Valkey counts as no change.
+        cx.journal_as(&key, args.iter());
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{READS, Unit, position, write_distance, write_position};
-use crate::command::sorted_set::{store, view, write_member};
+use crate::command::sorted_set::{store, store_journaled, view, write_member};
 use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
 };
@@ -407,7 +407,11 @@ fn search(cx: &mut Cx<'_>, args: Args<'_>, form: Form, out: &mut Reply<'_>) -> R
         built.into_entry(target.bytes, limits)
     });
     let len = found.len();
-    store(cx, event, &Key { ..*target }, entry);
+    if query.any {
+        store_journaled(cx, event, &Key { ..*target }, entry);
+    } else {
+        store(cx, event, &Key { ..*target }, entry);
+    }
     out.integer(len as i64);
     Ok(())
 }

@@ -51,7 +51,7 @@ fn expire(
     unit: i64,
     from: i64,
 ) -> Result {
-    let now = cx.now;
+    let now = cx.expiry_now();
     let (options, rest) = fields::split(args, 3, 3)?;
     let condition = Condition::parse(options)?;
     let fields = fields::counted(rest, 1, fields::WRONG_COUNT)?;
@@ -62,6 +62,8 @@ fn expire(
         .ok_or_else(|| {
             CommandError::from(format!("ERR invalid expire time in '{name}' command"))
         })?;
+    let journaled = cx.is_journaled();
+    let mut changed = fields::Changed::new();
     let done = change(cx, |hash| {
         let mut count = 0;
         out.array(fields.len());
@@ -80,16 +82,23 @@ fn expire(
                     answer::DONE
                 }
             };
+            if journaled && (answer == answer::DONE || answer == answer::DELETED) {
+                changed.push(field);
+            }
             out.integer(answer);
         }
         (count, hash.is_empty())
     })?;
     match done {
         None => reply_missing(out, fields.len()),
-        Some((count, _)) if at > now => cx.changed_by(count, "hexpire", &cx.key()),
+        Some((count, _)) if at > now => {
+            cx.changed_by(count, "hexpire", &cx.key());
+            fields::journal_expiring(cx, &changed, at);
+        }
         Some((count, is_empty)) => {
             expired(cx, count);
             cx.touched(count, &cx.key());
+            fields::journal_removed(cx, &changed);
             if is_empty {
                 cx.remove_emptied(&cx.key());
             }
@@ -132,8 +141,10 @@ fn tell(
 }
 
 fn persist(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let now = cx.now;
+    let now = cx.expiry_now();
     let fields = fields::at_once(args, fields::WRONG_COUNT)?;
+    let journaled = cx.is_journaled();
+    let mut changed = fields::Changed::new();
     let persisted = change(cx, |hash| {
         let mut count = 0;
         out.array(fields.len());
@@ -144,6 +155,9 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
                 Some(Some(_)) => {
                     hash.set_expiry(field, None);
                     count += 1;
+                    if journaled {
+                        changed.push(field);
+                    }
                     answer::DONE
                 }
             };
@@ -152,7 +166,10 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         count
     })?;
     match persisted {
-        Some(count) => cx.changed_by(count, "hpersist", &cx.key()),
+        Some(count) => {
+            cx.changed_by(count, "hpersist", &cx.key());
+            fields::journal(cx, &[b"HPERSIST", cx.key().bytes], &changed, 1);
+        }
         None => reply_missing(out, fields.len()),
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! `FIELDS numfields field …`: how the commands around fields' expiry name them.
 
-use crate::command::{CommandError, Result};
+use smallvec::SmallVec;
+
+use crate::command::{CommandError, Cx, Result, rewrite};
 use crate::resp::Args;
 use crate::value::number::parse_i64;
 
@@ -35,6 +37,39 @@ pub fn counted(args: Args<'_>, width: usize, mismatch: CommandError) -> Result<A
         && usize::try_from(count).ok().and_then(|count| count.checked_mul(width))
             == Some(fields.len());
     if fits { Ok(fields) } else { Err(mismatch) }
+}
+
+/// Fields that a call has changed, as it names them; collected only for the journal.
+pub type Changed<'a> = SmallVec<[&'a [u8]; 8]>;
+
+/// Journals HDEL for exactly these fields in place of the call, if there are any.
+pub fn journal_removed(cx: &mut Cx<'_>, fields: &[&[u8]]) {
+    if !fields.is_empty() {
+        let key = cx.key();
+        let mut command = rewrite::Command::from_slice(&[b"HDEL", key.bytes]);
+        command.extend_from_slice(fields);
+        cx.journal_as(&key, command);
+    }
+}
+
+/// Journals a command that begins with `head` in place of the call, for exactly these fields, if there are
+/// any. Each takes so many of the words.
+pub fn journal(cx: &mut Cx<'_>, head: &[&[u8]], words: &[&[u8]], width: usize) {
+    if !words.is_empty() {
+        let key = cx.key();
+        let mut digits = itoa::Buffer::new();
+        let mut command = rewrite::Command::from_slice(head);
+        command.extend_from_slice(&[b"FIELDS", digits.format(words.len() / width).as_bytes()]);
+        command.extend_from_slice(words);
+        cx.journal_as(&key, command);
+    }
+}
+
+/// Journals that exactly these fields expire `at` milliseconds of Unix time.
+pub fn journal_expiring(cx: &mut Cx<'_>, fields: &[&[u8]], at: i64) {
+    let mut digits = itoa::Buffer::new();
+    let head = [b"HPEXPIREAT", cx.key().bytes, digits.format(at).as_bytes()];
+    journal(cx, &head, fields, 1);
 }
 
 fn is_keyword(word: &[u8]) -> bool {

@@ -111,14 +111,24 @@ fn exists(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let journaled = cx.is_journaled();
+    let mut removed = fields::Changed::new();
     let deleted = change(cx, |hash| {
         let mut count = 0;
         for field in args.from(2).iter() {
-            count += usize::from(hash.remove(field));
+            let is_removed = hash.remove(field);
+            count += usize::from(is_removed);
+            if journaled && is_removed {
+                removed.push(field);
+            }
         }
         (count, hash.is_empty())
     })?;
     let (count, is_empty) = deleted.unwrap_or_default();
+    if removed.len() < args.len() - 2 {
+        // The others may be there, but have expired.
+        fields::journal_removed(cx, &removed);
+    }
     note_deleted(cx, count, is_empty);
     out.integer(count as i64);
     Ok(())
@@ -132,17 +142,24 @@ fn note_deleted(cx: &mut Cx<'_>, count: usize, is_empty: bool) {
 }
 
 fn get_and_delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let now = cx.now;
+    let now = cx.expiry_now();
     let fields = fields::at_once(args, fields::WRONG_COUNT)?;
+    let journaled = cx.is_journaled();
+    let mut removed = fields::Changed::new();
     let deleted = change(cx, |hash| {
         let mut count = 0;
         out.array(fields.len());
         for field in fields.iter() {
             reply_or_null(out, hash.read().get(field, now));
-            count += usize::from(hash.remove(field));
+            let is_removed = hash.remove(field);
+            count += usize::from(is_removed);
+            if journaled && is_removed {
+                removed.push(field);
+            }
         }
         (count, hash.is_empty())
     })?;
+    fields::journal_removed(cx, &removed);
     match deleted {
         Some((count, is_empty)) => note_deleted(cx, count, is_empty),
         None => reply_nulls(out, fields.len()),
@@ -178,12 +195,17 @@ fn get_and_expire(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resul
     // Counts as a read, too.
     cx.read(&key).map(hash).transpose()?;
     let time = expiry.time_or_now(now, "hgetex")?;
+    let over = cx.expiry_now();
+    let journaled = cx.is_journaled();
+    let mut changed = fields::Changed::new();
     let touched = change(cx, |hash| {
         let mut touched = Touched::default();
         out.array(fields.len());
         for field in fields.iter() {
-            reply_or_null(out, hash.read().get(field, now));
-            touch(hash, field, expiry, time, now, &mut touched);
+            reply_or_null(out, hash.read().get(field, over));
+            if touch(hash, field, expiry, time, over, &mut touched) && journaled {
+                changed.push(field);
+            }
         }
         touched.is_empty = hash.is_empty();
         touched
@@ -196,13 +218,18 @@ fn get_and_expire(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resul
     cx.changed_by(touched.persisted, "hpersist", &cx.key());
     expired(cx, touched.expired);
     cx.touched(touched.expired, &cx.key());
+    match time {
+        None => fields::journal(cx, &[b"HPERSIST", key.bytes], &changed, 1),
+        Some(at) if at > over => fields::journal_expiring(cx, &changed, at),
+        Some(_) => fields::journal_removed(cx, &changed),
+    }
     if touched.is_empty && touched.expired > 0 {
         cx.remove_emptied(&cx.key());
     }
     Ok(())
 }
 
-/// Does to one field what HGETEX says of its expiry.
+/// Does to one field what HGETEX says of its expiry. Says whether that changed it.
 fn touch(
     hash: &mut HashMut<'_>,
     field: &[u8],
@@ -210,10 +237,13 @@ fn touch(
     time: Option<i64>,
     now: i64,
     touched: &mut Touched,
-) {
-    let Some(current) = hash.read().expiry(field, now) else { return };
+) -> bool {
+    let Some(current) = hash.read().expiry(field, now) else { return false };
     match time {
-        Some(time) if time <= now => touched.expired += usize::from(hash.remove(field)),
+        Some(time) if time <= now => {
+            hash.remove(field);
+            touched.expired += 1;
+        }
         Some(_) => {
             hash.set_expiry(field, time);
             touched.expiring += 1;
@@ -222,6 +252,7 @@ fn touch(
             hash.set_expiry(field, None);
             touched.persisted += 1;
         }
-        None => {}
+        None => return false,
     }
+    true
 }

@@ -52,7 +52,7 @@ fn read<'a>(cx: &'a mut Cx<'_>) -> Result<Option<HashRef<'a>>> {
 
 /// Changes the hash under the command's key. `None` if there is none.
 fn change<R>(cx: &mut Cx<'_>, work: impl FnOnce(&mut HashMut<'_>) -> R) -> Result<Option<R>> {
-    let (limits, now) = (Limits::of(cx.settings), cx.now);
+    let (limits, now) = (Limits::of(cx.settings), cx.expiry_now());
     let Some(mut entry) = cx.write(&cx.key()) else { return Ok(None) };
     entry.change_items(|entry| {
         let mut hash = HashMut::of(entry, limits, now).ok_or(CommandError::WRONG_TYPE)?;
@@ -65,7 +65,7 @@ fn change_or_create<R>(
     cx: &mut Cx<'_>,
     work: impl FnOnce(&mut HashMut<'_>) -> Result<R>,
 ) -> Result<R> {
-    let (limits, now) = (Limits::of(cx.settings), cx.now);
+    let (limits, now) = (Limits::of(cx.settings), cx.expiry_now());
     let key = cx.key();
     if let Some(mut entry) = cx.write(&key) {
         return entry.change_items(|entry| {

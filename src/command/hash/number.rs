@@ -1,6 +1,6 @@
 //! HINCRBY, HINCRBYFLOAT.
 
-use super::{ADDS, change_or_create, expired};
+use super::{ADDS, change_or_create, expired, fields};
 use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result};
 use crate::resp::{Args, Reply};
 use crate::value::Extended;
@@ -29,7 +29,13 @@ fn hincrby(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         };
         Ok(number.checked_add(increment).ok_or("ERR increment or decrement would overflow")?)
     };
-    let sum = update(cx, args.at(2), "hincrby", add, |sum, digits| digits.format(*sum).as_bytes())?;
+    let field = args.at(2);
+    let Updated { sum, before, .. } =
+        update(cx, field, "hincrby", add, |sum, digits| digits.format(*sum).as_bytes())?;
+    if before == Before::Expired && cx.is_journaled() {
+        // A replay would add to what the field was.
+        journal_value(cx, field, itoa::Buffer::new().format(sum).as_bytes());
+    }
     out.integer(sum);
     Ok(())
 }
@@ -55,7 +61,15 @@ fn hincrbyfloat(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
             number.checked_add(increment).ok_or("ERR increment would produce NaN or Infinity")?;
         Ok(sum.to_string())
     };
-    let sum = update(cx, args.at(2), "hincrbyfloat", add, |sum, _| sum.as_bytes())?;
+    let field = args.at(2);
+    let Updated { sum, is_volatile, .. } =
+        update(cx, field, "hincrbyfloat", add, |sum, _| sum.as_bytes())?;
+    if is_volatile {
+        let head = [b"HSETEX", cx.key().bytes, b"KEEPTTL"];
+        fields::journal(cx, &head, &[field, sum.as_bytes()], 2);
+    } else if cx.is_journaled() {
+        journal_value(cx, field, sum.as_bytes());
+    }
     out.bulk(sum.as_bytes());
     Ok(())
 }
@@ -69,6 +83,20 @@ fn float(value: Element<'_>) -> Result<Extended> {
     }
 }
 
+/// Journals that a field has a value and no expiry.
+fn journal_value(cx: &mut Cx<'_>, field: &[u8], value: &[u8]) {
+    let key = cx.key();
+    cx.journal_as(&key, [b"HSET", key.bytes, field, value]);
+}
+
+/// What became of a field.
+struct Updated<N> {
+    sum: N,
+    before: Before,
+    /// It has an expiry; only told for the journal.
+    is_volatile: bool,
+}
+
 /// Replaces a field's value by what `add` makes of it and `text` writes.
 fn update<N>(
     cx: &mut Cx<'_>,
@@ -76,15 +104,17 @@ fn update<N>(
     event: &'static str,
     add: impl FnOnce(Option<Element<'_>>) -> Result<N>,
     text: impl for<'a> FnOnce(&'a N, &'a mut itoa::Buffer) -> &'a [u8],
-) -> Result<N> {
-    let now = cx.now;
-    let (sum, before) = change_or_create(cx, |hash| {
+) -> Result<Updated<N>> {
+    let now = cx.expiry_now();
+    let journaled = cx.is_journaled();
+    let updated = change_or_create(cx, |hash| {
         let sum = add(hash.read().get(field, now))?;
         let mut digits = itoa::Buffer::new();
         let before = hash.set(field, text(&sum, &mut digits), FieldExpiry::Keep);
-        Ok((sum, before))
+        let is_volatile = journaled && hash.read().expiry(field, now).flatten().is_some();
+        Ok(Updated { sum, before, is_volatile })
     })?;
-    expired(cx, usize::from(before == Before::Expired));
+    expired(cx, usize::from(updated.before == Before::Expired));
     cx.changed(event, &cx.key());
-    Ok(sum)
+    Ok(updated)
 }

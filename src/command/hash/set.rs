@@ -2,7 +2,7 @@
 
 use super::{ADDS, change, change_or_create, expired, fields, hash};
 use crate::command::string::expiry::Expiry;
-use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result};
+use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result, rewrite};
 use crate::resp::{Args, Reply};
 use crate::value::hash::{Before, FieldExpiry, HashMut};
 
@@ -75,7 +75,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, command: &str) -> Result<Added> {
 }
 
 fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let (now, field) = (cx.now, args.at(2));
+    let (now, field) = (cx.expiry_now(), args.at(2));
     let added = change_or_create(cx, |hash| {
         let mut added = Added::default();
         if hash.read().get(field, now).is_none() {
@@ -86,6 +86,11 @@ fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let count = added.missing + added.expired;
     expired(cx, added.expired);
     cx.changed_by(count, "hset", &cx.key());
+    if added.expired > 0 && cx.is_journaled() {
+        // To a replay it is still there.
+        let key = cx.key();
+        cx.journal_as(&key, [b"HSET", key.bytes, field, args.at(3)]);
+    }
     out.integer(count as i64);
     Ok(())
 }
@@ -118,7 +123,7 @@ impl Conditions {
 }
 
 fn hsetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let now = cx.now;
+    let (now, over) = (cx.now, cx.expiry_now());
     // Valkey takes even a key of that name for the word.
     let (options, rest) = fields::split(args, 1, 2)?;
     let (mut conditions, mut expiry) = (Conditions::default(), Expiry::Unsaid);
@@ -140,20 +145,23 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let time = expiry.time_or_now(now, "hsetex")?;
     if let Some(wanted) = conditions.fields {
         let hash = cx.peek(&key).map(hash).transpose()?;
-        let has = |field| hash.is_some_and(|hash| hash.get(field, now).is_some());
+        let has = |field| hash.is_some_and(|hash| hash.get(field, over).is_some());
         if pairs(args).any(|(field, _)| has(field) != wanted) {
             out.integer(0);
             return Ok(());
         }
     }
     match time {
-        Some(time) if time <= now => set_in_the_past(cx, args)?,
+        Some(time) if time <= over => set_in_the_past(cx, args)?,
         _ => {
             let expiry = match time {
                 Some(time) => FieldExpiry::At(time),
                 None if expiry == Expiry::Keep => FieldExpiry::Keep,
                 None => FieldExpiry::None,
             };
+            if cx.is_journaled() {
+                journal_set(cx, args, expiry)?;
+            }
             let added = change_or_create(cx, |hash| Ok(set_all(hash, args, expiry)))?;
             expired(cx, added.expired);
             cx.changed_by(args.len() / 2, "hset", &cx.key());
@@ -166,14 +174,54 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
+/// Journals what HSETEX is about to do.
+fn journal_set(cx: &mut Cx<'_>, args: Args<'_>, expiry: FieldExpiry) -> Result {
+    let (key, over) = (cx.key(), cx.expiry_now());
+    let words: fields::Changed<'_> = args.iter().collect();
+    let set = |cx: &mut Cx<'_>, words: &[&[u8]]| {
+        let mut command = rewrite::Command::from_slice(&[b"HSET", key.bytes]);
+        command.extend_from_slice(words);
+        cx.journal_as(&key, command);
+    };
+    let mut digits = itoa::Buffer::new();
+    match expiry {
+        FieldExpiry::None => set(cx, &words),
+        FieldExpiry::At(at) => {
+            let head = [b"HSETEX", key.bytes, b"PXAT", digits.format(at).as_bytes()];
+            fields::journal(cx, &head, &words, 2);
+        }
+        FieldExpiry::Keep => {
+            // Fields that have expired lose their expiry, but a replay would keep it.
+            let hash = cx.peek(&key).map(hash).transpose()?;
+            let has_expired = |field: &[u8]| {
+                let at = hash.and_then(|hash| hash.expiry(field, i64::MIN)).flatten();
+                at.is_some_and(|at| at <= over)
+            };
+            let expired = pairs(args).filter(|(field, _)| has_expired(field));
+            let expired: fields::Changed<'_> = expired.flat_map(<[&[u8]; 2]>::from).collect();
+            if !expired.is_empty() {
+                set(cx, &expired);
+            }
+            fields::journal(cx, &[b"HSETEX", key.bytes, b"KEEPTTL"], &words, 2);
+        }
+    }
+    Ok(())
+}
+
 /// Fields that are set with an expiry that is over: they are removed, if they are there. The events
 /// are those of fields that came and went.
 fn set_in_the_past(cx: &mut Cx<'_>, args: Args<'_>) -> Result {
     let key = cx.key();
+    let mut fields = fields::Changed::new();
     let removed = change(cx, |hash| {
-        let removed = pairs(args).filter(|(field, _)| hash.discard(field)).count();
-        (removed, hash.is_empty())
+        for (field, _) in pairs(args) {
+            if hash.discard(field) {
+                fields.push(field);
+            }
+        }
+        (fields.len(), hash.is_empty())
     })?;
+    fields::journal_removed(cx, &fields);
     if removed.is_none() {
         cx.event(cx.caller.db, "new", &key);
     }

@@ -76,7 +76,11 @@ impl Blocked for Pop {
         }
         out.array(2);
         out.bulk(key.bytes);
-        pop::pop(cx, key, self.0, out)
+        let popped = pop::pop(cx, key, self.0, out)?;
+        if popped {
+            cx.journal_as(key, [pop_name(self.0), key.bytes]);
+        }
+        Ok(popped)
     }
 }
 
@@ -97,7 +101,7 @@ impl Blocked for Transfer {
         if !is_list(cx, key) {
             return Ok(false);
         }
-        transfer::transfer(cx, (key, self.from), (&Key::new(&self.target), self.to), out)
+        transfer(cx, (key, self.from), (&Key::new(&self.target), self.to), out)
     }
 
     fn refuse(&self, out: &mut Reply<'_>) {
@@ -109,6 +113,25 @@ impl Blocked for Transfer {
     }
 }
 
+/// As LMOVE does, which is what is journaled.
+fn transfer(
+    cx: &mut Cx<'_>,
+    source: (&Key<'_>, End),
+    target: (&Key<'_>, End),
+    out: &mut Reply<'_>,
+) -> Result<bool> {
+    let moved = transfer::transfer(cx, source, target, out)?;
+    if moved {
+        let word = |end| match end {
+            End::Head => &b"LEFT"[..],
+            End::Tail => b"RIGHT",
+        };
+        let ((source, from), (target, to)) = (source, target);
+        cx.journal_as(source, [b"LMOVE", source.bytes, target.bytes, word(from), word(to)]);
+    }
+    Ok(moved)
+}
+
 fn transfer_or_block(
     cx: &mut Cx<'_>,
     from: End,
@@ -118,7 +141,7 @@ fn transfer_or_block(
 ) -> Result {
     let deadline = timeout::seconds(time, cx.now)?;
     let (source, target) = (cx.keys[0], cx.keys[1]);
-    if transfer::transfer(cx, (&source, from), (&target, to), out)? {
+    if transfer(cx, (&source, from), (&target, to), out)? {
         return Ok(());
     }
     let blocked = Transfer { from, to, target: target.bytes.into() };

@@ -54,6 +54,14 @@ fn pop_event(end: End) -> &'static str {
     }
 }
 
+/// The command that takes from that end.
+fn pop_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LPOP",
+        End::Tail => b"RPOP",
+    }
+}
+
 /// Removes a list that has become empty.
 fn remove_if_empty(cx: &mut Cx<'_>, key: &Key<'_>) {
     if cx.peek(key).is_some_and(|entry| entry.list().is_ok_and(ListRef::is_empty)) {

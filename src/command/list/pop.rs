@@ -154,6 +154,12 @@ impl Wanted {
         }
         out.array(2);
         out.bulk(key.bytes);
-        pop_many(cx, key, self.end, self.count, out)
+        let popped = pop_many(cx, key, self.end, self.count, out)?;
+        if popped && cx.is_journaled() {
+            let mut digits = itoa::Buffer::new();
+            let count = digits.format(self.count).as_bytes();
+            cx.journal_as(key, [pop_name(self.end), key.bytes, count]);
+        }
+        Ok(popped)
     }
 }

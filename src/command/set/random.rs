@@ -3,7 +3,7 @@
 use super::{READ, change, read, reclaim, view, write_member};
 use crate::command::sampling::{self, Sampler};
 use crate::command::{
-    Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
+    Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result, rewrite,
 };
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
@@ -44,6 +44,7 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         _ => return Err(CommandError::SYNTAX),
     };
     let (key, limits) = (cx.key(), Limits::of(cx.settings));
+    let journaled = cx.is_journaled();
     let Some(mut entry) = cx.write(&key) else {
         if count.is_some() {
             out.set(0)
@@ -65,14 +66,22 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         cx.remove_and_free(&key);
         cx.changed_by(popped, "spop", &key);
         cx.event(cx.caller.db, "del", &key);
+        rewrite::unlink(cx, &key);
         return Ok(());
     }
     let mut set = change(entry.entry_mut(), limits)?;
-    let rest = set.pop(popped, |member| write_member(out, member));
+    let mut taken = rewrite::Words::default();
+    let rest = set.pop(popped, |member| {
+        write_member(out, member);
+        if journaled {
+            taken.push_element(member);
+        }
+    });
     if let Some(rest) = rest {
         reclaim(cx, rest);
     }
     cx.changed_by(popped, "spop", &key);
+    taken.journal(cx, &key, b"SREM");
     Ok(())
 }
 

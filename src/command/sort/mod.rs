@@ -12,7 +12,7 @@ use order::{arrange, rank_of_number, rank_of_text};
 
 use super::{
     BeginSearch, Categories, Command, CommandError, Cx, FindKeys, Flags, Group, KeyFlags, KeySpec,
-    Result, Scope,
+    Result, Scope, rewrite,
 };
 use crate::keyspace::Key;
 use crate::resp::{Args, Reply};
@@ -348,7 +348,7 @@ fn sort(cx: &mut Cx<'_>, options: &Options<'_>, out: &mut Reply<'_>) -> Result {
             }
         }
     }
-    output.finish(cx);
+    output.finish(cx, options.looks_up());
     Ok(())
 }
 
@@ -472,7 +472,7 @@ fn look_up<'e>(
                 Get::Element => each(Some(*element)),
                 Get::Nothing => each(None),
                 Get::Value(pattern) => {
-                    let now = cx.now;
+                    let now = cx.expiry_now();
                     cx.read_undeclared(key, |entry| {
                         each(entry.and_then(|entry| value(entry, pattern.field, now)));
                     });
@@ -567,12 +567,22 @@ impl<'o, 'r> Output<'o, 'r> {
         }
     }
 
-    /// Stores the list, if there is one; an empty one removes the key.
-    fn finish(self, cx: &mut Cx<'_>) {
+    /// Stores the list, if there is one; an empty one removes the key. `is_journaled` says that its
+    /// elements are, since a replay may find other values where they were looked up.
+    fn finish(self, cx: &mut Cx<'_>, is_journaled: bool) {
         let Output::List { reply, entry, .. } = self else { return };
         let target = cx.keys[1];
         let len = entry.list().map_or(0, ListRef::len);
+        let is_journaled = is_journaled && cx.is_journaled();
+        let mut words = rewrite::Words::default();
+        if let Some(list) = entry.list().ok().filter(|_| is_journaled) {
+            list.iter(End::Head).for_each(|element| words.push_element(element));
+        }
         let before = cx.remove(&target);
+        if is_journaled && (len > 0 || before.is_some()) {
+            rewrite::unlink(cx, &target);
+            words.journal(cx, &target, b"RPUSH");
+        }
         if len > 0 {
             cx.insert(&target, entry);
             cx.changed_by(len, "sortstore", &target);

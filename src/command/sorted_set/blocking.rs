@@ -49,11 +49,15 @@ impl Blocked for Pop {
         if !is_sorted_set(cx, key) {
             return Ok(false);
         }
-        try_pop(cx, key, self.0, 1, |_, popped| {
+        let popped = try_pop(cx, key, self.0, 1, |_, popped| {
             out.array(3);
             out.bulk(key.bytes);
             write_scored(out, popped);
-        })
+        })?;
+        if popped {
+            cx.journal_as(key, [self.0.command(), key.bytes]);
+        }
+        Ok(popped)
     }
 }
 

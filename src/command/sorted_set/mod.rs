@@ -10,10 +10,13 @@ pub mod read;
 pub mod remove;
 pub mod scan;
 
-use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
+use super::{
+    Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result, rewrite,
+};
 use crate::keyspace::Key;
 use crate::resp::{Protocol, Reply};
 use crate::value::Entry;
+use crate::value::number::format_f64;
 use crate::value::packed::Element;
 use crate::value::sorted_set::{Limits, Scored, SortedSetMut, SortedSetRef};
 
@@ -60,6 +63,28 @@ pub(super) fn store(cx: &mut Cx<'_>, event: &'static str, key: &Key<'_>, entry: 
     }
     if let Some(before) = before {
         cx.server.lazy_free.entry(before);
+    }
+}
+
+/// As [`store`], for a result that a replay may not come to: its members are journaled.
+pub(super) fn store_journaled(
+    cx: &mut Cx<'_>,
+    event: &'static str,
+    key: &Key<'_>,
+    entry: Option<Entry>,
+) {
+    let mut words = rewrite::Words::default();
+    if let Some(set) = entry.as_ref().filter(|_| cx.is_journaled()).and_then(|e| view(e).ok()) {
+        for (member, score) in set.iter(0..set.len()) {
+            words.push(&format_f64(score));
+            words.push_element(member);
+        }
+    }
+    let changes = cx.unit.changes;
+    store(cx, event, key, entry);
+    if cx.unit.changes != changes && cx.is_journaled() {
+        rewrite::unlink(cx, key);
+        words.journal(cx, key, b"ZADD");
     }
 }
 

@@ -49,6 +49,14 @@ impl End {
         }
     }
 
+    /// The command that takes from there.
+    pub(super) fn command(self) -> &'static [u8] {
+        match self {
+            End::Min => b"ZPOPMIN",
+            End::Max => b"ZPOPMAX",
+        }
+    }
+
     fn event(self) -> &'static str {
         match self {
             End::Min => "zpopmin",
@@ -164,7 +172,7 @@ impl MultiPop {
 
     /// Pops from `key`; the reply names it.
     pub fn try_pop(self, cx: &mut Cx<'_>, key: &Key<'_>, out: &mut Reply<'_>) -> Result<bool> {
-        try_pop(cx, key, self.end, self.count, |len, popped| {
+        let popped = try_pop(cx, key, self.end, self.count, |len, popped| {
             out.array(2);
             out.bulk(key.bytes);
             out.array(len);
@@ -173,7 +181,13 @@ impl MultiPop {
                 write_member(out, member);
                 out.double(score);
             });
-        })
+        })?;
+        if popped && cx.is_journaled() {
+            let mut digits = itoa::Buffer::new();
+            let count = digits.format(self.count).as_bytes();
+            cx.journal_as(key, [self.end.command(), key.bytes, count]);
+        }
+        Ok(popped)
     }
 }
 

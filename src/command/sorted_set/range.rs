@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{NOT_IN_LEX, NOT_IN_SCORES, READS, read, store, write_members};
+use super::{NOT_IN_LEX, NOT_IN_SCORES, READS, read, store, store_journaled, write_members};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
@@ -210,7 +210,12 @@ fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         lose_signs(members.iter_mut(), limits);
     }
     let entry = (len > 0).then(|| from_sorted(target.bytes, &members, limits));
-    store(cx, "zrangestore", &target, entry);
+    if query.offset < 0 {
+        // The range depends on how the sorted set is stored, which is not journaled.
+        store_journaled(cx, "zrangestore", &target, entry);
+    } else {
+        store(cx, "zrangestore", &target, entry);
+    }
     out.integer(len as i64);
     Ok(())
 }

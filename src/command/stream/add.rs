@@ -6,7 +6,7 @@ use super::{
     INVALID_ID, STREAM, UNSTEADY, key, noted, parse_id, parts, reply_id, stream_mut, stream_of,
     value,
 };
-use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result};
+use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result, rewrite};
 use crate::resp::{Args, Reply};
 use crate::value::number::{parse_i64, parse_u64_loosely};
 use crate::value::stream::{Bound, MAX_NODE, NodeLimits, StreamId, Trim};
@@ -242,10 +242,11 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             return Err(TOO_LARGE);
         }
         log.append(id, fields.clone(), limits);
-        Ok((id, options.trim.map_or(0, |trim| log.trim(trim))))
+        let trimmed = options.trim.map_or(0, |trim| log.trim(trim));
+        Ok(Added { id, trimmed, len: log.len() })
     };
     let (key, now, limits) = (cx.key(), cx.now, node_limits(cx));
-    let (id, trimmed) = match cx.write(&key) {
+    let added = match cx.write(&key) {
         Some(mut entry) => add(stream_mut(entry.entry_mut())?, now, limits)?,
         None if options.no_create => {
             out.null();
@@ -258,22 +259,55 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             added
         }
     };
-    reply_id(id, out);
+    reply_id(added.id, out);
     cx.changed("xadd", &key);
-    if trimmed > 0 {
+    if added.trimmed > 0 {
         cx.event(cx.caller.db, "xtrim", &key);
     }
+    let is_explicit = matches!(options.id, Wanted::This(_));
+    if cx.is_journaled() && !(is_explicit && options.trim.is_none_or(|trim| !trim.approximate)) {
+        journal_added(cx, &added, pairs);
+    }
     Ok(())
+}
+
+/// What XADD has done.
+struct Added {
+    id: StreamId,
+    trimmed: u64,
+    /// The stream's length since.
+    len: u64,
+}
+
+/// Journals XADD with the id that the entry got, and with the length that the stream was trimmed to.
+fn journal_added(cx: &mut Cx<'_>, added: &Added, pairs: Args<'_>) {
+    let (key, id) = (cx.key(), added.id.text());
+    let mut digits = itoa::Buffer::new();
+    let mut command = rewrite::Command::from_slice(&[b"XADD", key.bytes]);
+    if added.trimmed > 0 {
+        command.extend_from_slice(&[b"MAXLEN", b"=", digits.format(added.len).as_bytes()]);
+    }
+    command.push(id.as_bytes());
+    command.extend(pairs.iter());
+    cx.journal_as(&key, command);
 }
 
 fn xtrim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let options = Options::parse(cx, args, false)?;
     let key = cx.key();
-    let trimmed = match (cx.write(&key), options.trim) {
-        (Some(mut entry), Some(trim)) => stream_mut(entry.entry_mut())?.log.trim(trim),
-        _ => 0,
+    let (trimmed, len) = match (cx.write(&key), options.trim) {
+        (Some(mut entry), Some(trim)) => {
+            let log = &mut stream_mut(entry.entry_mut())?.log;
+            (log.trim(trim), log.len())
+        }
+        _ => (0, 0),
     };
     cx.changed_by(trimmed as usize, "xtrim", &key);
+    if trimmed > 0 && options.trim.is_some_and(|trim| trim.approximate) && cx.is_journaled() {
+        let mut digits = itoa::Buffer::new();
+        let len = digits.format(len).as_bytes();
+        cx.journal_as(&key, [b"XTRIM", key.bytes, b"MAXLEN", b"=", len]);
+    }
     out.integer(trimmed as i64);
     Ok(())
 }

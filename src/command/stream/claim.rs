@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::journal::{self, Claimed, Progress, Target};
 use super::{
     Edge, STREAM, UNSTEADY, find_group, key, no_group, noted, parse_id, reply_entry, reply_id,
 };
@@ -96,17 +97,17 @@ impl Claim {
             }
             at += taken;
         }
-        // No delivery is in the future, or before all times.
-        if !(0..=now).contains(&self.delivered) {
-            self.delivered = now;
-        }
         Ok(())
     }
 
     /// Claims one entry, which exists, for a consumer. Says whether it is theirs now.
     fn claim(&self, group: &mut Group, id: StreamId, consumer: ConsumerId, now: i64) -> bool {
         let deliveries = match group.pending().get(&id) {
-            Some(pending) if now.saturating_sub(pending.delivered) < self.min_idle => return false,
+            Some(pending)
+                if self.min_idle > 0 && now.saturating_sub(pending.delivered) < self.min_idle =>
+            {
+                return false;
+            }
             Some(pending) => pending.deliveries,
             None if self.force => 1,
             None => return false,
@@ -130,8 +131,36 @@ impl Claim {
     }
 }
 
+/// What is journaled of the two commands.
+struct Record {
+    is_new_consumer: bool,
+    progress: Progress,
+    claimed: Vec<Claimed>,
+    deleted: Ids,
+}
+
+impl Record {
+    fn of(group: &Group, is_new_consumer: bool, claimed: &[StreamId], deleted: &Ids) -> Record {
+        Record {
+            is_new_consumer,
+            progress: Progress::of(group),
+            claimed: Claimed::of(group, claimed),
+            deleted: deleted.clone(),
+        }
+    }
+
+    fn journal(&self, cx: &mut Cx<'_>, target: Target<'_>, consumer: &[u8]) {
+        if self.is_new_consumer {
+            journal::new_consumer(cx, target, consumer);
+        }
+        journal::claims(cx, target, consumer, self.progress, &self.claimed);
+        journal::acknowledged(cx, target, &self.deleted);
+    }
+}
+
 fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let (key, now) = (cx.key(), cx.now);
+    let (journaled, is_replay) = (cx.is_journaled(), cx.is_replay());
     let mut entry = cx.write(&key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) =
@@ -140,25 +169,41 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let words = args.from(5);
     let ids = words.iter().map_while(|word| parse_id(word, 0).ok()).collect::<Ids>();
     claim.take_options(words.from(ids.len()), now)?;
+    // No delivery is in the future, or before all times. But those of another server follow its clock.
+    if !is_replay && !(0..=now).contains(&claim.delivered) {
+        claim.delivered = now;
+    }
 
+    let before = Progress::of(group);
     let mut changes = u64::from(claim.last_id > group.last_delivered);
     group.last_delivered = group.last_delivered.max(claim.last_id);
     let (consumer, is_new) = group.introduce(&args[3], now);
-    let mut claimed = Ids::new();
+    let (mut claimed, mut deleted) = (Ids::new(), Ids::new());
     for id in ids {
         if log.get(id).is_none() {
             // Nobody will ever get it.
-            changes += u64::from(group.acknowledge(id));
+            if group.acknowledge(id) {
+                changes += 1;
+                deleted.push(id);
+            }
         } else if claim.claim(group, id, consumer, now) {
             changes += 1;
             claimed.push(id);
         }
     }
     claim.reply(log, &claimed, out);
+    let record = journaled.then(|| Record::of(group, is_new, &claimed, &deleted));
     if is_new {
         noted(cx, "xgroup-createconsumer", &key);
     }
     cx.unit.changes += changes;
+    if let Some(record) = record {
+        let target = Target { key: &key, group: &args[2] };
+        if record.progress != before {
+            journal::progress(cx, target, record.progress);
+        }
+        record.journal(cx, target, &args[3]);
+    }
     Ok(())
 }
 
@@ -184,6 +229,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             return Err(CommandError::SYNTAX);
         }
     }
+    let journaled = cx.is_journaled();
     let mut entry = cx.write(&key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) =
@@ -214,9 +260,13 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     claim.reply(log, &claimed, out);
     out.array(deleted.len());
     deleted.iter().for_each(|id| reply_id(*id, out));
+    let record = journaled.then(|| Record::of(group, is_new, &claimed, &deleted));
     if is_new {
         noted(cx, "xgroup-createconsumer", &key);
     }
     cx.unit.changes += (claimed.len() + deleted.len()) as u64;
+    if let Some(record) = record {
+        record.journal(cx, Target { key: &key, group: &args[2] }, &args[3]);
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::{HELP, STREAM, key, no_group_in, noted, parse_extreme_id, parse_id, stream_mut, value};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
+    rewrite,
 };
 use crate::resp::{Args, Reply};
 use crate::value::number::parse_i64;
@@ -160,21 +161,34 @@ fn existing_group<'a>(stream: &'a mut Stream, args: Args<'_>) -> Result<&'a mut 
 fn create(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let options = Options::parse(args, true)?;
     let key = cx.key();
-    match cx.write(&key) {
+    let start = match cx.write(&key) {
         Some(mut entry) => add_group(stream_mut(entry.entry_mut())?, args, &options)?,
         None if options.make_stream => {
             let mut stream = Stream::default();
-            add_group(&mut stream, args, &options)?;
+            let start = add_group(&mut stream, args, &options)?;
             cx.insert(&key, Entry::new(key.bytes, value(stream), None));
+            start
         }
         None => return Err(NO_KEY),
-    }
+    };
     noted(cx, "xgroup-create", &key);
+    journal_explicit(cx, args, start);
     out.ok();
     Ok(())
 }
 
-fn add_group(stream: &mut Stream, args: Args<'_>, options: &Options) -> Result {
+/// Journals the call with the id that `$` stands for.
+fn journal_explicit(cx: &mut Cx<'_>, args: Args<'_>, id: StreamId) {
+    if &args[4] == b"$" && cx.is_journaled() {
+        let id = id.text();
+        let mut command: rewrite::Command<'_> = args.iter().collect();
+        command[4] = id.as_bytes();
+        cx.journal_as(&cx.key(), command);
+    }
+}
+
+/// Adds the group, and returns the id after which it begins.
+fn add_group(stream: &mut Stream, args: Args<'_>, options: &Options) -> Result<StreamId> {
     let start = match &args[4] {
         b"$" => stream.log.last_id,
         id => parse_id(id, 0)?,
@@ -183,7 +197,7 @@ fn add_group(stream: &mut Stream, args: Args<'_>, options: &Options) -> Result {
         return Err("BUSYGROUP Consumer Group name already exists".into());
     }
     stream.groups.insert(args[3].into(), Group::new(start, options.entries_read));
-    Ok(())
+    Ok(start)
 }
 
 fn set_id(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
@@ -199,6 +213,7 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     };
     group.entries_read = options.entries_read;
     noted(cx, "xgroup-setid", &key);
+    journal_explicit(cx, args, last);
     out.ok();
     Ok(())
 }

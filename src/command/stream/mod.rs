@@ -4,6 +4,7 @@ pub mod add;
 pub mod claim;
 pub mod group;
 pub mod info;
+mod journal;
 pub mod pending;
 pub mod range;
 pub mod read;

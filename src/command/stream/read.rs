@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use smallvec::SmallVec;
 
+use super::journal::{self, Claimed, Progress, Target};
 use super::range::reply_entries;
 use super::{STREAM, find_group, no_group, noted, parse_id, reply_entry, reply_id, stream_of};
 use crate::command::Blocked;
@@ -370,15 +371,17 @@ fn read_for_group(
     out: &mut Reply<'_>,
 ) -> Result<bool> {
     let now = cx.now;
+    let journaled = cx.is_journaled();
     let mut entry = cx.write(key);
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) = find_group(entry, reader.group)?
         .ok_or_else(|| no_group_to_read(key.bytes, reader.group))?;
     let (consumer, is_new) = group.introduce(reader.consumer, now);
+    let mut ids = Delivered::new();
     let found = match after {
         After::This(id) => {
             reply_name(key, out);
-            reply_history(log, group, consumer, id, count, now, out);
+            ids = reply_history(log, group, consumer, id, count, now, out);
             true
         }
         After::Delivered => {
@@ -389,17 +392,38 @@ fn read_for_group(
             if is_any {
                 reply_name(key, out);
                 reply_entries(entries.clone(), out);
-                entries.for_each(|entry| deliver(log, group, entry.id, consumer, reader, now));
+                entries.for_each(|entry| {
+                    deliver(log, group, entry.id, consumer, reader, now);
+                    if journaled && !reader.no_ack {
+                        ids.push(entry.id);
+                    }
+                });
             }
             is_any
         }
     };
+    let record = journaled.then(|| (Claimed::of(group, &ids), Progress::of(group)));
     if is_new {
         noted(cx, "xgroup-createconsumer", key);
     }
     cx.unit.changes += u64::from(found);
+    if let Some((claimed, progress)) = record {
+        let target = Target { key, group: reader.group };
+        // A look at the history counts as a change, even at an empty one.
+        cx.journal_nothing();
+        if is_new {
+            journal::new_consumer(cx, target, reader.consumer);
+        }
+        journal::claims(cx, target, reader.consumer, progress, &claimed);
+        if found && after == After::Delivered {
+            journal::progress(cx, target, progress);
+        }
+    }
     Ok(found)
 }
+
+/// The ids of entries that were delivered, most often few of them.
+type Delivered = SmallVec<[StreamId; 16]>;
 
 fn deliver(
     log: &Log,
@@ -417,7 +441,8 @@ fn deliver(
     }
 }
 
-/// Replies with a consumer's pending entries after `id`, which are delivered once more by that.
+/// Replies with a consumer's pending entries after `id`, which are delivered once more by that; returns
+/// the ids of those that still exist.
 fn reply_history(
     log: &Log,
     group: &mut Group,
@@ -426,22 +451,23 @@ fn reply_history(
     count: usize,
     now: i64,
     out: &mut Reply<'_>,
-) {
+) -> Delivered {
     let after = (Bound::Excluded(id), Bound::Unbounded);
     let pending = group.consumer(consumer).pending().range(after).take(count);
-    let ids = pending.copied().collect::<SmallVec<[StreamId; 16]>>();
+    let mut ids = pending.copied().collect::<Delivered>();
     out.array(ids.len());
-    for id in ids {
-        match log.get(id) {
-            Some(entry) => {
-                reply_entry(&entry, out);
-                group.deliver_again(id, now);
-            }
-            None => {
-                out.array(2);
-                reply_id(id, out);
-                out.null_array();
-            }
+    ids.retain(|id| match log.get(*id) {
+        Some(entry) => {
+            reply_entry(&entry, out);
+            group.deliver_again(*id, now);
+            true
         }
-    }
+        None => {
+            out.array(2);
+            reply_id(*id, out);
+            out.null_array();
+            false
+        }
+    });
+    ids
 }

@@ -1,6 +1,6 @@
 //! The expiry options of SET, GETEX, MSETEX, HSETEX and HGETEX, and the times in SETEX and PSETEX.
 
-use crate::command::{CommandError, Cx, Result};
+use crate::command::{CommandError, Cx, Result, rewrite};
 use crate::keyspace::Key;
 use crate::value::number::parse_i64;
 
@@ -112,6 +112,7 @@ pub fn expire_now(cx: &mut Cx<'_>, key: &Key<'_>) {
     if cx.remove(key).is_some() {
         cx.stats.expired_keys.add(1);
         cx.changed("expired", key);
+        rewrite::unlink(cx, key);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::expiry::{Expiry, expire_now};
 use super::{argument, reply};
-use crate::command::{Categories, Command, Cx, Flags, Group, KeyFlags, KeySpec, Result};
+use crate::command::{Categories, Command, Cx, Flags, Group, KeyFlags, KeySpec, Result, rewrite};
 use crate::resp::{Args, Reply};
 
 pub const COMMANDS: &[Command] = &[
@@ -93,7 +93,7 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if expiry == Expiry::Unsaid {
         return Ok(());
     }
-    let now = cx.now;
+    let now = cx.expiry_now();
     let Some(mut entry) = cx.write_again(&key) else { return Ok(()) };
     match time {
         Some(time) if time <= now => expire_now(cx, &key),
@@ -101,6 +101,11 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         _ => {
             entry.set_expiry(time);
             cx.changed(if time.is_some() { "expire" } else { "persist" }, &key);
+            match time {
+                _ if !cx.is_journaled() => {}
+                Some(at) => rewrite::expire_at(cx, &key, at),
+                None => cx.journal_as(&key, [&b"PERSIST"[..], key.bytes]),
+            }
         }
     }
     Ok(())

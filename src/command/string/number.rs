@@ -1,5 +1,6 @@
 //! DECR, DECRBY, INCR, INCRBY, INCRBYFLOAT.
 
+use crate::command::rewrite::{self, Expires};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -83,6 +84,9 @@ fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         None => cx.insert(&key, Entry::new(key.bytes, Value::Bytes(sum.as_bytes()), None)),
     }
     cx.changed("incrbyfloat", &key);
+    if cx.is_journaled() {
+        rewrite::set(cx, &key, sum.as_bytes(), Expires::AsBefore);
+    }
     out.bulk(sum.as_bytes());
     Ok(())
 }

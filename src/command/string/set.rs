@@ -2,6 +2,7 @@
 
 use super::expiry::{Expiry, Unit, expire_now};
 use super::{argument, reply};
+use crate::command::rewrite::{self, Expires};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
@@ -220,10 +221,15 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     match time {
-        Some(time) if time <= cx.now => expire_now(cx, &key),
+        Some(time) if time <= cx.expiry_now() => expire_now(cx, &key),
         _ => {
             store(cx, &key, argument(&args, 2), options.expiry, time);
             cx.changed("set", &key);
+            if cx.is_journaled() {
+                let keeps = options.expiry == Expiry::Keep;
+                let expires = if keeps { Expires::AsBefore } else { Expires::At(time) };
+                rewrite::set(cx, &key, args.at(2), expires);
+            }
         }
     }
     Ok(())
@@ -267,6 +273,9 @@ fn set_expiring(
     cx.set(&key, argument(&args, 3), Some(time));
     cx.changed("set", &key);
     cx.event(cx.caller.db, "expire", &key);
+    if cx.is_journaled() {
+        rewrite::set(cx, &key, args.at(3), Expires::At(Some(time)));
+    }
     out.ok();
     Ok(())
 }
@@ -338,6 +347,14 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     for (index, key) in cx.keys.iter().enumerate() {
         store(cx, key, argument(&args, 3 + 2 * index), expiry, time);
         cx.changed("set", key);
+    }
+    if let Some(time) = time
+        && cx.is_journaled()
+    {
+        let mut digits = itoa::Buffer::new();
+        let mut command: Vec<&[u8]> = args.until(2 + 2 * count).iter().collect();
+        command.extend_from_slice(&[b"PXAT", digits.format(time).as_bytes()]);
+        cx.journal_as(&cx.key(), command);
     }
     out.integer(1);
     Ok(())
