@@ -9,7 +9,11 @@
 //! - a class that does not end reaches to the pattern's end;
 //! - `[]` is no byte, `[^]` is any byte;
 //! - a range's ends may be in either order, and any byte but an escaped one may be an end, `]` too;
-//! - a backslash at the end is a backslash.
+//! - a backslash at the end is a backslash;
+//! - with more than a thousand runs of `*`, the one at the end aside, it matches nothing.
+
+/// Runs of `*` with something after them that a matching pattern may have.
+const MAX_STARS: usize = 1000;
 
 /// True if all of `text` matches `pattern`.
 #[inline]
@@ -41,12 +45,15 @@ fn run<const IGNORE_CASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
     }
     let (mut p, mut t) = (0, 0);
     // Where the pattern goes on after the last `*`, and where in the text that was tried last.
-    let mut star = None;
+    let (mut star, mut stars) = (None, 0);
     loop {
         if pattern.get(p) == Some(&b'*') {
             p += 1;
-            if p == pattern.len() {
-                return true;
+            match pattern.get(p) {
+                None => return true,
+                Some(b'*') => continue,
+                Some(_) if stars == MAX_STARS => return false,
+                Some(_) => stars += 1,
             }
             star = Some((p, t));
             continue;
@@ -193,6 +200,26 @@ mod tests {
         let text = vec![b'a'; 10_000];
         let pattern = [b"*a".repeat(50), b"b".to_vec()].concat();
         assert!(!matches(&pattern, &text));
+    }
+
+    /// Observed on Valkey 9.1.
+    #[test]
+    fn more_than_a_thousand_stars_match_nothing() {
+        let text = vec![b'a'; 3000];
+        for (part, most, end) in [
+            ("*a", 1000, ""),
+            ("*a", 1000, "*"),
+            ("a*", 1001, ""),
+            ("a*", 1000, "a"),
+            ("**a", 1000, ""),
+            ("[a]*", 1000, "a"),
+            ("*?", 1000, ""),
+        ] {
+            let pattern = |count| [part.repeat(count).as_bytes(), end.as_bytes()].concat();
+            assert!(matches(&pattern(most), &text), "{part} {end}");
+            assert!(!matches(&pattern(most + 1), &text), "{part} {end}");
+        }
+        assert!(matches(&[b"*".repeat(2000), b"a".to_vec()].concat(), &text));
     }
 
     #[test]

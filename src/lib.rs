@@ -12,6 +12,7 @@ pub mod geo;
 pub mod glob;
 pub mod keyspace;
 pub mod log;
+pub mod number;
 pub mod process;
 pub mod random;
 pub mod rdb;

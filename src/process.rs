@@ -3,12 +3,11 @@
 
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal, Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::setsid;
+use sd_notify::NotifyState;
 
 use crate::config::{Settings, Startup, Supervised, system_text};
 use crate::log;
@@ -208,33 +207,20 @@ fn raise_limit(needed: u64) -> Result<(), (u64, String)> {
     }
 }
 
-/// Tells the supervisor that the server is ready, or whatever `state` says (see sd_notify(3)).
-pub fn notify_supervisor(settings: &Settings, state: &str) {
+/// Tells the supervisor about the server's state.
+pub fn notify_supervisor(settings: &Settings, states: &[NotifyState<'_>]) {
     if !matches!(settings.supervised, Supervised::Systemd | Supervised::Auto) {
         return;
     }
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
         if settings.supervised == Supervised::Systemd {
             log::warning(
                 "systemd supervision requested or auto-detected, but NOTIFY_SOCKET not found!",
             );
         }
         return;
-    };
-    let send = || -> io::Result<()> {
-        let socket = UnixDatagram::unbound()?;
-        match path.as_encoded_bytes().strip_prefix(b"@") {
-            Some(name) => {
-                use std::os::linux::net::SocketAddrExt;
-                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-                socket.connect_addr(&address)?;
-            }
-            None => socket.connect(&path)?,
-        }
-        socket.send(state.as_bytes())?;
-        socket.shutdown(Shutdown::Both)
-    };
-    if let Err(error) = send() {
+    }
+    if let Err(error) = sd_notify::notify(states) {
         let reason = system_text(&error);
         log::warning(format_args!("Can't send notification to systemd: {reason}"));
     }

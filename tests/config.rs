@@ -339,9 +339,18 @@ fn resetstat_counts_from_nothing_again() {
     client.run("GET a");
     client.run("NOPE");
     assert!(client.run("INFO stats").text().contains("\r\nkeyspace_misses:1\r\n"));
+    let members: Vec<String> = (0..1000).map(|number| format!("member:{number}")).collect();
+    client.run(&format!("SADD set {}", members.join(" ")));
+    client.run("UNLINK set");
+    while client.run("INFO memory").text().contains("\r\nlazyfreed_objects:0\r\n") {}
     assert!(client.run("CONFIG RESETSTAT").is("OK"));
     let info = client.run("INFO everything").text();
-    for field in ["keyspace_misses:0", "total_error_replies:0", "total_connections_received:0"] {
+    for field in [
+        "keyspace_misses:0",
+        "total_error_replies:0",
+        "total_connections_received:0",
+        "lazyfreed_objects:0",
+    ] {
         assert!(info.contains(&format!("\r\n{field}\r\n")), "{field}");
     }
     assert!(!info.contains("cmdstat_get"));

@@ -179,7 +179,6 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
             "lazyfree-lazy-server-del",
             "lazyfree-lazy-user-del",
             "lazyfree-lazy-user-flush",
-            "list-compress-depth",
             "maxmemory-clients",
         ],
     ),

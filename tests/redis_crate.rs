@@ -99,6 +99,50 @@ fn pipelines() {
 }
 
 #[test]
+fn transactions() {
+    let server = Server::start(&[]);
+    for mut connection in connections(&server) {
+        let mut other = connections(&server).remove(0);
+        cmd("FLUSHALL").exec(&mut connection).unwrap();
+        let replies: (String, i64, Option<String>) =
+            pipe().atomic().set("a", 1).incr("a", 4).get("none").query(&mut connection).unwrap();
+        assert_eq!(replies, ("OK".into(), 5, None));
+        let mut long = pipe();
+        (0..2000).for_each(|i| {
+            long.rpush("l", i).ignore();
+        });
+        let length: Vec<i64> = long.atomic().llen("l").query(&mut connection).unwrap();
+        assert_eq!(length, [2000]);
+        // A command that fails leaves the others as they are; one that cannot be queued ends them all.
+        let mut fails = pipe();
+        let error = fails.atomic().set("b", "x").incr("b", 1).set("c", 1).exec(&mut connection);
+        assert!(error.unwrap_err().to_string().contains("not an integer"));
+        assert_eq!(connection.get::<_, i64>("c"), Ok(1));
+        let mut refused = pipe();
+        let error = refused.atomic().set("d", 1).cmd("NOSUCH").exec(&mut connection).unwrap_err();
+        assert!(error.to_string().contains("unknown command"), "{error}");
+        assert_eq!(connection.exists::<_, bool>("d"), Ok(false));
+        // A watched key that somebody else changes.
+        let () = cmd("WATCH").arg("w").query(&mut connection).unwrap();
+        let () = other.set("w", 1).unwrap();
+        let replies: Option<Vec<i64>> =
+            pipe().atomic().incr("w", 1).query(&mut connection).unwrap();
+        assert_eq!(replies, None);
+        let mut attempts = 0;
+        let sum: Vec<i64> = redis::transaction(&mut connection, &["w"], |connection, pipe| {
+            let number: i64 = connection.get("w")?;
+            attempts += 1;
+            if attempts == 1 {
+                let () = other.set("w", 40)?;
+            }
+            pipe.set("w", number + 2).ignore().get("w").query(connection)
+        })
+        .unwrap();
+        assert_eq!((sum, attempts), (vec![42], 2));
+    }
+}
+
+#[test]
 fn what_a_resp3_connection_sees() {
     let server = Server::start(&[]);
     let [mut resp2, mut resp3] = <[Connection; 2]>::try_from(connections(&server)).ok().unwrap();

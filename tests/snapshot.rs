@@ -8,7 +8,7 @@ use std::thread;
 
 use verbena::command::{Caller, Env, Scope, admission, call, keys_of, settle, table};
 use verbena::config::Settings;
-use verbena::keyspace::{BeforeWrite, Key, Listeners, SHARDS, Section, shard_of};
+use verbena::keyspace::{BeforeWrite, Key, Listeners, SHARDS, Section, Unit, shard_of};
 use verbena::rdb::{self, Writer};
 use verbena::resp::{OwnedArgs, Protocol, Reply};
 use verbena::state::{ClientRecord, Server, unix_milliseconds};
@@ -152,10 +152,10 @@ impl Runner {
         let stats = &server.stats[self.thread];
         let env = Env { server, settings: &settings, stats, clock: &self.clock };
         let now = unix_milliseconds();
-        let mut work = |mut unit| {
+        let mut work = |mut unit: Unit<'static>| {
             let mut out = Reply::new(&mut [], Protocol::Resp2);
             call(&env, &mut unit, caller, found, &keys, args, &mut out);
-            settle(&env, unit, caller);
+            settle(&env, &mut unit, caller);
         };
         let mut entered = server.keyspace.enter(self.thread);
         match admission::scope(found, args) {

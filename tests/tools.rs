@@ -503,21 +503,22 @@ fn the_benchmark_runs_a_command_of_the_user() {
 
 #[test]
 fn the_benchmark_counts_a_transaction_once() {
-    let oracle = Server::oracle(&[]);
-    let port = oracle.port();
-    for options in ["-P 16", "-P 3 --rate 5000", "-d 20000"] {
-        oracle.connect().run("FLUSHALL");
-        let line = format!("-p {port} -c 5 -n 200 {options} -r 2000 --sequential -t multi");
-        let [result] = &benchmark(&line)[..] else { panic!() };
-        assert_eq!(result["test"], "MULTI");
-        assert_eq!((&result["requests"], &result["errors"]), (&200.into(), &0.into()));
-        assert_eq!(oracle.connect().run("DBSIZE").integer(), 2000);
+    for server in [Server::oracle(&[]), Server::start(&[])] {
+        let port = server.port();
+        for options in ["-P 16", "-P 3 --rate 5000", "-d 20000"] {
+            server.connect().run("FLUSHALL");
+            let line = format!("-p {port} -c 5 -n 200 {options} -r 2000 --sequential -t multi");
+            let [result] = &benchmark(&line)[..] else { panic!() };
+            assert_eq!(result["test"], "MULTI");
+            assert_eq!((&result["requests"], &result["errors"]), (&200.into(), &0.into()));
+            assert_eq!(server.connect().run("DBSIZE").integer(), 2000);
+        }
+        // A command that is refused ends the test.
+        server.connect().run("CONFIG SET maxmemory 1");
+        let output = run(BENCHMARK, &format!("-p {port} -n 10 -t multi"), &[], b"");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("Error from server: OOM "), "{output:?}");
     }
-    // A command that is refused ends the test.
-    oracle.connect().run("CONFIG SET maxmemory 1");
-    let output = run(BENCHMARK, &format!("-p {port} -n 10 -t multi"), &[], b"");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("Error from server: OOM "), "{output:?}");
 }
 
 #[test]
@@ -582,8 +583,9 @@ fn the_open_loop_sends_each_request_once_at_the_rate() {
         let [result] = &benchmark(&options)[..] else { panic!("{options}") };
         let number = |name: &str| result[name].as_f64().unwrap();
         assert_eq!((number("requests"), number("unsent"), number("rate")), (1001.0, 0.0, 4000.0));
-        // Five standard errors of the time until the last of 1001 requests is due are 16 %.
-        assert!((3300.0..4800.0).contains(&number("ops_per_sec")), "{result}");
+        // A busy machine may be slower. Five standard errors of the time at which the last of 1001
+        // requests is due are 16 %.
+        assert!(number("ops_per_sec") < 4800.0, "{result}");
         assert!(number("send_delay_p50_us") <= number("p50_us"), "{result}");
         assert!(number("send_delay_max_us") <= number("max_us"), "{result}");
         incremented += 1101;
@@ -621,7 +623,11 @@ fn latency_in_the_open_loop_counts_from_when_a_request_was_due() {
         assert!(number("max_us") >= 290e3, "{result}");
         assert!(number("p50_us") >= 60e3, "{result}");
         // With one request in flight the others are sent late, else they are only answered late.
-        assert_eq!(number("send_delay_p50_us") >= 60e3, depth == 1, "{result}");
+        let delay = number("send_delay_p50_us");
+        assert!(
+            if depth == 1 { delay >= 60e3 } else { delay < number("p50_us") / 2.0 },
+            "{result}"
+        );
     }
 }
 

@@ -130,8 +130,9 @@ fn content(entry: &Entry) -> Vec<String> {
         return of_stream(stream);
     }
     if let Some(set) = SortedSetRef::new(entry.value()) {
-        let line = |(member, score): (Element<'_>, f64)| format!("{score:?} {}", word(member));
-        return set.iter(0..set.len()).map(|scored| line((scored.0, scored.1))).collect();
+        // A packed sorted set has no negative zero, and the two need not be encoded alike.
+        let line = |(member, score)| format!("{:?} {}", score + 0.0, word(member));
+        return set.iter(0..set.len()).map(line).collect();
     }
     let mut lines: Vec<String> = Vec::new();
     if let Some(hash) = HashRef::of(entry) {

@@ -1,7 +1,7 @@
 //! The program's allocator: jemalloc, and an exact count of the bytes that are allocated.
 //!
 //! The count decides whether there is room for a command, so it must be true at any moment and cost
-//! next to nothing: every thread adds to a counter of its own, and who wants to know adds them up.
+//! next to nothing: every thread adds to a counter of its own, and a reader adds them up.
 
 mod huge;
 mod size_class;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
 
-use huge::Paged;
+use huge::HugePages;
 use size_class::round_up;
 pub use size_class::{SMALL_MAX, size_class};
 
@@ -23,8 +23,8 @@ pub struct Counted;
 /// Threads that have a counter of their own; further ones share one.
 const THREADS: usize = 128;
 
-/// What each thread has allocated less what it has freed, in bytes. What one thread allocates another
-/// may free, so a single counter may well be negative.
+/// Bytes that each thread has allocated, less those that it has freed. One thread may free the memory of
+/// another, so a single counter may well be negative.
 static COUNTERS: [CachePadded<AtomicI64>; THREADS] =
     [const { CachePadded::new(AtomicI64::new(0)) }; THREADS];
 
@@ -96,7 +96,7 @@ fn set_aside(size: usize, align: usize) -> i64 {
     size_class(round_up(size, align)) as i64
 }
 
-/// What the allocator says about itself, for people.
+/// The allocator's own report, for people.
 pub fn report() -> String {
     let mut text = Vec::new();
     // A vector takes all that is written to it.
@@ -119,7 +119,7 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
-        let pointer = unsafe { Paged.alloc(layout) };
+        let pointer = unsafe { HugePages.alloc(layout) };
         if !pointer.is_null() {
             count(set_aside(layout.size(), layout.align()));
         }
@@ -129,7 +129,7 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        let pointer = unsafe { Paged.alloc_zeroed(layout) };
+        let pointer = unsafe { HugePages.alloc_zeroed(layout) };
         if !pointer.is_null() {
             count(set_aside(layout.size(), layout.align()));
         }
@@ -139,14 +139,14 @@ unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above.
-        unsafe { Paged.dealloc(pointer, layout) };
+        unsafe { HugePages.dealloc(pointer, layout) };
         count(-set_aside(layout.size(), layout.align()));
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above.
-        let moved = unsafe { Paged.realloc(pointer, layout, size) };
+        let moved = unsafe { HugePages.realloc(pointer, layout, size) };
         if !moved.is_null() {
             let (from, align) = (layout.size(), layout.align());
             count(set_aside(size, align) - set_aside(from, align));

@@ -1,6 +1,6 @@
 //! Integers of any width at any bit of a string.
 
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 /// The type of such an integer: `u1` to `u63` or `i1` to `i64`. Its highest bit comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

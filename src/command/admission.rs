@@ -10,17 +10,29 @@ pub const BUSY: CommandError = CommandError::of(
 );
 
 /// Whether the caller may run the command now, as far as that can be told without memory or locks. The
-/// arity must have been checked before, or is checked by [`arity`].
+/// arity must have been checked before: see [`refusal`].
 #[inline]
 pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
     let flags = found.command.flags;
-    if caller.must_authenticate(settings) && !flags.contains(Flags::NO_AUTH) {
-        return Err(CommandError::NO_AUTH);
-    }
+    authenticated(caller, flags, settings)?;
     if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(found));
     }
     Ok(())
+}
+
+#[inline]
+fn authenticated(caller: &Caller, flags: Flags, settings: &Settings) -> Result {
+    if caller.must_authenticate(settings) && !flags.contains(Flags::NO_AUTH) {
+        return Err(CommandError::NO_AUTH);
+    }
+    Ok(())
+}
+
+/// Why a command is refused that is called with a wrong number of arguments.
+pub fn refusal(caller: &Caller, found: &Registered, settings: &Settings) -> CommandError {
+    let anonymous = authenticated(caller, found.command.flags, settings).err();
+    anonymous.unwrap_or_else(|| CommandError::arity(&found.full_name))
 }
 
 #[cold]
@@ -28,14 +40,11 @@ fn not_in_transaction(found: &Registered) -> CommandError {
     format!("ERR Command '{}' not allowed inside a transaction", found.full_name).into()
 }
 
-/// Whether the command is refused where there is no memory left. What is queued takes memory, whatever it
-/// is; EXEC is refused if one of the queued commands would be.
+/// Whether the command is refused where there is no memory left. EXEC is if one of the queued commands
+/// would be.
 pub fn needs_memory(caller: &Caller, found: &Registered) -> bool {
-    let flags = found.command.flags;
-    if flags.contains(Flags::NOT_QUEUED) {
-        return is_exec(found) && caller.transaction.flags().contains(Flags::DENYOOM);
-    }
-    flags.contains(Flags::DENYOOM) || caller.transaction.is_queueing()
+    found.command.flags.contains(Flags::DENYOOM)
+        || is_exec(found) && caller.transaction.flags().contains(Flags::DENYOOM)
 }
 
 /// Whether the command may change the data, or is an EXEC of commands that may.

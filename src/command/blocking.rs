@@ -17,7 +17,7 @@ use super::{Caller, CommandError, Cx, Origin, Result};
 use crate::keyspace::parked::Parked;
 use crate::keyspace::{Entered, Key, Listeners, ReadyKey, Unit, shard_of};
 use crate::resp::{Protocol, Reply};
-use crate::state::ClientRecord;
+use crate::state::{ClientRecord, unix_milliseconds};
 
 /// The command of a client that waits.
 pub trait Blocked: Send + Sync {
@@ -37,6 +37,11 @@ pub trait Blocked: Send + Sync {
 
     /// Whether an attempt uses other keys than the one that has become readable.
     fn uses_other_keys(&self) -> bool {
+        false
+    }
+
+    /// Whether the client does not go on waiting when its key is gone.
+    fn ends_without_key(&self) -> bool {
         false
     }
 
@@ -81,6 +86,10 @@ enum State {
 impl Parked for ParkedCall {
     fn uses_other_keys(&self) -> bool {
         self.blocked.uses_other_keys()
+    }
+
+    fn ends_without_key(&self) -> bool {
+        self.blocked.ends_without_key()
     }
 
     fn key_gone(&self, key: &[u8]) {
@@ -201,6 +210,10 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
 /// Serves the clients that wait for keys which have become readable. Serving them may make more keys
 /// readable.
 pub fn serve_ready(env: &Env<'_>, unit: &mut Unit<'static>) {
+    if unit.has_ready_keys() {
+        // The unit may have taken long: an element that has expired by now is nobody's.
+        unit.now = unix_milliseconds();
+    }
     while unit.has_ready_keys() {
         for ready in unit.take_ready_keys() {
             serve(env, unit, &ready);

@@ -58,22 +58,20 @@ pub fn call(
 /// become readable, parks the unit's own caller if it wants that, commits the journal, releases the
 /// locks, and then delivers what concerns others.
 #[inline]
-pub fn settle(env: &Env<'_>, mut unit: Unit<'static>, caller: &mut Caller) {
+pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
     if unit.has_ready_keys() || caller.block.is_some() {
-        blocking::settle(env, &mut unit, caller);
+        blocking::settle(env, unit, caller);
     }
     release(env, unit);
 }
 
 /// The last part of [`settle`], for units without a caller.
 #[inline]
-pub fn release(env: &Env<'_>, unit: Unit<'static>) {
+pub fn release(env: &Env<'_>, unit: &mut Unit<'static>) {
     let stats = env.stats;
     stats.changes.add(unit.changes);
-    if unit.expired_keys > 0 {
+    if unit.expired_keys + unit.expired_fields > 0 {
         stats.expired_keys.add(unit.expired_keys);
-    }
-    if unit.expired_fields > 0 {
         stats.expired_fields.add(unit.expired_fields);
     }
     let events = &env.server.events;

@@ -131,11 +131,10 @@ fn list(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
         _ => return Err(CommandError::SYNTAX),
     };
-    let filtered = args.len() == 5;
     let mut names = Vec::new();
     for found in by_name(super::table()) {
-        let subcommands = found.subcommands.values().filter(|_| filtered);
-        names.extend([found].into_iter().chain(subcommands).filter(|found| passes(found)));
+        let with_subcommands = [found].into_iter().chain(found.subcommands.values());
+        names.extend(with_subcommands.filter(|found| passes(found)));
     }
     out.array(names.len());
     names.iter().for_each(|found| out.bulk(found.full_name.as_bytes()));

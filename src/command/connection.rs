@@ -1,10 +1,12 @@
 //! Connection commands: PING, ECHO, SELECT, AUTH, HELLO, RESET, QUIT.
 
+use subtle::ConstantTimeEq;
+
 use super::Ending;
 use super::client::set_name;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope, transaction};
+use crate::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
-use crate::value::number::parse_i64;
 
 /// The flags of what a client may say before it has said who it is.
 const GREETING: Flags = Flags::NOSCRIPT
@@ -136,21 +138,13 @@ fn auth(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 /// Lets the client in, if that is its password. The only user is `default`.
 fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Result {
     let expected = &cx.settings.requirepass[..];
-    if user != b"default" || !(expected.is_empty() || same(password, expected)) {
+    // In a time that depends on the lengths alone: it says nothing about what is right in a wrong one.
+    let is_right = || expected.is_empty() || password.ct_eq(expected).into();
+    if user != b"default" || !is_right() {
         return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
     }
     cx.caller.authenticated = true;
     Ok(())
-}
-
-/// Whether two passwords are the same, in a time that depends on the first one's length alone: it
-/// tells a client nothing about the other.
-fn same(given: &[u8], expected: &[u8]) -> bool {
-    let mut difference = given.len() ^ expected.len();
-    for (i, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ expected[i % expected.len()]);
-    }
-    difference == 0
 }
 
 fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
@@ -221,24 +215,5 @@ fn greet(cx: &Cx<'_>, out: &mut Reply<'_>) {
     if !zone.is_empty() {
         out.bulk(b"availability_zone");
         out.bulk(zone);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same;
-
-    #[test]
-    fn passwords_are_the_same_only_if_they_are() {
-        for (given, expected, equal) in [
-            ("secret", "secret", true),
-            ("secret", "Secret", false),
-            ("secret", "secre", false),
-            ("secre", "secret", false),
-            ("secretsecret", "secret", false),
-            ("", "secret", false),
-        ] {
-            assert_eq!(same(given.as_bytes(), expected.as_bytes()), equal, "{given} {expected}");
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
 use crate::keyspace::SHARDS;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 
 const FLUSH_TIPS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 

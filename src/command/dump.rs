@@ -2,10 +2,10 @@
 
 use super::{Categories, Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result, rewrite};
 use crate::config::RdbVersionCheck;
+use crate::number::parse_i64;
 use crate::rdb::{self, Reader, Writer};
 use crate::resp::{Args, Reply};
 use crate::value::access;
-use crate::value::number::parse_i64;
 
 const RESTORE: Command = Command {
     name: "restore",
@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     RESTORE,
-    // What nodes of a cluster send each other for a slot that is on its way.
+    // Nodes of a cluster send it to each other for a slot that is being migrated.
     Command { name: "restore-asking", flags: RESTORE.flags.union(Flags::ASKING), ..RESTORE },
 ];
 
@@ -85,7 +85,7 @@ impl Options {
         Ok(options)
     }
 
-    /// When the key expires, of what the client says about it.
+    /// The time at which the key expires, from the argument of the command.
     fn expiry(&self, word: &[u8], now: i64) -> Result<Option<i64>> {
         match parse_i64(word).ok_or(CommandError::NOT_INTEGER)? {
             ..0 => Err("ERR Invalid TTL value, must be >= 0".into()),
@@ -96,7 +96,7 @@ impl Options {
         }
     }
 
-    /// What the entry remembers of its use: what the policy in force looks at is taken from here.
+    /// The access time or frequency of the entry, whichever the policy in force uses.
     fn access(&self, cx: &Cx<'_>) -> u32 {
         match (cx.settings.maxmemory_policy.is_lfu(), self) {
             (true, Options { frequency: Some(frequency), .. }) => access::used(cx.now, *frequency),

@@ -181,7 +181,9 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     let parked = |shard: &Shard| shard.parked().map_or(0, |parked| parked.keys().count());
     let parked = |shard| cx.visit(shard, parked);
     lines.add("total_blocking_keys", (0..SHARDS).map(parked).sum::<usize>());
-    lines.zeros("total_blocking_keys_on_nokey");
+    let existing = |shard: &Shard| shard.parked().map_or(0, |parked| parked.keys_that_must_exist());
+    let existing = |shard| cx.visit(shard, existing);
+    lines.add("total_blocking_keys_on_nokey", (0..SHARDS).map(existing).sum::<usize>());
     let paused = cx.server.pause.current(cx.now);
     lines.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
     lines.add(

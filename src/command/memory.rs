@@ -6,9 +6,9 @@ use super::{
 };
 use crate::allocator;
 use crate::keyspace::SHARDS;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::state::MemoryUse;
-use crate::value::number::parse_i64;
 
 /// Elements of a collection that USAGE looks at by default.
 const SAMPLES: usize = 5;

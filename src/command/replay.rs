@@ -204,7 +204,7 @@ fn run(
         Some(ReplayError { record, reason })
     };
     let failed = steps.iter().enumerate().find_map(repeat);
-    settle(env, unit, caller);
+    settle(env, &mut unit, caller);
     failed.map_or(Ok(()), Err)
 }
 

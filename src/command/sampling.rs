@@ -2,9 +2,9 @@
 //! so many draws from the whole collection, whatever its size.
 
 use super::{CommandError, Result};
+use crate::number::parse_i64;
 use crate::random;
 use crate::resp::Reply;
-use crate::value::number::parse_i64;
 
 /// Bytes of the longest reply. A count is cheap to ask for, and the reply to it may be more than there
 /// is memory. Valkey has no limit: it builds such a reply until the memory is used up.

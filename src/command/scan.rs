@@ -3,9 +3,9 @@
 use super::{Categories, Command, CommandError, Cx, Flags, Result, Scope};
 use crate::glob;
 use crate::keyspace::{Key, Presence, SHARDS, shard_of, slot};
+use crate::number::{parse_i64, parse_u64_loosely};
 use crate::random;
 use crate::resp::{Args, Reply};
-use crate::value::number::{parse_i64, parse_u64_loosely};
 use crate::value::{Entry, TYPE_NAMES};
 
 pub const COMMANDS: &[Command] = &[

@@ -253,7 +253,7 @@ pub fn key_positions(
                 (first..=last.min(args.len() - 1)).step_by(step).for_each(|i| each(i, spec));
             }
             FindKeys::Number { count, first: offset, step } => {
-                let count = crate::value::number::parse_i64(args.get(first + count)?)?;
+                let count = crate::number::parse_i64(args.get(first + count)?)?;
                 let count = usize::try_from(count).ok()?;
                 let first = first + offset;
                 let end = count.checked_mul(step)?.checked_add(first)?;

@@ -1,8 +1,8 @@
 //! How long a blocking command waits.
 
 use super::{CommandError, Result};
-use crate::value::Extended;
-use crate::value::number::{parse_f64, parse_i64};
+use crate::number::extended::Extended;
+use crate::number::{parse_f64, parse_i64};
 
 const OUT_OF_RANGE: CommandError = CommandError::of("ERR timeout is out of range");
 const NEGATIVE: CommandError = CommandError::of("ERR timeout is negative");

@@ -72,6 +72,10 @@ const TRANSACTION: Command = Command {
 pub struct Transaction {
     queue: Option<Box<Queue>>,
     watches: Option<Box<Watches>>,
+    /// The number of commands of the queue that EXEC is executing; 0 at other times.
+    executing: usize,
+    /// The caller has used a transaction before.
+    used: bool,
 }
 
 /// The commands between MULTI and EXEC.
@@ -142,8 +146,8 @@ impl Transaction {
     /// Adds a command to the queue, if there is one. Its arity must have been checked.
     pub fn push(&mut self, found: &'static Registered, args: Args<'_>) {
         let Some(queue) = &mut self.queue else { return };
-        // EXEC will execute nothing, and what is queued until then takes memory for nothing.
-        if queue.refused {
+        // EXEC will execute nothing, so the command would take memory for nothing.
+        if queue.refused || self.watches.as_ref().is_some_and(|w| w.state.is_changed()) {
             return;
         }
         let command = found.command;
@@ -203,7 +207,7 @@ impl Transaction {
     /// Shows the transaction to other threads.
     #[inline]
     pub(super) fn publish(&self, record: &ClientRecord, attributes: &mut Attributes) {
-        if self.queue.is_some() || self.watches.is_some() || record.multi.queued.get() > 0 {
+        if self.used {
             self.publish_some(record, attributes);
         }
     }
@@ -211,14 +215,17 @@ impl Transaction {
     #[cold]
     fn publish_some(&self, record: &ClientRecord, attributes: &mut Attributes) {
         let (queue, watches) = (self.queue.as_ref(), self.watches.as_ref());
-        record.multi.queued.set(queue.map_or(0, |queue| queue.commands.len() as u64) + 1);
+        let queued = queue.map_or(self.executing, |queue| queue.commands.len());
+        // `multi=` of CLIENT LIST is -1 until a transaction is first used.
+        record.multi.queued.set(queued as u64 + 1);
         record.multi.watched.set(watches.map_or(0, |watches| watches.keys.len() as u64));
         record.multi.memory.set(self.memory() as u64);
-        attributes.set(Attributes::MULTI, queue.is_some());
+        attributes.set(Attributes::MULTI, queue.is_some() || self.executing > 0);
     }
 }
 
 fn multi(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+    cx.caller.transaction.used = true;
     cx.caller.transaction.queue.get_or_insert_default();
     out.ok();
     Ok(())
@@ -226,6 +233,7 @@ fn multi(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 fn watch(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let db = cx.caller.db;
+    cx.caller.transaction.used = true;
     let mut watches = cx.caller.transaction.watches.take().unwrap_or_else(|| {
         let state = cx.caller.record.multi.watch_state.get_or_init(Arc::default).clone();
         Box::new(Watches { state, keys: Vec::new() })
@@ -298,6 +306,7 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     out.array(queue.commands.len());
+    cx.caller.transaction.executing = queue.commands.len();
     let origin = cx.caller.origin;
     // A replay stays one: nothing expires in it.
     cx.caller.origin = if cx.is_replay() { origin } else { Origin::Exec };
@@ -310,6 +319,7 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
         out.protocol = cx.caller.protocol;
     }
     cx.caller.origin = origin;
+    cx.caller.transaction.executing = 0;
     cx.journal_nothing();
     Ok(())
 }
@@ -317,6 +327,7 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 /// Ends a transaction whose EXEC is refused before it runs: the error to answer with.
 pub fn abort(caller: &mut Caller, entered: &Entered<'_>, error: &CommandError) -> CommandError {
     caller.transaction.queue = None;
+    caller.transaction.used = true;
     caller.transaction.leave(entered);
     let text = error.text();
     let text = text.strip_prefix(b"ERR ").unwrap_or(text);

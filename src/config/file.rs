@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ::glob::{MatchOptions, glob_with};
+
 use super::parameter::Source;
 use super::settings::{Settings, find};
 
@@ -129,36 +131,21 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 /// The files that a pattern names, in the order of their names; a path without wildcards is itself,
 /// whether it exists or not.
 fn expand(pattern: &Path) -> Vec<PathBuf> {
-    let has_wildcard = |text: &str| text.contains(['*', '?', '[']);
-    if !has_wildcard(&pattern.to_string_lossy()) {
+    let text = pattern.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
         return vec![pattern.to_owned()];
     }
-    let mut found = vec![PathBuf::new()];
-    for component in pattern.components() {
-        let text = component.as_os_str().to_string_lossy();
-        if !has_wildcard(&text) {
-            found.iter_mut().for_each(|path| path.push(component));
-            continue;
-        }
-        let mut next = Vec::new();
-        for directory in found {
-            let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
-            let Ok(entries) = std::fs::read_dir(listed) else { continue };
-            for entry in entries.flatten() {
-                let name = entry.file_name();
-                let bytes = name.as_encoded_bytes();
-                // As in a shell, a wildcard does not find hidden files.
-                let hidden = bytes.starts_with(b".") && !text.starts_with('.');
-                if !hidden && crate::glob::matches(text.as_bytes(), bytes) {
-                    next.push(directory.join(name));
-                }
-            }
-        }
-        found = next;
+    // As in a shell, a wildcard finds no hidden files and stays within a directory.
+    let options = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    match glob_with(&text, options) {
+        // Directories that cannot be read have no files for us.
+        Ok(paths) => paths.filter_map(Result::ok).collect(),
+        Err(_) => vec![pattern.to_owned()],
     }
-    found.retain(|path| path.exists());
-    found.sort();
-    found
 }
 
 /// Splits a line into words. Parts in quotes belong to the word that they touch; between double
@@ -310,9 +297,14 @@ mod tests {
         write("b1.conf", "hz 20\nport 1");
         write("b2.conf", "hz 30");
         write("c.txt", "hz 40");
+        write(".b3.conf", "hz 50");
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        write("d/b4.conf", "hz 60");
         let base = directory.path().display();
         let settings = load(&format!("include {base}/b*.conf\ninclude {base}/none*\n")).unwrap();
         assert_eq!((settings.hz, settings.port), (30, 1));
+        assert_eq!(load(&format!("include {base}/*.conf")).unwrap().hz, 30);
+        assert_eq!(load(&format!("include {base}/[a-d]/b?.conf")).unwrap().hz, 60);
         let error = load(&format!("include {base}/none")).unwrap_err();
         assert_eq!(
             error,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Settings;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,9 @@ pub trait Parked: Send + Sync {
     /// Whether serving it uses other keys than the one that has become readable.
     fn uses_other_keys(&self) -> bool;
 
+    /// Whether it does not go on waiting when its key is gone.
+    fn ends_without_key(&self) -> bool;
+
     /// A key that it waits for has expired or was evicted.
     fn key_gone(&self, key: &[u8]);
 
@@ -54,6 +57,12 @@ impl ParkedClients {
     /// The keys that are waited for, with their databases.
     pub fn keys(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.keys.iter().flat_map(|(db, keys)| keys.keys().map(|key| (*db, &**key)))
+    }
+
+    /// The number of keys for which clients wait that do not go on waiting without the key.
+    pub fn keys_that_must_exist(&self) -> usize {
+        let queues = self.keys.values().flat_map(|keys| keys.values());
+        queues.filter(|queue| queue.iter().any(|parked| parked.ends_without_key())).count()
     }
 
     /// The clients that wait for a key.

@@ -84,9 +84,16 @@ pub struct Unit<'k> {
     pub expired_keys: u64,
     pub expired_fields: u64,
     wanted: KeyspaceEvents,
+    /// What is to be told when the unit is settled; `None` while there is nothing.
+    notices: Option<Box<Notices>>,
+    records: Option<Box<Records>>,
+}
+
+/// What a unit's changes cause for others.
+#[derive(Default)]
+struct Notices {
     events: Vec<KeyspaceEvent>,
     ready: Vec<ReadyKey>,
-    records: Option<Box<Records>>,
 }
 
 /// The shards that a unit holds.
@@ -129,6 +136,7 @@ impl<'k> Unit<'k> {
         Unit::new(keyspace, Shards::None, now, Listeners::NONE)
     }
 
+    #[inline(always)]
     fn new(keyspace: &'k Keyspace, shards: Shards<'k>, now: i64, listeners: Listeners) -> Self {
         Unit {
             keyspace,
@@ -138,8 +146,7 @@ impl<'k> Unit<'k> {
             expired_keys: 0,
             expired_fields: 0,
             wanted: listeners.events,
-            events: Vec::new(),
-            ready: Vec::new(),
+            notices: None,
             records: listeners.journal.then(Box::default),
         }
     }
@@ -489,7 +496,8 @@ impl<'k> Unit<'k> {
     #[cold]
     fn push_event(&mut self, db: usize, name: &'static str, key: &[u8]) {
         if self.wanted.include(name) {
-            self.events.push(KeyspaceEvent { db, name, key: key.into() });
+            let notices = self.notices.get_or_insert_default();
+            notices.events.push(KeyspaceEvent { db, name, key: key.into() });
         }
     }
 
@@ -502,8 +510,9 @@ impl<'k> Unit<'k> {
     }
 
     fn note_ready(&mut self, db: usize, slot: u16, key: &[u8]) {
-        if !self.ready.iter().any(|known| known.db == db && *known.key == *key) {
-            self.ready.push(ReadyKey { db, slot, key: key.into() });
+        let ready = &mut self.notices.get_or_insert_default().ready;
+        if !ready.iter().any(|known| known.db == db && *known.key == *key) {
+            ready.push(ReadyKey { db, slot, key: key.into() });
         }
     }
 
@@ -529,12 +538,12 @@ impl<'k> Unit<'k> {
     /// Whether there is something for the layer above to settle.
     #[inline]
     pub fn has_ready_keys(&self) -> bool {
-        !self.ready.is_empty()
+        self.notices.as_ref().is_some_and(|notices| !notices.ready.is_empty())
     }
 
     /// Keys that have become readable since this was last asked, in that order.
     pub fn take_ready_keys(&mut self) -> Vec<ReadyKey> {
-        std::mem::take(&mut self.ready)
+        self.notices.as_mut().map(|notices| std::mem::take(&mut notices.ready)).unwrap_or_default()
     }
 
     /// The clients that wait for a key.
@@ -584,13 +593,18 @@ impl<'k> Unit<'k> {
     /// Commits the journal's records, and releases the locks. The events that are to be delivered are
     /// handed to `publish` before that, so that units which touched the same key publish in their order.
     #[inline]
-    pub fn finish(self, publish: impl FnOnce(Vec<KeyspaceEvent>)) {
-        if let Some(records) = self.records.as_ref().filter(|records| !records.is_empty()) {
-            self.keyspace.journal.commit(records);
+    pub fn finish(&mut self, publish: impl FnOnce(Vec<KeyspaceEvent>)) {
+        if let Some(records) = self.records.take()
+            && !records.is_empty()
+        {
+            self.keyspace.journal.commit(&records);
         }
-        if !self.events.is_empty() {
-            publish(self.events);
+        if let Some(notices) = self.notices.take()
+            && !notices.events.is_empty()
+        {
+            publish(notices.events);
         }
+        self.shards = Shards::None;
     }
 }
 
@@ -695,7 +709,7 @@ impl<'k> Entered<'k> {
 
     /// A unit with the shards of `keys`, which are locked in ascending order. Without keys it takes one
     /// shard at a time as it is asked for.
-    #[inline]
+    #[inline(always)]
     pub fn unit(&self, keys: &[Key<'_>], now: i64, listeners: Listeners) -> Unit<'k> {
         let keyspace = self.keyspace;
         let shards = match keys {

@@ -10,6 +10,9 @@ use rapidhash::fast::RandomState;
 #[derive(Debug, Default)]
 pub struct WatchState {
     changed: AtomicBool,
+    /// A key was changed by itself, which ends all watches of the client: they are of no use any more.
+    /// (As in Valkey, another database in the place of the key's does not end them.)
+    ended: AtomicBool,
 }
 
 impl WatchState {
@@ -18,14 +21,19 @@ impl WatchState {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// Notes that a watched key was changed.
-    pub fn mark_changed(&self) {
+    /// Whether the watches have ended by that.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn mark_changed(&self) {
         self.changed.store(true, Ordering::Release);
     }
 
     /// Forgets that. There must be no watch left.
     pub fn reset(&self) {
         self.changed.store(false, Ordering::Release);
+        self.ended.store(false, Ordering::Release);
     }
 }
 
@@ -49,9 +57,9 @@ impl WatchedKeys {
         self.keys.is_empty()
     }
 
-    /// The keys that a client watches of which none was changed: those that are still of use.
+    /// Keys with watches that have not ended.
     pub fn count(&self) -> usize {
-        let is_used = |watches: &&Vec<Watch>| watches.iter().any(|w| !w.state.is_changed());
+        let is_used = |watches: &&Vec<Watch>| watches.iter().any(|w| !w.state.is_ended());
         self.keys.values().flat_map(|keys| keys.values()).filter(is_used).count()
     }
 
@@ -89,6 +97,7 @@ impl WatchedKeys {
                 watch.expired = false;
             } else {
                 watch.state.mark_changed();
+                watch.state.ended.store(true, Ordering::Release);
             }
         }
     }

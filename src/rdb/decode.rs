@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::decoded::{Decoded, Field, Hash, List, ListNode, Set, SortedSet};
 use super::{BadFormat, Reader, Result, listpack, stream, types, ziplist, zipmap};
-use crate::value::number::parse_f64_loosely;
+use crate::number::parse_f64_loosely;
 use crate::value::packed::Packed;
 use crate::value::set::IntSet;
 

@@ -1,26 +1,36 @@
 //! Writes the elements that RDB payloads are made of.
 
+use std::cell::RefCell;
+
+use super::envelope;
 use super::length::{self, LONG_LENGTH, SHORT_LENGTH};
 use super::lzf;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 /// Strings up to here are not worth compressing.
 const MIN_COMPRESSED: usize = 21;
 
+/// Bytes of the longest form of a length.
+const MAX_LENGTH: usize = 1 + size_of::<u64>();
+
 /// Bytes that compression must save.
 const MIN_SAVED: usize = 4;
+
+thread_local! {
+    /// Its table takes longer to make than a short string to compress.
+    static COMPRESSOR: RefCell<lzf::Compressor> = RefCell::default();
+}
 
 /// Appends to a payload.
 pub struct Writer {
     out: Vec<u8>,
-    /// There if strings are compressed.
-    compressor: Option<lzf::Compressor>,
+    compresses: bool,
 }
 
 impl Writer {
     /// An empty payload. `compress` is what `rdbcompression` says.
     pub fn new(compress: bool) -> Writer {
-        Writer { out: Vec::new(), compressor: compress.then(Default::default) }
+        Writer { out: Vec::new(), compresses: compress }
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
@@ -63,6 +73,8 @@ impl Writer {
     /// A string, in the shortest of its forms.
     pub fn string(&mut self, bytes: &[u8]) {
         if !self.integer(bytes) && !self.compressed(bytes) {
+            // A long payload is not moved for want of room for its end.
+            self.out.reserve(MAX_LENGTH + bytes.len() + envelope::SEAL_LEN);
             self.length(bytes.len() as u64);
             self.raw(bytes);
         }
@@ -90,18 +102,19 @@ impl Writer {
 
     /// A string that compression makes shorter. Says whether it does.
     fn compressed(&mut self, bytes: &[u8]) -> bool {
-        let Some(compressor) = &mut self.compressor else { return false };
-        if bytes.len() < MIN_COMPRESSED {
+        if !self.compresses || bytes.len() < MIN_COMPRESSED {
             return false;
         }
         // The lengths stand before what they are known by.
         let mut compressed = Vec::new();
-        if !compressor.compress(bytes, bytes.len() - MIN_SAVED, &mut compressed) {
+        let limit = bytes.len() - MIN_SAVED;
+        if !COMPRESSOR.with_borrow_mut(|lzf| lzf.compress(bytes, limit, &mut compressed)) {
             return false;
         }
         self.byte(length::LZF);
         self.length(compressed.len() as u64);
         self.length(bytes.len() as u64);
+        self.out.reserve(compressed.len() + envelope::SEAL_LEN);
         self.raw(&compressed);
         true
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::value::number::format_f64;
+use crate::number::format_f64;
 
 /// The version of RESP that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

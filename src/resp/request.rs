@@ -598,7 +598,7 @@ fn length_line(
         Some(b'\n') => {}
         Some(_) => return Err(ProtocolError::InvalidLineEnd),
     }
-    Ok(Some((crate::value::number::parse_i64(&input[start..start + len]), start + len + 2)))
+    Ok(Some((crate::number::parse_i64(&input[start..start + len]), start + len + 2)))
 }
 
 /// Splits `line` into arguments much as a shell would: spaces separate, `"…"` knows `\n \r \t \b \a

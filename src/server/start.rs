@@ -2,6 +2,7 @@
 
 use std::io;
 
+use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
 use super::control;
@@ -80,11 +81,11 @@ pub fn serve(
         for backend in &backends {
             log::notice(format_args!("Ready to accept connections {backend}"));
         }
-        let ready = "STATUS=Ready to accept connections\nREADY=1\n";
-        process::notify_supervisor(&settings, ready);
+        let ready = [NotifyState::Status("Ready to accept connections"), NotifyState::Ready];
+        process::notify_supervisor(&settings, &ready);
         server.memory.ready();
         control::run(server, listeners, requests, &handoffs, signals).await.map_err(failed)?;
-        process::notify_supervisor(&settings, "STOPPING=1\n");
+        process::notify_supervisor(&settings, &[NotifyState::Stopping]);
         backends.iter().filter_map(|backend| backend.closing_note).for_each(log::notice);
         Ok::<_, String>(())
     })?;

@@ -4,6 +4,8 @@
 //! [`Connection`] trait alone, and waits for nothing but what it is polled for: bytes, room to send, and
 //! the wake-ups of its [`ClientRecord`], by which other threads reach it.
 
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::future::Future;

@@ -224,33 +224,28 @@ impl<'w> Turn<'w> {
             all_keys = keys_of(found, args);
             &all_keys
         };
-        let unit = match scope {
+        // Each arm has its unit where it is made: a unit is not moved.
+        match scope {
             Scope::Keys | Scope::Shards => {
-                let unit = entered.unit(keys, now, listeners);
+                let mut unit = entered.unit(keys, now, listeners);
                 prefetch(&unit, caller.db, keys);
-                Some(unit)
-            }
-            Scope::EveryShard => {
-                Some(entered.unit_of_shards((0..SHARDS).collect(), now, listeners))
-            }
-            Scope::Transaction => transaction_unit(entered, caller, found, now, listeners),
-            Scope::Exclusive => None,
-        };
-        match unit {
-            Some(mut unit)
-                if !(unit.parked_use_other_keys() && admission::may_write(caller, found)) =>
-            {
-                call(&env, &mut unit, caller, found, keys, args, out);
-                settle(&env, unit, caller);
-            }
-            unit => {
-                drop(unit);
-                entered.exclusively(Section::default(), now, listeners, |mut unit| {
+                if !(unit.parked_use_other_keys() && found.command.flags.contains(Flags::WRITE)) {
                     call(&env, &mut unit, caller, found, keys, args, out);
-                    settle(&env, unit, caller);
-                });
+                    return settle(&env, &mut unit, caller);
+                }
             }
+            Scope::EveryShard | Scope::Transaction => {
+                if let Some(mut unit) = many_shards(entered, caller, found, scope, now, listeners) {
+                    call(&env, &mut unit, caller, found, keys, args, out);
+                    return settle(&env, &mut unit, caller);
+                }
+            }
+            Scope::Exclusive => {}
         }
+        entered.exclusively(Section::default(), now, listeners, |mut unit| {
+            call(&env, &mut unit, caller, found, keys, args, out);
+            settle(&env, &mut unit, caller);
+        });
     }
 
     /// Runs a command that needs no shard while the keyspace belongs to another thread for long, and
@@ -275,7 +270,7 @@ impl<'w> Turn<'w> {
         let env = self.worker.env(&self.settings);
         let mut unit = Unit::without_shards(&self.worker.server.keyspace, self.now);
         call(&env, &mut unit, caller, found, &[], args, out);
-        settle(&env, unit, caller);
+        settle(&env, &mut unit, caller);
     }
 
     /// Answers a request whose command does not exist, or not with so many arguments.
@@ -303,8 +298,7 @@ impl<'w> Turn<'w> {
                 self.fail(&if anonymous { CommandError::NO_AUTH } else { error }, out);
             }
             Ok(found) => {
-                let error = admission::admit(caller, found, &self.settings).err();
-                let error = error.unwrap_or_else(|| CommandError::arity(&found.full_name));
+                let error = admission::refusal(caller, found, &self.settings);
                 self.refuse(caller, found, &error, out);
             }
         }
@@ -351,20 +345,27 @@ fn prefetch(unit: &Unit<'_>, db: usize, keys: &[Key<'_>]) {
     }
 }
 
-/// The unit of a command that works with the caller's transaction; `None` if it needs the keyspace.
+/// The unit of a command that needs all shards, or what the caller's transaction needs; `None` if it needs
+/// the keyspace to itself.
 #[cold]
-fn transaction_unit(
+fn many_shards(
     entered: &Entered<'static>,
     caller: &Caller,
     found: &Registered,
+    scope: Scope,
     now: i64,
     listeners: Listeners,
 ) -> Option<Unit<'static>> {
+    if scope == Scope::EveryShard {
+        return Some(entered.unit_of_shards((0..SHARDS).collect(), now, listeners));
+    }
     let executes = admission::is_exec(found);
     if executes && caller.transaction.is_exclusive() {
         return None;
     }
-    Some(entered.unit_of_shards(caller.transaction.shards(!executes), now, listeners))
+    let unit = entered.unit_of_shards(caller.transaction.shards(!executes), now, listeners);
+    let escalates = unit.parked_use_other_keys() && admission::may_write(caller, found);
+    (!escalates).then_some(unit)
 }
 
 /// The words that a browser begins its lines with. It can be made to send commands in a request's

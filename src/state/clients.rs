@@ -90,9 +90,22 @@ impl Multi {
         self.watch_state.get().is_some_and(|state| state.is_changed())
     }
 
-    /// Keys that the client watches, none of which was changed yet.
+    /// Commands in the queue, of which nothing is left once a watched key was changed; -1 if the client has
+    /// never used a transaction.
+    fn queued(&self) -> i64 {
+        let queued = self.queued.get() as i64 - 1;
+        if self.is_changed() { queued.min(0) } else { queued }
+    }
+
+    /// Bytes of memory that the queue and the watches take.
+    fn memory(&self) -> u64 {
+        self.memory.get()
+    }
+
+    /// Keys that the client watches, if its watches have not ended.
     pub fn watched(&self) -> u64 {
-        if self.is_changed() { 0 } else { self.watched.get() }
+        let ended = self.watch_state.get().is_some_and(|state| state.is_ended());
+        if ended { 0 } else { self.watched.get() }
     }
 }
 
@@ -298,10 +311,10 @@ impl ClientRecord {
             attributes.letters(),
             attributes.capabilities(),
             self.db.get(),
-            self.multi.queued.get() as i64 - 1,
+            self.multi.queued(),
             self.multi.watched(),
             self.query_memory.get().saturating_sub(query),
-            self.multi.memory.get(),
+            self.multi.memory(),
             self.send_memory.get(),
             self.send_memory_peak.get(),
             u8::from(unsent > 0),

@@ -113,6 +113,7 @@ impl Server {
         self.query_limit_disconnections.store(0, Ordering::Relaxed);
         self.output_limit_disconnections.store(0, Ordering::Relaxed);
         self.eviction.reset_exceeded();
+        self.lazy_free.reset_freed();
         self.rates.lock().clear();
     }
 }

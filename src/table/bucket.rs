@@ -35,7 +35,7 @@ impl<E: Slot> Content<E> {
     };
 }
 
-/// Where an entry is: bucket of the chain (0 is the first), slot.
+/// The place of an entry: bucket of the chain (0 is the first), slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     depth: u32,
@@ -81,6 +81,11 @@ impl<E: Slot> Bucket<E> {
     #[inline]
     fn with_chain(&self) -> impl Iterator<Item = &Bucket<E>> {
         std::iter::successors(Some(self), |bucket| bucket.chain())
+    }
+
+    /// Buckets that are chained to this one.
+    pub fn chain_len(&self) -> usize {
+        self.with_chain().count() - 1
     }
 
     fn at_depth(&self, depth: u32) -> &Bucket<E> {

@@ -91,7 +91,7 @@ impl<E: Slot> Buckets<E> {
         let last = self.len().checked_sub(1)?;
         let bucket = std::mem::take(&mut self[last]);
         self.set_len(last);
-        // What is half full keeps an empty segment beside it, so that a table at the edge does not
+        // A segment that is half full keeps an empty one beside it, so that a table at the edge does not
         // allocate again and again.
         let is_half_full = last % SEGMENT >= SEGMENT / 2;
         self.rest.truncate(last / SEGMENT + usize::from(is_half_full));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 
-/// Drawn anew for each process, so that nobody can choose keys that collide.
+/// Drawn at random for each process, so that nobody can choose keys that collide.
 static SECRETS: LazyLock<RapidSecrets> =
     LazyLock::new(|| RapidSecrets::seed(RandomState::new().hash_one(0u8)));
 

@@ -10,18 +10,19 @@
 
 mod bucket;
 mod buckets;
+mod compare;
 mod hash;
 mod prefetch;
-mod sift;
 mod tables;
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use bucket::{Bucket, Place, SLOTS};
+use bucket::{Bucket, Place};
 use buckets::Buckets;
 
+pub use bucket::SLOTS;
 pub use hash::hash;
 pub use prefetch::prefetch;
 pub use tables::Tables;
@@ -35,20 +36,20 @@ const FULL: usize = 6;
 /// Entries per bucket, on average, under which the table shrinks.
 const SPARSE: usize = 2;
 
-/// What a table has: one pointer to an element that knows its key.
+/// An element of a table: one pointer to memory that contains the key.
 ///
 /// # Safety
 /// The type is as large as a pointer, and none of its values is all zero bits.
 pub unsafe trait Slot {
-    /// What the element is found by. Never changes while the element is in a table.
+    /// The key that the element is found by. It never changes while the element is in a table.
     fn key(&self) -> &[u8];
-    /// When the element expires, in milliseconds of Unix time.
+    /// The time at which the element expires, in milliseconds of Unix time.
     fn expiry(&self) -> Option<i64>;
     fn set_expiry(&mut self, expiry: Option<i64>);
     /// Hints that the element will be read soon.
     fn prefetch(&self) {}
 
-    /// When something of the element expires: the element itself, or an item in it.
+    /// The time at which something of the element expires: the element itself, or an item in it.
     fn deadline(&self) -> Option<i64> {
         self.expiry()
     }
@@ -69,27 +70,28 @@ pub unsafe trait Slot {
     }
 }
 
-/// What [`Table::expire_some`] tells about.
+/// A report of [`Table::expire_some`] to its caller.
 pub enum Expired<'a, E> {
     /// An element that has expired, and is no longer in the table.
     Element(E),
     /// The items of these names have expired, and are no longer in the element.
     Items(&'a E, Vec<Box<[u8]>>),
-    /// An element whose last items have expired, after that was told. It is no longer in the table.
+    /// An element whose last items have expired, as `Items` reported before. It is no longer in the
+    /// table.
     Vacant(E),
 }
 
-/// What is told of an expiry that is earlier than any before.
+/// A function that is called with an expiry that is earlier than any before.
 pub type NoteExpiry = Arc<dyn Fn(i64) + Send + Sync>;
 
-/// Where an entry is.
+/// The place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     bucket: u32,
     place: Place,
 }
 
-/// A hash table. What a look-up needs comes first.
+/// A hash table. The fields that a look-up needs come first.
 #[repr(C)]
 pub struct Table<E: Slot> {
     buckets: Buckets<E>,
@@ -103,13 +105,13 @@ pub struct Table<E: Slot> {
     /// Nothing expires before this, in milliseconds of Unix time, as far as the buckets that the
     /// expiry round has not visited are concerned.
     next_expiry: i64,
-    /// What `next_expiry` will be when the running round ends.
+    /// The value of `next_expiry` after the round that is running.
     round_expiry: i64,
-    /// Told of an expiry that is earlier than any before.
+    /// Called with an expiry that is earlier than any before.
     note: Option<NoteExpiry>,
 }
 
-/// What [`Table::expire_some`] did.
+/// The work that [`Table::expire_some`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Buckets that were visited; 0 if there is nothing to do.
@@ -139,7 +141,7 @@ impl<E: Slot + Clone> Clone for Table<E> {
 }
 
 impl<E: Slot> Table<E> {
-    /// An empty table that tells `note` of its earliest expiry.
+    /// An empty table that calls `note` with its earliest expiry.
     pub fn new(note: Option<NoteExpiry>) -> Table<E> {
         Table {
             buckets: Buckets::default(),
@@ -168,7 +170,7 @@ impl<E: Slot> Table<E> {
         std::mem::replace(self, empty)
     }
 
-    /// An empty table that tells of its earliest expiry whom this one does.
+    /// An empty table that calls the same function with its earliest expiry.
     pub fn new_alike(&self) -> Table<E> {
         Table::new(self.note.clone())
     }
@@ -189,6 +191,16 @@ impl<E: Slot> Table<E> {
     /// Allocations that the table takes, without those of its entries.
     pub fn allocations(&self) -> usize {
         self.buckets.allocations()
+    }
+
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for chained in self.buckets.iter().map(Bucket::chain_len) {
+            counts.resize(counts.len().max(chained + 1), 0);
+            counts[chained] += 1;
+        }
+        counts
     }
 
     /// Entries that have an expiry.
@@ -526,7 +538,7 @@ impl<E: Slot> Table<E> {
             let items = entry.expire_items(now, effort, &mut removed);
             self.with_volatile_items -= u32::from(!entry.has_volatile_items());
             let is_volatile = entry.deadline().is_some();
-            // One that is vacant is removed in the next step, which looks only at the volatile ones.
+            // A vacant one is removed in the next step, which visits only the volatile ones.
             bucket.set_volatile(place, is_volatile || bucket.get(place).is_vacant());
             swept.volatile += items.volatile;
             swept.expired += items.expired;

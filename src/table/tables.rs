@@ -21,12 +21,12 @@ impl<E: Slot> Default for Tables<E> {
 }
 
 impl<E: Slot> Tables<E> {
-    /// No elements in any database. All tables tell `note` of their earliest expiry.
+    /// No elements in any database. All tables call `note` with their earliest expiry.
     pub fn new(note: Option<NoteExpiry>) -> Tables<E> {
         Tables { first: Table::new(note), others: Vec::new() }
     }
 
-    /// Where the table of database `db`, which is not 0, is or would be in the list.
+    /// The index in `others` at which the table of database `db`, which is not 0, is or would be.
     fn find(&self, db: usize) -> Result<usize, usize> {
         self.others.binary_search_by_key(&db, |(number, _)| *number as usize)
     }

@@ -1,8 +1,8 @@
-//! What an entry remembers of its use, in 24 bits: when it was last used, or how often.
+//! The use of an entry, in 24 bits: when it was last used, or how often.
 //!
-//! Which of the two is told by the eviction policy in force. A time is in seconds. A frequency is in
-//! the low 8 bits, as a logarithm: the greater it is, the less likely one more use adds to it; above
-//! it are the minutes, in 16 bits, since when it has not been lowered for want of use. The numbers
+//! The eviction policy in force decides which of the two is kept. A time is in seconds. A frequency
+//! is in the low 8 bits, as a logarithm: the greater it is, the less likely one more use increments
+//! it. Above it, 16 bits hold the minute at which it was last lowered for lack of use. The numbers
 //! are those of `lfu-log-factor`'s and `lfu-decay-time`'s documentation.
 
 use crate::config::Settings;
@@ -10,7 +10,7 @@ use crate::random;
 
 const BITS: u32 = 0x00ff_ffff;
 
-/// A new entry's frequency, so that it is not the first to go.
+/// The frequency of a new entry: high enough that it is not the first to be evicted.
 const NEW: u8 = 5;
 
 /// Seconds of Unix time (`now` is in milliseconds), as far as they fit.
@@ -22,24 +22,24 @@ fn minutes(now: i64) -> u16 {
     (now / 60_000) as u16
 }
 
-/// What a new entry begins with.
+/// The access bits of a new entry.
 #[inline]
 pub fn first(settings: &Settings, now: i64) -> u32 {
     if settings.maxmemory_policy.is_lfu() { pack(minutes(now), NEW) } else { clock(now) }
 }
 
-/// What is remembered after one more use.
+/// The access bits after one more use.
 #[inline]
 pub fn again(settings: &Settings, now: i64, access: u32) -> u32 {
     if settings.maxmemory_policy.is_lfu() { count(settings, now, access) } else { clock(now) }
 }
 
-/// What is remembered of an entry that was last used so many seconds ago.
+/// The access bits of an entry that was last used so many seconds ago.
 pub fn unused(now: i64, idle: i64) -> u32 {
     clock(now).wrapping_sub(idle as u32) & BITS
 }
 
-/// What is remembered of an entry that is used so often.
+/// The access bits of an entry with this frequency.
 pub fn used(now: i64, frequency: u8) -> u32 {
     pack(minutes(now), frequency)
 }

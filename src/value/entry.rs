@@ -18,9 +18,10 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 use std::slice;
+use std::sync::Arc;
 
 use super::hash::Hash;
-use super::{Object, PackedMut, string};
+use super::{Object, embedding};
 use crate::allocator::{SMALL_MAX, size_class};
 use crate::table::{Slot, Swept, prefetch};
 
@@ -43,7 +44,7 @@ const SPARSE: usize = 2;
 /// The least allocation of which something is given back.
 const WORTHWHILE: usize = 128;
 
-/// What a packed collection is.
+/// The type and encoding of a packed collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackedKind {
     List,
@@ -101,8 +102,18 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// A string of at least [`INLINE_LIMIT`] bytes, which is not copied.
+    pub fn long(bytes: Vec<u8>) -> Self {
+        Value::shared(Arc::new(bytes))
+    }
+
+    /// A string of at least [`INLINE_LIMIT`] bytes, to which others may refer.
+    pub fn shared(bytes: Arc<Vec<u8>>) -> Self {
+        Value::Object(Box::new(Object::Str(bytes)))
+    }
+
     /// Boxes a string that is too long to lie inside the entry.
-    fn settle(self) -> Self {
+    fn normalize(self) -> Self {
         match self {
             Value::Bytes(bytes) if bytes.len() >= INLINE_LIMIT => Value::long(bytes.to_vec()),
             value => value,
@@ -175,7 +186,7 @@ impl Entry {
     /// # Panics
     /// If the key or a packed value is longer than `u32::MAX` bytes; the limits of both are lower.
     pub fn new(key: &[u8], value: Value<'_>, expiry: Option<i64>) -> Entry {
-        let value = value.settle();
+        let value = value.normalize();
         let flags = if expiry.is_some() { HAS_EXPIRY_FIELD } else { 0 };
         let mut entry = Entry::allocate(key, value.len(), flags, 0);
         if let Some(at) = expiry {
@@ -274,7 +285,7 @@ impl Entry {
         }
     }
 
-    /// What has items that may expire.
+    /// The collection, if its items may have an expiry.
     #[inline]
     fn items(&self) -> Option<&Hash> {
         match self.value() {
@@ -288,9 +299,8 @@ impl Entry {
         (self.header().kind == Kind::Bytes).then(|| self.payload_bytes_mut())
     }
 
-    /// The packed collection, to be changed in place.
-    pub fn packed_mut(&mut self) -> Option<PackedMut<'_>> {
-        matches!(self.header().kind, Kind::Packed(_)).then(|| PackedMut::new(self))
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.header().kind, Kind::Packed(_))
     }
 
     pub fn object_mut(&mut self) -> Option<&mut Object> {
@@ -312,7 +322,7 @@ impl Entry {
             }
             _ => {}
         }
-        let value = value.settle();
+        let value = value.normalize();
         let used = self.key_offset() + self.header().key_len as usize + value.len();
         let size = self.size();
         let expires = self.expiry().is_some();
@@ -328,6 +338,22 @@ impl Entry {
             *self = moved;
         }
         self.note_embedding(expires);
+    }
+
+    /// Replaces a long string in the memory that it has, if the new one fits that well and no reply
+    /// refers to it. Returns whether it did.
+    fn overwrite_long_string(&mut self, bytes: &[u8]) -> bool {
+        let Some(string) = self.long_string_for(bytes.len()) else { return false };
+        string.clear();
+        string.extend_from_slice(bytes);
+        true
+    }
+
+    /// The long string that the entry holds, if `len` bytes fit its memory well and nothing else refers
+    /// to it.
+    pub(super) fn long_string_for(&mut self, len: usize) -> Option<&mut Vec<u8>> {
+        let string = Arc::get_mut(self.object_mut()?.as_string_mut()?)?;
+        (string.capacity() / 4 * 3..=string.capacity()).contains(&len).then_some(string)
     }
 
     /// An entry like this one, whose payload is not written yet.
@@ -430,7 +456,7 @@ impl Entry {
         }
     }
 
-    /// Changes the allocation's size, without regard to what the header says of it.
+    /// Changes the allocation's size. The header is not updated.
     fn reallocate(&mut self, from: usize, to: usize) -> usize {
         // SAFETY: the entry was allocated with the size `from`; `to` is not zero. The entry is
         // borrowed mutably, so nothing refers to the old place.
@@ -447,14 +473,14 @@ impl Entry {
     fn note_embedding(&mut self, expires: bool) {
         let header = self.header();
         let raw = header.kind == Kind::Bytes
-            && !string::embeds(header.key_len as usize, header.value_len as usize, expires);
+            && !embedding::embeds(header.key_len as usize, header.value_len as usize, expires);
         self.set_raw(raw);
     }
 
     /// After an expiry was added to an entry that had none.
     fn note_expiring(&mut self) {
         let header = self.header();
-        if header.kind == Kind::Bytes && !string::embeds_expiry(header.key_len as usize) {
+        if header.kind == Kind::Bytes && !embedding::embeds_expiry(header.key_len as usize) {
             self.set_raw(true);
         }
     }

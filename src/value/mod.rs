@@ -1,13 +1,15 @@
-//! What is stored under a key: the entry that holds key, metadata and value, and the types.
+//! The values under keys: the entry, which holds key, metadata and value, and the types.
 
 pub mod access;
+mod embedding;
 pub mod entry;
-mod extended;
+
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
-pub mod number;
+
 pub mod packed;
+mod packed_mut;
 pub mod record;
 pub mod set;
 pub mod sorted_set;
@@ -20,16 +22,16 @@ use std::sync::Arc;
 use crate::allocator::size_class;
 
 pub use entry::{Entry, PackedKind, ValueRef};
-pub use extended::Extended;
 use hash::Hash;
 pub use list::List;
+pub use packed_mut::PackedMut;
 pub use record::Record;
 pub use set::Set;
 pub use sorted_set::SortedSet;
-pub use splice::{PackedMut, Splice};
+pub use splice::Splice;
 pub use stream::Stream;
 
-/// The types' names: what TYPE answers and SCAN TYPE takes.
+/// The types' names, as TYPE returns and SCAN TYPE takes them.
 pub const TYPE_NAMES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
 
 impl ValueRef<'_> {
@@ -149,10 +151,11 @@ impl Object {
 }
 
 impl Clone for Object {
-    /// A deep copy: the two never share a change.
+    /// A copy that never shares a change with the original. A long string is shared until one of the two
+    /// is changed, as with replies that refer to it.
     fn clone(&self) -> Self {
         match self {
-            Object::Str(bytes) => Object::Str(Arc::new(bytes.to_vec())),
+            Object::Str(bytes) => Object::Str(bytes.clone()),
             Object::List(list) => Object::List(list.clone()),
             Object::Hash(hash) => Object::Hash(hash.clone()),
             Object::Stream(stream) => Object::Stream(stream.clone()),

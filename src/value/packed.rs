@@ -1,15 +1,15 @@
 //! Small collections as one string of bytes.
 //!
-//! Two bytes with the number of elements (little-endian; [`UNCOUNTED`] stands for that many and more),
-//! then the elements. An element is encoded as in a listpack: what kind and how long it is, its data,
-//! and the length of these two, so that it is found from either side. A listpack, with its header of
-//! six bytes before and the byte 255 after the elements, is what DUMP and RESTORE exchange.
+//! Two bytes with the number of elements (little-endian; [`UNCOUNTED`] stands for that many and
+//! more), then the elements. An element is encoded as in a listpack: its encoding and length, its
+//! data, and the length of these two, so that it can be found from either side. DUMP and RESTORE
+//! exchange a listpack: a header of six bytes, the elements, and the byte 255.
 //!
-//! An element's place is its offset from the start. Nothing here checks bytes from outside: that is
-//! what [`validate`] is for.
+//! An element's place is its offset from the start. Nothing here checks bytes from outside except
+//! [`validate`].
 
-use super::number::parse_i64;
 pub use super::splice::Splice;
+use crate::number::parse_i64;
 
 /// Without elements.
 pub const EMPTY: &[u8] = &[0; HEADER];
@@ -20,7 +20,7 @@ pub const HEADER: usize = size_of::<u16>();
 /// Elements from which on they are counted by going over them.
 pub const UNCOUNTED: u16 = u16::MAX;
 
-/// An element: a string that is an integer's decimal form is one.
+/// An element. A string that is the decimal form of an integer is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     Int(i64),
@@ -87,7 +87,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// How an element begins, and how long it is without its length at the end.
+/// The head of an element: its encoding, and its length without the length field at the end.
 #[derive(Clone, Copy)]
 struct Head {
     bytes: [u8; 9],

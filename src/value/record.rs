@@ -90,7 +90,7 @@ fn width_code(len: usize) -> u8 {
     }
 }
 
-/// What a record is made of.
+/// The parts of a record.
 #[derive(Clone, Copy)]
 struct Parts<'a> {
     key: &'a [u8],

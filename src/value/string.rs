@@ -8,34 +8,8 @@ use std::mem;
 use std::sync::Arc;
 
 use super::entry::{INLINE_LIMIT, Value};
-use super::number::parse_i64;
-use super::{Entry, Object, ValueRef};
-
-/// Bytes of the greatest allocation in which Valkey keeps key and string together, which is then
-/// called `embstr`.
-const EMBEDDED: usize = 128;
-
-/// Bytes of the object's own fields there.
-const EMBEDDED_HEADER: usize = 8;
-
-/// Bytes that the key takes there: a header that depends on its length, and a NUL.
-const fn embedded_key(len: usize) -> usize {
-    let header = if len < 32 { 1 } else { 3 };
-    1 + header + len + 1
-}
-
-/// Whether a string that is stored under a key is embedded. `expires` says that the key had an
-/// expiry before, for which room is kept.
-pub(super) fn embeds(key_len: usize, len: usize, expires: bool) -> bool {
-    let expiry = if expires { size_of::<i64>() } else { 0 };
-    let value = 3 + len + 1;
-    EMBEDDED_HEADER + expiry + embedded_key(key_len) + value <= EMBEDDED
-}
-
-/// Whether an embedded string stays so when its key gets an expiry.
-pub(super) fn embeds_expiry(key_len: usize) -> bool {
-    EMBEDDED_HEADER + size_of::<i64>() + embedded_key(key_len) <= EMBEDDED
-}
+use super::{Entry, ValueRef};
+use crate::number::parse_i64;
 
 impl<'a> Value<'a> {
     /// A string in the form that it is stored in.
@@ -45,16 +19,6 @@ impl<'a> Value<'a> {
             Some(number) => Value::Int(number),
             None => Value::Bytes(bytes),
         }
-    }
-
-    /// A string from [`INLINE_LIMIT`] bytes on, which is not copied.
-    pub fn long(bytes: Vec<u8>) -> Value<'a> {
-        Value::shared(Arc::new(bytes))
-    }
-
-    /// The same of one that others may refer to, too.
-    pub fn shared(bytes: Arc<Vec<u8>>) -> Value<'a> {
-        Value::Object(Box::new(Object::Str(bytes)))
     }
 }
 
@@ -113,24 +77,10 @@ impl Entry {
         }
     }
 
-    /// Replaces a long string in the memory that it has, if the new one fits that well and no reply
-    /// refers to it. Says whether it did.
-    pub(super) fn overwrite_long_string(&mut self, bytes: &[u8]) -> bool {
-        let Some(string) = self.long_string_for(bytes.len()) else { return false };
-        string.clear();
-        string.extend_from_slice(bytes);
-        true
-    }
-
     /// The memory of a long string that is to be replaced by one of `len` bytes, if that fits well and
     /// nothing else refers to it. The string is empty then.
     pub fn take_memory(&mut self, len: usize) -> Option<Vec<u8>> {
         self.long_string_for(len).map(mem::take)
-    }
-
-    fn long_string_for(&mut self, len: usize) -> Option<&mut Vec<u8>> {
-        let string = Arc::get_mut(self.object_mut()?.as_string_mut()?)?;
-        (string.capacity() / 4 * 3..=string.capacity()).contains(&len).then_some(string)
     }
 }
 
@@ -148,6 +98,7 @@ fn lengthened(bytes: &[u8], len: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Object;
 
     fn entry(bytes: &[u8]) -> Entry {
         Entry::new(b"key", Value::string(bytes), None)
@@ -199,6 +150,33 @@ mod tests {
         assert!(reply.iter().all(|byte| *byte == b'a'));
         // Nothing refers to the new one.
         assert_eq!(entry.string_mut(0).unwrap().as_ptr(), place);
+    }
+
+    #[test]
+    fn a_copy_shares_a_long_string_until_either_of_them_changes() {
+        let place = |entry: &Entry| match entry.value() {
+            ValueRef::Object(object) => object.as_string().unwrap().as_ptr(),
+            _ => panic!("a long string"),
+        };
+        let original = || entry(&[b'a'; 2 * INLINE_LIMIT]);
+        let changes: [fn(&mut Entry); 3] = [
+            |entry| entry.string_mut(0).unwrap()[0] = b'b',
+            |entry| entry.set_value(Value::Bytes(&[b'b'; 2 * INLINE_LIMIT])),
+            |entry| assert_eq!(entry.take_memory(2 * INLINE_LIMIT), None),
+        ];
+        for change in changes {
+            let mut first = original();
+            let mut second = first.duplicate(b"copy", None);
+            assert_eq!(place(&first), place(&second));
+            change(&mut second);
+            assert!(bytes(&first) == [b'a'; 2 * INLINE_LIMIT]);
+            let mut third = first.duplicate(b"copy", None);
+            change(&mut first);
+            assert!(bytes(&third) == [b'a'; 2 * INLINE_LIMIT]);
+            drop((first, second));
+            third.string_mut(0).unwrap()[0] = b'c';
+            assert_eq!(bytes(&third)[..2], *b"ca");
+        }
     }
 
     #[test]

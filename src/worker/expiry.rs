@@ -128,7 +128,7 @@ fn slice(
         // Of fields Valkey counts as changes only those that a command removes.
         unit.changes += unit.expired_keys;
         command::serve_ready(&env, &mut unit);
-        command::release(&env, unit);
+        command::release(&env, &mut unit);
         if effort.is_worth_it(swept) {
             again.push(shard);
         }

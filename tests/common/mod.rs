@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod client;
+pub mod datasets;
 pub mod payloads;
 #[cfg(feature = "rdma")]
 pub mod rdma;

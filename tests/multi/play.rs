@@ -50,7 +50,8 @@ impl Stage {
     fn start(options: &[&str], password: Option<&str>) -> Stage {
         let mut all = vec!["--enable-debug-command", "yes"];
         all.extend(options);
-        let sides = [Server::oracle(&all), Server::start(&all)].map(|server| {
+        let with_workers = [&all[..], &["--io-threads", "4"]].concat();
+        let sides = [Server::oracle(&all), Server::start(&with_workers)].map(|server| {
             let mut control = server.connect();
             if let Some(password) = password {
                 assert!(control.run(&format!("AUTH {password}")).is("OK"));

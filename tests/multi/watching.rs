@@ -193,15 +193,15 @@ fn the_same_key_of_another_database_is_another_key() {
 #[test]
 fn exec_is_refused_once_the_watched_key_has_expired() {
     Stage::new(&[]).play_in_both_protocols(
-        "A SET k v PX 60
+        "A SET k v PX 500
          B WATCH k
-         @ 60
+         @ 500
          B MULTI
          B PING
          B EXEC
-         A SET k v PX 60
+         A SET k v PX 500
          B WATCH k
-         @ 60
+         @ 500
          A GET k
          B?
          B+ MULTI; PING; EXEC

@@ -1,4 +1,4 @@
-// Servers for the tests with ioredis: this one, and Valkey's, on which the same tests must pass.
+// Servers for the tests with ioredis and node-redis: this one, and Valkey's, on which the same tests must pass.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,7 +13,9 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 // scripts/setup installs it there.
-export const Redis = createRequire(join(root, "target/node/"))("ioredis");
+const installed = createRequire(join(root, "target/node/"));
+export const Redis = installed("ioredis");
+export const { createClient, WatchError } = installed("redis");
 
 const READY_MS = 20_000;
 

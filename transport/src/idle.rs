@@ -15,12 +15,14 @@
 //! often each source is polled while the other has work.
 
 use std::cell::Cell;
+#[cfg(feature = "rdma")]
 use std::time::{Duration, Instant};
 
 /// Turns of the event loop from one poll of the sockets to the next while tasks keep it busy without them.
 pub(crate) const BUSY_TURNS: u32 = 8;
 
 /// Polls of empty completion queues from one poll of the sockets to the next.
+#[cfg(feature = "rdma")]
 pub(crate) const QUEUE_POLLS: u32 = 256;
 
 /// Polls of the sockets in an idle period, besides the one that began it, if a poll ended the last one. They
@@ -75,12 +77,14 @@ impl AdaptivePolling {
 }
 
 /// The limit for completion queues.
+#[cfg(feature = "rdma")]
 #[derive(Default)]
 pub(crate) struct TimedPolling {
     /// When the idle period began.
     idle_since: Option<Instant>,
 }
 
+#[cfg(feature = "rdma")]
 impl TimedPolling {
     /// Decides after polls that found nothing. `limit_us` is the longest time to poll, in microseconds; 0
     /// sleeps at once, and a negative number never sleeps.
@@ -126,6 +130,7 @@ mod tests {
         assert_eq!(polls(&polling), MANY);
     }
 
+    #[cfg(feature = "rdma")]
     #[test]
     fn completion_queues_are_polled_for_the_time_that_is_configured() {
         let mut polling = TimedPolling::default();

@@ -14,7 +14,8 @@ pub static BACKEND: Backend = Backend {
     closing_note: None,
     server: |_| Box::new(Absent),
     listen_failure: |address, reason| {
-        ListenFailure::on_port(&BACKEND, address, format!("Warning: {reason}"))
+        let text = "Could not create server RDMA listening endpoint";
+        ListenFailure::on_port(&BACKEND, address, format!("Warning: {text} {address}: {reason}"))
     },
     connect: |_, _| Box::pin(std::future::ready(Err(unsupported()))),
 };

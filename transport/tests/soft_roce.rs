@@ -407,7 +407,7 @@ fn a_thousand_connections_one_after_another_leave_nothing_behind() {
 }
 
 #[test]
-fn the_last_words_of_a_server_reach_its_client() {
+fn bytes_sent_before_a_server_closes_reach_its_client() {
     let _alone = alone();
     block_on(async {
         let options = Arc::new(RdmaOptions::default());
@@ -419,7 +419,7 @@ fn the_last_words_of_a_server_reach_its_client() {
             receive(&mut *connection).await.unwrap();
             connection.queue(message(150_000));
             flush(&mut *connection).await.unwrap();
-            // Dropped at once, and the listener with it.
+            // The connection is dropped at once, and the listener with it.
         });
         let (host, port) = (addr.ip().to_string(), addr.port());
         let target = Target::rdma(host, port, RdmaClientOptions::default());
@@ -430,13 +430,13 @@ fn the_last_words_of_a_server_reach_its_client() {
         assert!(connection.buffers().0 == &message(150_000)[..]);
         // And the end stays the end.
         assert_eq!(receive(&mut *connection).await.unwrap(), 0);
-        connection.queue(Bytes::from_static(b"anyone?"));
+        connection.queue(Bytes::from_static(b"late"));
         assert!(flush(&mut *connection).await.is_err());
     });
 }
 
 #[test]
-fn nobody_listening_and_a_full_house_are_told_at_once() {
+fn connections_without_a_listener_or_beyond_the_memory_limit_fail_at_once() {
     let _alone = alone();
     block_on(async {
         let host = device_ip().to_string();
@@ -552,7 +552,7 @@ fn a_killed_client_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_client_of_another_protocol_is_turned_away() {
+fn a_client_of_another_protocol_is_refused() {
     let _alone = alone();
     let server = EchoServer::start(small_server());
     // rping sends a message of 16 bytes once it is connected.

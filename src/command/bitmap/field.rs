@@ -6,8 +6,8 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::config::Settings;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -67,7 +67,7 @@ fn only_reads(words: Args<'_>) -> bool {
     true
 }
 
-/// What is done to one field.
+/// One operation on one field.
 struct Operation {
     action: Action,
     field: Field,

@@ -8,9 +8,9 @@ pub mod range;
 use super::{CommandError, Cx, EntryMut, Result};
 use crate::config::Settings;
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::value::Entry;
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
 
 const BAD_OFFSET: CommandError =
     CommandError::of("ERR bit offset is not an integer or out of range");
@@ -18,7 +18,7 @@ const BAD_OFFSET: CommandError =
 /// Reads the position of a bit that a string may have, in units of `scale` bits.
 fn offset(text: &[u8], settings: &Settings, scale: i64) -> Result<usize> {
     let number = parse_i64(text).ok_or(BAD_OFFSET)?;
-    // Valkey looks at what is left of a product that overflows.
+    // Valkey checks the rest of a product that overflows.
     let offset = number.wrapping_mul(scale);
     if offset < 0 || offset / 8 >= settings.proto_max_bulk_len {
         return Err(BAD_OFFSET);

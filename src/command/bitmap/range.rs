@@ -6,8 +6,8 @@ use crate::bits;
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 
 pub const COMMANDS: &[Command] = &[
     Command {

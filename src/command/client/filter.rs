@@ -1,9 +1,9 @@
 //! Which clients CLIENT LIST shows and CLIENT KILL ends.
 
 use crate::command::{CommandError, Cx, Result};
+use crate::number::parse_i64;
 use crate::resp::Args;
 use crate::state::ClientRecord;
-use crate::value::number::parse_i64;
 use verbena_transport::Endpoint;
 
 /// The letters of `flags` that Valkey knows, of states that this server does not have included.

@@ -4,9 +4,9 @@ mod filter;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Handler, Result, Scope};
 use super::{Ending, ReplyMode};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::state::Paused;
-use crate::value::number::parse_i64;
 use filter::Filter;
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);

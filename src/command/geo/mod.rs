@@ -8,8 +8,8 @@ use super::sorted_set::add::{Rules, add_scored};
 use super::sorted_set::read;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::geo::{INDEXED, Position};
+use crate::number::parse_f64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_f64;
 
 /// What commands that read have in common.
 const READS: Command = Command {

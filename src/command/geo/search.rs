@@ -9,8 +9,8 @@ use crate::command::{
 };
 use crate::geo::{Position, Shape};
 use crate::keyspace::Key;
+use crate::number::{parse_f64, parse_i64};
 use crate::resp::{Args, Reply};
-use crate::value::number::{parse_f64, parse_i64};
 use crate::value::packed::Element;
 use crate::value::sorted_set::{Builder, Limits, ScoreRange, SortedSetRef};
 

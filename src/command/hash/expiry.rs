@@ -3,8 +3,8 @@
 use super::{CHANGES, READS, change, expired, fields, read};
 use crate::command::expire::{Condition, SECOND, rounded};
 use crate::command::{Command, CommandError, Cx, Handler, Result};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 
 const fn setter(name: &'static str, run: Handler) -> Command {
     Command { name, arity: -6, run, ..CHANGES }

@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 
 use crate::command::{CommandError, Cx, Result, rewrite};
+use crate::number::parse_i64;
 use crate::resp::Args;
-use crate::value::number::parse_i64;
 
 pub const WRONG_COUNT: CommandError = CommandError::of(
     "ERR numfields should be greater than 0 and match the provided number of fields",

@@ -2,10 +2,10 @@
 
 use super::{ADDS, change_or_create, expired, fields};
 use crate::command::{Command, CommandError, Cx, KeyFlags, KeySpec, Result};
+use crate::number::extended::Extended;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::Extended;
 use crate::value::hash::{Before, FieldExpiry};
-use crate::value::number::parse_i64;
 use crate::value::packed::Element;
 
 /// What the two have in common.

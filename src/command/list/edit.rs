@@ -2,7 +2,7 @@
 
 use super::read::absolute;
 use super::*;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 pub const COMMANDS: &[Command] = &[
     Command {

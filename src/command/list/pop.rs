@@ -1,7 +1,7 @@
 //! LPOP, RPOP, LMPOP.
 
 use super::*;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 pub const COMMANDS: &[Command] = &[
     Command {

@@ -1,7 +1,7 @@
 //! LLEN, LINDEX, LRANGE, LPOS.
 
 use super::*;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 const READS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 

@@ -68,6 +68,7 @@ pub(super) fn transfer(
         list.shrink();
     }
     push::push(cx, target, to, [&*taken].into_iter())?;
+    cx.unit.modified(cx.caller.db, source);
     cx.event(cx.caller.db, pop_event(from), source);
     remove_if_empty(cx, source);
     out.bulk(&taken);

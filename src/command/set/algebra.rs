@@ -7,9 +7,9 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
-use crate::value::number::parse_i64;
 use crate::value::set::{self, Found, Limits, SetMut, SetRef};
 
 const SOURCE: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);

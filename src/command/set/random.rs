@@ -5,8 +5,8 @@ use crate::command::sampling::{self, Sampler};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result, rewrite,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::set::Limits;
 
 pub const COMMANDS: &[Command] = &[

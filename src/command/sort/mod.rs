@@ -15,11 +15,11 @@ use super::{
     Result, Scope, rewrite,
 };
 use crate::keyspace::Key;
+use crate::number::{parse_f64, parse_i64};
 use crate::resp::{Args, Reply};
 use crate::value::entry::Value;
 use crate::value::hash::HashRef;
 use crate::value::list::{End, Limit, ListRef};
-use crate::value::number::{parse_f64, parse_i64};
 use crate::value::packed::{self, Element};
 use crate::value::set::SetRef;
 use crate::value::sorted_set::{self, SortedSetMut, SortedSetRef};

@@ -7,9 +7,9 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_f64;
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
-use crate::value::number::parse_f64;
 use crate::value::sorted_set::{self, Limits, Put, SortedSetMut};
 
 pub const COMMANDS: &[Command] = &[

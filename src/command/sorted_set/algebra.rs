@@ -11,9 +11,9 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::{parse_f64, parse_i64};
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
-use crate::value::number::{parse_f64, parse_i64};
 use crate::value::packed::Element;
 use crate::value::set::SetRef;
 use crate::value::sorted_set::{Builder, Limits, Scored, SortedSet, SortedSetRef, from_sorted};

@@ -14,9 +14,9 @@ use super::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result, rewrite,
 };
 use crate::keyspace::Key;
+use crate::number::format_f64;
 use crate::resp::{Protocol, Reply};
 use crate::value::Entry;
-use crate::value::number::format_f64;
 use crate::value::packed::Element;
 use crate::value::sorted_set::{Limits, Scored, SortedSetMut, SortedSetRef};
 

@@ -5,8 +5,8 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::sorted_set::{Limits, Scored};
 
 pub(super) const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);

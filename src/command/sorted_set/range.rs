@@ -6,8 +6,8 @@ use super::{NOT_IN_LEX, NOT_IN_SCORES, READS, read, store, store_journaled, writ
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::sorted_set::{LexRange, Limits, ScoreRange, Scored, SortedSetRef, from_sorted};
 
 const fn replies(name: &'static str, run: Handler) -> Command {

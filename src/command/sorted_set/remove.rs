@@ -7,8 +7,8 @@ use super::{NOT_IN_LEX, NOT_IN_SCORES, change, view};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::sorted_set::{LexRange, Limits, ScoreRange, SortedSetRef};
 
 const REMOVES: Command = Command {

@@ -4,8 +4,8 @@ use super::{READS, read};
 use crate::command::scan::{ScanOptions, Scanned, parse_cursor};
 use crate::command::{Command, Cx, Result};
 use crate::glob;
+use crate::number::{format_f64, format_f64_in_full};
 use crate::resp::{Args, Reply};
-use crate::value::number::{format_f64, format_f64_in_full};
 use crate::value::sorted_set::SortedSetRef;
 
 pub const COMMANDS: &[Command] = &[Command {

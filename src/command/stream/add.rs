@@ -7,8 +7,8 @@ use super::{
     value,
 };
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, KeySpec, Result, rewrite};
+use crate::number::{parse_i64, parse_u64_loosely};
 use crate::resp::{Args, Reply};
-use crate::value::number::{parse_i64, parse_u64_loosely};
 use crate::value::stream::{Bound, MAX_NODE, NodeLimits, StreamId, Trim};
 use crate::value::{Entry, Stream};
 

@@ -7,8 +7,8 @@ use super::{
     Edge, STREAM, UNSTEADY, find_group, key, no_group, noted, parse_id, reply_entry, reply_id,
 };
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{ConsumerId, Group, Log, Pending, StreamId};
 
 pub const COMMANDS: &[Command] = &[
@@ -177,7 +177,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let before = Progress::of(group);
     let mut changes = u64::from(claim.last_id > group.last_delivered);
     group.last_delivered = group.last_delivered.max(claim.last_id);
-    let (consumer, is_new) = group.introduce(&args[3], now);
+    let (consumer, is_new) = group.find_or_add_consumer(&args[3], now);
     let (mut claimed, mut deleted) = (Ids::new(), Ids::new());
     for id in ids {
         if log.get(id).is_none() {
@@ -234,7 +234,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) =
         find_group(entry, &args[2])?.ok_or_else(|| no_group(key.bytes, &args[2], ""))?;
-    let (consumer, is_new) = group.introduce(&args[3], now);
+    let (consumer, is_new) = group.find_or_add_consumer(&args[3], now);
 
     let mut next = Some(start);
     let mut attempts = count.saturating_mul(ATTEMPTS);

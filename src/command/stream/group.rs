@@ -7,8 +7,8 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
     rewrite,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{Group, StreamId};
 use crate::value::{Entry, Stream};
 

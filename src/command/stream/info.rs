@@ -4,9 +4,9 @@ use super::{HELP, STREAM, UNSTEADY, no_group_in, reply_entry, reply_id, stream_o
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::value::Stream;
-use crate::value::number::parse_i64;
 use crate::value::stream::{Consumer, Group, Log, StreamId};
 
 const KEYS: &[KeySpec] = &[KeySpec::one(2, KeyFlags::RO.union(KeyFlags::ACCESS))];

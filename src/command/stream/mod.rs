@@ -13,9 +13,9 @@ use super::{
     Categories, Command, CommandError, Cx, Flags, Group as Family, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_u64_loosely;
 use crate::resp::Reply;
 use crate::value::entry::Value;
-use crate::value::number::parse_u64_loosely;
 use crate::value::stream::{Entry as StreamEntry, Group, Log, StreamId};
 use crate::value::{Entry, Object, Stream, ValueRef};
 

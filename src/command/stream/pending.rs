@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{STREAM, UNSTEADY, key, no_group, parse_interval, reply_id, stream_of};
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{Group, Pending, StreamId};
 
 pub const COMMANDS: &[Command] = &[Command {

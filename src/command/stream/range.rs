@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use super::{STREAM, key, parse_interval, reply_entry, stream_of};
 use crate::command::{Command, CommandError, Cx, Flags, KeyFlags, Result};
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::Entry as StreamEntry;
 
 pub const COMMANDS: &[Command] = &[

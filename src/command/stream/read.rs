@@ -12,8 +12,8 @@ use crate::command::{
     BeginSearch, Command, CommandError, Cx, FindKeys, Flags, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
-use crate::value::number::parse_i64;
 use crate::value::stream::{ConsumerId, Group, Log, Pending, StreamId};
 
 pub const COMMANDS: &[Command] = &[
@@ -245,6 +245,10 @@ impl Blocked for Waiting {
         reply_available(cx, &streams, self.reading(), out)
     }
 
+    fn ends_without_key(&self) -> bool {
+        self.reader.is_some()
+    }
+
     fn key_gone(&self, key: &[u8]) -> Option<CommandError> {
         self.reader.as_ref().map(|(group, _)| no_group_to_read(key, group))
     }
@@ -376,7 +380,7 @@ fn read_for_group(
     let entry = entry.as_mut().map(|entry| entry.entry_mut());
     let (log, group) = find_group(entry, reader.group)?
         .ok_or_else(|| no_group_to_read(key.bytes, reader.group))?;
-    let (consumer, is_new) = group.introduce(reader.consumer, now);
+    let (consumer, is_new) = group.find_or_add_consumer(reader.consumer, now);
     let mut ids = Delivered::new();
     let found = match after {
         After::This(id) => {

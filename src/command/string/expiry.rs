@@ -2,7 +2,7 @@
 
 use crate::command::{CommandError, Cx, Result, rewrite};
 use crate::keyspace::Key;
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 
 /// Option words that give an expiry, and how they count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use crate::command::rewrite::{self, Expires};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
+use crate::number::extended::Extended;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
-use crate::value::{Entry, Extended, ValueRef};
+use crate::value::{Entry, ValueRef};
 
 /// What the five have in common.
 const COUNTER: Command = Command {

@@ -6,9 +6,9 @@ use super::{TOO_LONG, argument, reply_shared};
 use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
 use crate::value::{Entry, ValueRef};
 
 pub const COMMANDS: &[Command] = &[

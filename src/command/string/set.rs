@@ -7,10 +7,10 @@ use crate::command::{
     Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result,
 };
 use crate::keyspace::Key;
+use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::value::Entry;
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
 
 const SETS: Flags = Flags::WRITE.union(Flags::DENYOOM);
 const OVERWRITES: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);

@@ -300,19 +300,13 @@ fn json(value: &Value, string: &dyn Fn(&[u8]) -> Vec<u8>, out: &mut Vec<u8>) {
     }
 }
 
+/// A JSON string. Bytes that are no UTF-8 stay as they are, as with redis-cli.
 fn json_string(bytes: &[u8]) -> Vec<u8> {
     let mut quoted = vec![b'"'];
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => quoted.extend([b'\\', byte]),
-            b'\n' => quoted.extend(b"\\n"),
-            b'\r' => quoted.extend(b"\\r"),
-            b'\t' => quoted.extend(b"\\t"),
-            b'\x08' => quoted.extend(b"\\b"),
-            b'\x0c' => quoted.extend(b"\\f"),
-            ..b' ' => quoted.extend(format!("\\u{byte:04x}").bytes()),
-            _ => quoted.push(byte),
-        }
+    for chunk in bytes.utf8_chunks() {
+        let text = serde_json::Value::from(chunk.valid()).to_string();
+        quoted.extend_from_slice(&text.as_bytes()[1..text.len() - 1]);
+        quoted.extend_from_slice(chunk.invalid());
     }
     quoted.push(b'"');
     quoted

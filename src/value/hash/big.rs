@@ -50,6 +50,11 @@ impl Hash {
         self.len() + self.len() / 32
     }
 
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        self.records.chains()
+    }
+
     /// Fields that have an expiry.
     pub fn volatile(&self) -> usize {
         self.records.volatile()
@@ -60,8 +65,8 @@ impl Hash {
         (self.volatile() > 0).then(|| self.records.next_expiry())
     }
 
-    /// Removes fields that have expired at `now`, with so much effort: see [`Table::expire_some`].
-    /// `removed` gets their names.
+    /// Removes fields that have expired at `now`; `effort` bounds the work: see
+    /// [`Table::expire_some`]. `removed` receives their names.
     pub fn expire_some(
         &mut self,
         now: i64,

@@ -11,7 +11,7 @@ use crate::value::{Entry, Object, PackedKind, PackedMut, Splice, ValueRef};
 /// Valkey's limit for a listpack.
 const PACKED_LIMIT: usize = 1 << 30;
 
-/// Up to what a hash stays packed.
+/// The limits up to which a hash stays packed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Fields (`hash-max-listpack-entries`).
@@ -30,17 +30,17 @@ impl Limits {
     }
 }
 
-/// What becomes of a field's expiry when it gets a value.
+/// The effect of a new value on a field's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldExpiry {
     None,
-    /// As it was; that of a field that has expired is none.
+    /// The expiry stays. A field that has expired has none.
     Keep,
     /// In milliseconds of Unix time.
     At(i64),
 }
 
-/// What a field was before it got a value.
+/// The state of a field before it got a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Before {
     Missing,
@@ -48,7 +48,7 @@ pub enum Before {
     Live,
 }
 
-/// A hash in its entry, to be changed. What has expired at `now` is passed over.
+/// A hash in its entry, to be changed. Fields that have expired at `now` are ignored.
 pub struct HashMut<'a> {
     entry: &'a mut Entry,
     limits: Limits,
@@ -72,22 +72,22 @@ impl<'a> HashMut<'a> {
         self.read().is_empty()
     }
 
-    /// Prepares for values of so many fields: if that is more than a packed hash may have, even where
-    /// some of them are there already, it is unpacked.
+    /// Prepares for values of so many fields: the hash is unpacked if that is more than a packed hash
+    /// may have, even where some of them exist already.
     pub fn expect(&mut self, fields: usize) {
         if fields > self.limits.fields {
             self.unpack();
         }
     }
 
-    /// Prepares a new hash for these fields and values, which it will have in one step.
+    /// Prepares a new hash for these fields and values, which are then added in one step.
     pub fn reserve<'b>(&mut self, elements: impl Iterator<Item = &'b [u8]>) {
         if let Some(mut packed) = self.entry.packed_mut() {
             packed.reserve(elements.map(packed::encoded_len).sum());
         }
     }
 
-    /// Gives a field a value, and says what it was before.
+    /// Gives a field a value, and returns its former state.
     #[inline]
     pub fn set(&mut self, field: &[u8], value: &[u8], expiry: FieldExpiry) -> Before {
         if let Some(mut packed) = self.entry.packed_mut() {
@@ -137,13 +137,13 @@ impl<'a> HashMut<'a> {
         }
     }
 
-    /// Removes a field. Says whether it was there.
+    /// Removes a field. Returns whether it existed.
     pub fn remove(&mut self, field: &[u8]) -> bool {
         let now = self.now;
         self.remove_if(field, |record| is_live(record, now))
     }
 
-    /// Removes a field, even if it has expired. Says whether it was there.
+    /// Removes a field, even if it has expired. Returns whether it existed.
     pub fn discard(&mut self, field: &[u8]) -> bool {
         self.remove_if(field, |_| true)
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{HashRef, Pair, is_live, pair};
 use crate::random;
 
-/// Draws at this number of fields that have expired, one is looked for among all fields.
+/// Draws of expired fields after which a field is searched for among all fields.
 const DRAWS: usize = 100;
 
 impl<'a> HashRef<'a> {
@@ -52,7 +52,7 @@ impl<'a> HashRef<'a> {
     pub fn sample(self, now: i64, count: usize) -> Vec<Pair<'a>> {
         let live = self.count_live(now);
         match self {
-            // Where few of many are drawn, seldom comes one twice, or one that has expired.
+            // Where few of many are drawn, duplicates and expired fields are rare.
             HashRef::Big(hash) if count.saturating_mul(3) < live && live > hash.len() / 2 => {
                 let mut seen = HashSet::with_capacity(count);
                 let mut drawn = Vec::with_capacity(count);

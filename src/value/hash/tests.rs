@@ -119,7 +119,7 @@ fn apply(entry: &mut Entry, model: &mut Model, now: &mut i64, change: &Change) {
     }
 }
 
-/// Everything that can be read of the hash is what the model says.
+/// Every way to read the hash agrees with the model.
 fn check(entry: &Entry, model: &Model, now: i64) {
     let hash = HashRef::of(entry).unwrap();
     let live: BTreeMap<_, _> = model

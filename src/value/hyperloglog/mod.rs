@@ -37,13 +37,13 @@ const MAGIC: &[u8; 4] = b"HYLL";
 const ENCODING: usize = 4;
 const CACHE: std::ops::Range<usize> = 8..16;
 
-/// In the cached count's last byte: it is not true any more.
+/// The flag in the cached count's last byte: the count is stale.
 const STALE: u8 = 1 << 7;
 
-/// One without elements: all registers are zero in two bytes.
+/// A HyperLogLog without elements: all registers are zero in two bytes.
 pub const EMPTY: &[u8; HEADER + 2] = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff";
 
-/// The bytes of a dense one.
+/// The bytes of a dense HyperLogLog.
 pub type Dense = [u8; HEADER + dense::LEN];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +52,11 @@ pub enum Encoding {
     Sparse,
 }
 
-/// The registers are not what the header says. (Whoever can SET can write anything.)
+/// The registers do not match the header. (A client can write any bytes with SET.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// What an element wants of its register: to be at least so much.
+/// A register and the least value that an element requires of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub register: usize,
@@ -83,13 +83,13 @@ pub fn encoding(bytes: &[u8]) -> Option<Encoding> {
     }
 }
 
-/// The count that was stored last, if it is still true.
+/// The cached count, if it is not stale.
 pub fn cached_count(bytes: &[u8]) -> Option<u64> {
     let cache = bytes[CACHE].try_into().expect("the cache is eight bytes");
     Some(u64::from_le_bytes(cache)).filter(|_| bytes[CACHE.end - 1] & STALE == 0)
 }
 
-/// Stores a count; one of 2^63 and more is at once stale.
+/// Stores a count; one of 2^63 or more is stale at once.
 pub fn cache_count(bytes: &mut [u8], count: u64) {
     bytes[CACHE].copy_from_slice(&count.to_le_bytes());
 }
@@ -110,24 +110,25 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
     }
 }
 
-/// A dense one of these registers, with the header of another.
+/// A dense HyperLogLog of these registers, with the header of another.
 pub fn dense_of(header: &[u8], packed: &[u8; dense::LEN]) -> Vec<u8> {
     let mut bytes = [&header[..HEADER], packed].concat();
     bytes[ENCODING] = 0;
     bytes
 }
 
-/// Replaces all registers of a dense one.
+/// Replaces all registers of a dense HyperLogLog.
 pub fn replace_dense(bytes: &mut [u8], packed: &[u8; dense::LEN]) {
     bytes[HEADER..].copy_from_slice(packed);
 }
 
-/// Raises a register of a dense one, if it is lower. Says whether it was.
+/// Raises a register of a dense HyperLogLog, if it is lower. Returns whether it was.
 pub fn raise_dense(bytes: &mut [u8], claim: Claim) -> bool {
     dense::raise(&mut bytes[HEADER..], claim)
 }
 
-/// A place in a sparse one, from which on a register is looked for: a run, and its first register.
+/// A position in a sparse HyperLogLog from which a register is searched for: a run, and its first
+/// register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     at: usize,
@@ -140,9 +141,9 @@ impl Cursor {
     }
 }
 
-/// Raises a register, if it is lower; the bytes are copied if they are borrowed then. Says whether
-/// it was. A sparse one becomes dense where it would be longer than `sparse_limit`. The cursor
-/// moves on to the place: the next claim must be on the same register or on a later one.
+/// Raises a register, if it is lower; borrowed bytes are copied first. Returns whether it was lower.
+/// A sparse HyperLogLog becomes dense where it would be longer than `sparse_limit`. The cursor
+/// advances to the register: the next claim must be on the same register or on a later one.
 pub fn raise(
     bytes: &mut Cow<'_, [u8]>,
     claim: Claim,
@@ -173,7 +174,8 @@ pub fn to_dense(bytes: &[u8]) -> Result<Vec<u8>, Corrupt> {
     Ok(registers.to_dense(bytes))
 }
 
-/// A sparse one's runs of registers in words: `Z:12711 v:2,1 z:5 …`, no more of them than there are registers.
+/// The runs of registers of a sparse HyperLogLog in words: `Z:12711 v:2,1 z:5 …`, no more of them
+/// than there are registers.
 pub fn runs(bytes: &[u8]) -> String {
     let runs = sparse::runs(&bytes[HEADER..]).take(REGISTERS).map(|run| run.to_string());
     runs.collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! All registers unpacked: what several HyperLogLogs are merged in.
+//! All registers unpacked: the form in which several HyperLogLogs are merged.
 
 use multiversion::multiversion;
 
@@ -16,7 +16,7 @@ const GROUP_LEN: usize = 3;
 pub struct Registers([u8; REGISTERS]);
 
 impl Registers {
-    /// All are zero.
+    /// Registers that are all zero.
     pub fn new() -> Box<Registers> {
         Box::new(Registers([0; REGISTERS]))
     }
@@ -25,15 +25,15 @@ impl Registers {
         self.0[index]
     }
 
-    /// Those that are not zero, in order.
+    /// The registers that are not zero, in order.
     pub fn claims(&self) -> impl Iterator<Item = Claim> {
         let all = self.0.iter().enumerate();
         all.filter(|(_, value)| **value > 0)
             .map(|(register, value)| Claim { register, value: *value })
     }
 
-    /// Raises each register to the one of a HyperLogLog, where that is higher. Where that is corrupt,
-    /// some are raised.
+    /// Raises each register to the one of a HyperLogLog, where that is higher. If the HyperLogLog is
+    /// corrupt, some registers are raised.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         let packed = &bytes[HEADER..];
         match bytes[ENCODING] {
@@ -43,7 +43,7 @@ impl Registers {
         Ok(())
     }
 
-    /// The same for the registers of a dense one.
+    /// Raises each register to the one of a dense HyperLogLog, where that is higher.
     pub(super) fn merge_dense(&mut self, packed: &[u8; dense::LEN]) {
         merge_dense(&mut self.0, packed);
     }
@@ -65,8 +65,8 @@ impl Registers {
         estimate::count(&self.histogram())
     }
 
-    /// How many registers have each value. They have few different ones, near each other: to look
-    /// for one after the other in all registers takes less time than to look at each register.
+    /// How many registers have each value. Registers have few different values, close to each other:
+    /// counting one value after the other in all registers takes less time than a histogram.
     fn histogram(&self) -> Histogram {
         let mut histogram = [0; VALUES];
         let mut missing = REGISTERS as u32;

@@ -1,5 +1,5 @@
-//! PFSELFTEST: what can be tested on the machine that the server runs on, whose instructions decide
-//! how registers are merged.
+//! PFSELFTEST: tests on the server's own machine, whose processor determines how registers are
+//! merged.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ const ELEMENTS: u64 = 100_000;
 /// How far off an estimate may be: many times the standard error, which is 1.04 / √16384.
 const TOLERANCE: f64 = 0.05;
 
-/// Says what is wrong.
+/// Returns a description of the first fault.
 pub fn self_test() -> Result<(), String> {
     merging()?;
     counting()

@@ -21,8 +21,8 @@ const MAX_VALUE: u8 = 32;
 const MAX_VALUES: usize = 4;
 const MAX_SHORT: usize = 64;
 
-/// Runs that are looked at for neighbours to be joined after a change: the changed run may have become
-/// three, with one before and one after them.
+/// Runs that are examined for equal neighbours after a change: the changed run may have become three,
+/// with one before and one after them.
 const JOINED: usize = 5;
 
 const LONG_ZEROS: u8 = 0x40;
@@ -35,8 +35,8 @@ pub(super) enum Run {
 }
 
 impl Run {
-    /// The run that begins at `at`, which is inside. Of a long one that is cut off, the missing byte
-    /// counts as zero.
+    /// The run that begins at `at`, which is inside. Where a run of two bytes is cut off, the missing
+    /// byte counts as zero.
     const fn decode(bytes: &[u8], at: usize) -> Run {
         let byte = bytes[at];
         let low = (byte & 0x3f) as usize;
@@ -76,7 +76,7 @@ impl Run {
         }
     }
 
-    /// A run like this one, of another length.
+    /// This run with another length.
     fn resized(self, len: usize) -> Run {
         match self {
             Run::Zeros { .. } => Run::zeros(len),
@@ -106,7 +106,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// All runs of what follows the header.
+/// All runs of the bytes that follow the header.
 pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -132,8 +132,8 @@ fn for_each_run(bytes: &[u8], mut each: impl FnMut(Run, Range<usize>)) -> Result
 
 /// Raises registers to those of a sparse one, where these are higher; if it is corrupt, some of them.
 ///
-/// In most of them, values of one register and a few zeros take turns: two such pairs are told by one
-/// look, as each that is hard to foresee costs more than what is done.
+/// In most of them, values of one register and short runs of zeros alternate. Two such pairs are
+/// recognized by one comparison, since a branch that is mispredicted costs more than the work itself.
 pub(super) fn merge(bytes: &[u8], registers: &mut [u8; REGISTERS]) -> Result<(), Corrupt> {
     const ONE_VALUE: u8 = VALUES | (MAX_VALUES - 1) as u8;
     const NOT_SHORT: u8 = VALUES | LONG_ZEROS;
@@ -196,17 +196,17 @@ pub(super) fn histogram(bytes: &[u8]) -> Result<Histogram, Corrupt> {
     Ok(histogram)
 }
 
-/// What raises a register: a run gives way to others.
+/// The replacement of a run that raises a register.
 pub(super) struct Change {
     at: usize,
     /// Bytes of the old run.
     old: usize,
-    /// The new ones; none if they cannot hold the value.
+    /// The new runs; none if they cannot hold the value.
     new: SmallVec<[u8; 5]>,
 }
 
 /// Finds the run that a claim is about, from `start` on, and how it must change, if it must. The
-/// cursor that comes back is of the run before it.
+/// returned cursor is at the run before it.
 pub(super) fn find(
     bytes: &[u8],
     claim: Claim,
@@ -255,7 +255,8 @@ impl Change {
         !self.new.is_empty() && (longer == 0 || (len + longer) as u64 <= limit)
     }
 
-    /// Makes the change, and joins equal neighbours around it. `before` is the run before it.
+    /// Makes the change, and joins equal neighbours around it. `before` is the run before the changed
+    /// one.
     pub(super) fn apply(self, bytes: &mut Vec<u8>, before: Cursor) {
         let len = bytes.len() + self.new.len() - self.old;
         let end = bytes.len().min(self.at + self.old);
@@ -266,7 +267,7 @@ impl Change {
     }
 }
 
-/// Joins runs of the same value, a few from `at` on, where one can hold both.
+/// Joins runs of the same value, up to a few from `at` on, where one can hold both.
 fn join(bytes: &mut Vec<u8>, mut at: usize) {
     for _ in 0..JOINED {
         if at >= bytes.len() {
@@ -279,7 +280,7 @@ fn join(bytes: &mut Vec<u8>, mut at: usize) {
             && value == next
             && len + more <= MAX_VALUES
         {
-            // And perhaps with the next one, too.
+            // The joined run may be joined with the next one, too.
             bytes.remove(at);
             bytes[at] += len as u8;
         } else {

@@ -24,7 +24,7 @@ fn registers(bytes: &[u8]) -> Vec<u8> {
     (0..REGISTERS).map(|index| registers.get(index)).collect()
 }
 
-/// What Valkey 9.1.2 has after `PFADD key a b c d`.
+/// The bytes of Valkey 9.1.2 after `PFADD key a b c d`.
 #[test]
 fn a_small_one_is_sparse_as_in_valkey() {
     let bytes = add(EMPTY, ["a", "b", "c", "d"].map(String::from), 3000);
@@ -91,7 +91,7 @@ fn registers_that_are_too_few_or_too_many_are_corrupt() {
     assert_eq!(count(&of(&[0xff; 4096])), Ok(50_760_319_129_350));
 }
 
-/// The number is Valkey's: what its processor makes of infinity.
+/// The number is Valkey's: the result of converting infinity on its processor.
 #[test]
 fn registers_that_no_element_can_have_raised_are_counted_as_in_valkey() {
     let bytes = [&to_dense(EMPTY).unwrap()[..HEADER], &[0xff; dense::LEN]].concat();

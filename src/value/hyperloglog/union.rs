@@ -1,4 +1,4 @@
-//! Several HyperLogLogs together.
+//! The union of several HyperLogLogs.
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
@@ -6,13 +6,13 @@ use super::{Dense, Registers, dense};
 
 /// The highest of each of their registers.
 pub enum Union {
-    /// One of them at least is dense: packed as in a dense one.
+    /// At least one of them is dense: packed as in a dense HyperLogLog.
     Dense(Box<[u8; dense::LEN]>),
     Sparse(Box<Registers>),
 }
 
 impl Union {
-    /// Of the registers of all sparse ones, if there are any, and of dense ones.
+    /// The union of the registers of all sparse ones, if there are any, and of dense ones.
     pub fn of(sparse: Option<Box<Registers>>, dense: &[&Dense]) -> Union {
         match (sparse, dense) {
             (sparse, []) => Union::Sparse(sparse.unwrap_or_else(Registers::new)),

@@ -93,8 +93,8 @@ fn merge_avx512(registers: &mut [u8; REGISTERS], packed: &[u8; dense::LEN]) {
 fn pack_avx512(registers: &[u8; REGISTERS], packed: &mut [u8; dense::LEN]) {
     const PACKED: usize = 48;
     const STORED: u64 = (1 << PACKED) - 1;
-    // What the first and the second of two registers are multiplied by, so that their sum is both of
-    // them packed, and the same for two such pairs.
+    // The factors by which the first and the second of two registers are multiplied, so that their
+    // sum is both of them packed, and the same for two such pairs.
     let pair = _mm512_set1_epi16(i16::from_le_bytes([1, 1 << dense::BITS]));
     let two_pairs = _mm512_set1_epi32(1 | 1 << (2 * dense::BITS + 16));
     let gather = zmm(&from_fn(|at| (at / 3 * 4 + at % 3) as u8));

@@ -2,6 +2,8 @@
 
 mod quicklist;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::entry::Value;
 use super::packed::{self, Element, Packed};
 use super::{Entry, Object, PackedKind, ValueRef};
@@ -25,15 +27,26 @@ pub enum Side {
     After,
 }
 
-/// What a listpack has besides its elements, in bytes: Valkey counts it.
+/// Bytes of a listpack besides its elements, which Valkey counts.
 const LISTPACK_OVERHEAD: usize = 7;
 
-/// How much goes into one node: what `list-max-listpack-size` says.
+/// DEBUG QUICKLIST-PACKED-THRESHOLD: bytes of the shortest element that gets a node of its own; 0 leaves
+/// that to the setting.
+static PACKED_THRESHOLD: AtomicUsize = AtomicUsize::new(0);
+
+/// Has elements from so many bytes on get nodes of their own, for tests; 0 leaves that to the settings.
+pub fn set_packed_threshold(bytes: usize) {
+    PACKED_THRESHOLD.store(bytes, Ordering::Relaxed);
+}
+
+/// The limit of one node, as `list-max-listpack-size` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Bytes, counted as a listpack's.
     bytes: usize,
     elements: usize,
+    /// Bytes of the shortest element that gets a node of its own.
+    apart: usize,
 }
 
 impl Limit {
@@ -42,27 +55,33 @@ impl Limit {
 
     /// A negative number is one of five sizes, from 4 to 64 KiB; others are a number of elements.
     pub fn new(setting: i32) -> Limit {
-        match setting {
-            0.. => Limit { bytes: Self::SAFE_BYTES, elements: (setting as usize).max(1) },
-            _ => Limit { bytes: 2048 << setting.unsigned_abs().min(5), elements: usize::MAX },
-        }
+        let (bytes, elements) = match setting {
+            0.. => (Self::SAFE_BYTES, (setting as usize).max(1)),
+            _ => (2048 << setting.unsigned_abs().min(5), usize::MAX),
+        };
+        let apart = match PACKED_THRESHOLD.load(Ordering::Relaxed) {
+            0 => bytes + 1,
+            threshold => threshold,
+        };
+        Limit { bytes, elements, apart }
     }
 
     /// Whether an element of so many bytes gets a node of its own.
     pub fn sets_apart(self, len: usize) -> bool {
-        len > self.bytes
+        len >= self.apart
     }
 
     fn is_exceeded(self, bytes: usize, elements: usize) -> bool {
         bytes > self.bytes || elements > self.elements
     }
 
-    /// Up to this a list becomes packed again, so that one at the edge does not go back and forth.
-    /// Where the setting is a number of elements, bytes do not matter here.
+    /// The limit at which a list becomes packed again: lower than the limit for unpacking, so that a
+    /// list near it is not converted back and forth. Where the setting is a number of elements, bytes
+    /// do not matter here.
     fn half(self) -> Limit {
         match self.elements {
             usize::MAX => Limit { bytes: self.bytes / 2, ..self },
-            elements => Limit { bytes: usize::MAX, elements: elements / 2 },
+            elements => Limit { bytes: usize::MAX, elements: elements / 2, ..self },
         }
     }
 }
@@ -243,7 +262,7 @@ impl ListMut<'_> {
         }
     }
 
-    /// Removes `count` elements, or all that there are, from an end.
+    /// Removes `count` elements, or all if there are fewer, from an end.
     pub fn remove(&mut self, end: End, count: usize) {
         if let Some(list) = self.big() {
             return list.remove(end, count);

@@ -7,7 +7,7 @@ use super::{End, LISTPACK_OVERHEAD, Limit, Side, equal, listpack_len, remove_all
 use crate::allocator::size_class;
 use crate::value::packed::{self, Element, HEADER, Packed, Splice};
 
-/// What Valkey adds to an element's length when it estimates whether it fits in a node.
+/// Bytes that Valkey adds to an element's length when it estimates whether it fits in a node.
 const ESTIMATED_OVERHEAD: usize = 8;
 
 /// A list in nodes. None of them is empty.
@@ -24,7 +24,7 @@ struct Node {
     bytes: Vec<u8>,
     /// Unused bytes at the start.
     start: usize,
-    /// An element that is too long to share a node: what is added goes elsewhere.
+    /// The node has one element, which is too long to share a node: others are added elsewhere.
     is_plain: bool,
 }
 
@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// Gives unused memory back: for a node that will seldom change.
-    fn settle(&mut self) {
+    fn shrink_to_fit(&mut self) {
         self.bytes.drain(..self.start);
         self.start = 0;
         self.bytes.shrink_to_fit();
@@ -66,6 +66,7 @@ impl Node {
     fn has_room(&self, element: &[u8], limit: Limit) -> bool {
         let view = self.view();
         !self.is_plain
+            && !limit.sets_apart(element.len())
             && !limit.is_exceeded(
                 listpack_len(view) + element.len() + ESTIMATED_OVERHEAD,
                 view.len() + 1,
@@ -256,7 +257,7 @@ impl List {
                 }
                 return;
             }
-            node.settle();
+            node.shrink_to_fit();
         }
         match end {
             End::Head => self.nodes.push_front(Node::single(element, limit)),
@@ -296,11 +297,11 @@ impl List {
         let node = &mut self.nodes[at];
         let offset = node.view().nth(index).expect("it was located");
         if node.is_plain && !is_apart {
-            // It is short enough now to join others.
+            // The element is short enough now to join others.
             self.insert_beside(at, 0, Side::After, element, limit);
             self.nodes.remove(at);
         } else if !is_apart || node.view().len() == 1 {
-            // Even where the node grows beyond its limit: so does Valkey's.
+            // The node may grow beyond its limit, as Valkey's does.
             packed::replace(node, offset, element);
             node.is_plain = is_apart;
         } else {
@@ -431,7 +432,7 @@ impl List {
             }
             remove_all(node, &found);
             if node.bytes.capacity() / 2 > node.bytes().len() {
-                node.settle();
+                node.shrink_to_fit();
             }
             removed += found.len();
         }

@@ -101,7 +101,7 @@ proptest! {
         elements in prop_oneof![Just(usize::MAX), 1..6usize],
         bytes in prop_oneof![Just(60usize), Just(200), Just(8192)],
     ) {
-        let limit = Limit { bytes, elements };
+        let limit = Limit { bytes, elements, apart: bytes + 1 };
         let mut entry =
             Entry::new(b"key", Value::Packed(PackedKind::List, packed::EMPTY), None);
         let mut model = VecDeque::new();
@@ -150,11 +150,11 @@ fn a_queue_does_not_move_what_stays() {
     assert_eq!((entry.list().unwrap().len(), entry.encoding()), (0, "listpack"));
 }
 
-/// Of four elements to a node: those of the list, and what each node holds of it.
+/// A list of nodes of four elements.
 struct Nodes(Entry);
 
 impl Nodes {
-    const LIMIT: Limit = Limit { bytes: 8192, elements: 4 };
+    const LIMIT: Limit = Limit { bytes: 8192, elements: 4, apart: 8193 };
 
     /// Numbers from 0 on in full nodes, without those in `removed`.
     fn new(len: usize, removed: &[usize]) -> Nodes {

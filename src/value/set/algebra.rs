@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::hashtable::AHEAD;
 use super::member::{BATCH, Distinct};
 use super::{IntSet, Member, Set, SetRef, intset};
-use crate::value::number::parse_i64;
+use crate::number::parse_i64;
 use crate::value::packed::Element;
 
 /// The members of a result, each once.
@@ -62,7 +62,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Has each member's text on its way into the cache before its turn comes.
+/// Prefetches each member's text some steps before it is used.
 fn for_each_ahead<'a>(members: &[Member<'a>], mut each: impl FnMut(Element<'a>)) {
     for (index, member) in members.iter().enumerate() {
         if let Some(later) = members.get(index + AHEAD) {
@@ -86,8 +86,8 @@ fn merge(sets: &[IntSet<'_>], operation: fn(&[i64], &[i64]) -> Vec<i64>) -> Vec<
     others.iter().fold(first.to_vec(), |result, other| operation(&result, &other.to_vec()))
 }
 
-/// Up to `limit` members that all sets have. It is quickest if the first is the smallest, the second
-/// the next, and so on.
+/// Up to `limit` members that all sets have. It is fastest if the sets are in ascending order of
+/// their sizes.
 pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
     if let Some(sets) = integers(sets) {
         let mut common = merge(&sets, intset::intersection);
@@ -96,21 +96,22 @@ pub fn intersection<'a>(sets: &[SetRef<'a>], limit: usize) -> Found<'a> {
     }
     Found::Members(match sets {
         [] => Vec::new(),
-        // All that the first two share is found before the others are asked: not if a few will do.
+        // The whole intersection of the first two is computed before the others are searched, unless
+        // a few members suffice.
         [SetRef::Table(first), SetRef::Table(second), others @ ..]
             if are_alike(first, second) && (others.is_empty() || limit == usize::MAX) =>
         {
-            let shared = first.sift(second, true, limit);
-            sieved(shared, others, true)
+            let shared = first.filter_by(second, true, limit);
+            filter_in_batches(shared, others, true)
         }
         [first, others @ ..] => {
-            passing(first.iter().map(Member::new), limit, |batch| sieve(batch, others, true))
+            passing(first.iter().map(Member::new), limit, |batch| filter_batch(batch, others, true))
         }
     })
 }
 
-/// A table is walked through beside another that has up to so many times its members. Beyond that, to
-/// look each member up is less work.
+/// A table is compared bucket by bucket with another that has up to so many times its members. Beyond
+/// that, looking each member up is less work.
 const ALIKE: usize = 8;
 
 fn are_alike(set: &Set, other: &Set) -> bool {
@@ -125,12 +126,12 @@ pub fn union<'a>(sets: &[SetRef<'a>]) -> Found<'a> {
     if let [SetRef::Table(first), SetRef::Table(second)] = sets
         && are_alike(second, first)
     {
-        return Found::Grown(first, second.sift(first, false, usize::MAX));
+        return Found::Grown(first, second.filter_by(first, false, usize::MAX));
     }
     let (largest, total) = sets
         .iter()
         .fold((0, 0), |(largest, total), set| (set.len().max(largest), set.len() + total));
-    // No more than twice of what it may need: sets that are much alike have a small union.
+    // At most twice the room that it may need: similar sets have a small union.
     let mut all = Distinct::with_capacity(total.min(2 * largest));
     sets.iter().for_each(|set| all.extend(set.iter()));
     Found::Members(all.into_members())
@@ -143,7 +144,7 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     if let Some(sets) = integers(&all) {
         return Found::Integers(merge(&sets, intset::difference));
     }
-    // Either each member is looked for in each of the others, or those are brought together first.
+    // Either each member is looked up in each of the others, or the union of those is built first.
     let total: usize = others.iter().map(SetRef::len).sum();
     let members = first.iter().map(Member::new);
     let rest = if first.len().saturating_mul(others.len()) > first.len() + total {
@@ -153,35 +154,39 @@ pub fn difference<'a>(first: SetRef<'a>, others: &[SetRef<'a>]) -> Found<'a> {
     } else if let (SetRef::Table(set), [SetRef::Table(other), others @ ..]) = (first, others)
         && are_alike(set, other)
     {
-        let rest = set.sift(other, false, usize::MAX);
-        sieved(rest, others, false)
+        let rest = set.filter_by(other, false, usize::MAX);
+        filter_in_batches(rest, others, false)
     } else {
-        passing(members, usize::MAX, |batch| sieve(batch, others, false))
+        passing(members, usize::MAX, |batch| filter_batch(batch, others, false))
     };
     Found::Members(rest)
 }
 
-/// Leaves in a batch what all of the others have, or else what none has.
-fn sieve(batch: &mut Vec<Member<'_>>, others: &[SetRef<'_>], shared: bool) {
+/// Leaves in a batch the members that all of the others have, or else those that none has.
+fn filter_batch(batch: &mut Vec<Member<'_>>, others: &[SetRef<'_>], shared: bool) {
     for other in others {
         other.prefetch(batch);
         batch.retain(|member| other.has(member) == shared);
     }
 }
 
-/// As [`sieve`], of any number of members.
-fn sieved<'a>(members: Vec<Member<'a>>, others: &[SetRef<'_>], shared: bool) -> Vec<Member<'a>> {
+/// As [`filter_batch`], of any number of members.
+fn filter_in_batches<'a>(
+    members: Vec<Member<'a>>,
+    others: &[SetRef<'_>],
+    shared: bool,
+) -> Vec<Member<'a>> {
     if others.is_empty() {
         return members;
     }
-    passing(members.into_iter(), usize::MAX, |batch| sieve(batch, others, shared))
+    passing(members.into_iter(), usize::MAX, |batch| filter_batch(batch, others, shared))
 }
 
-/// Up to `limit` of the members that `sieve` leaves in their batch.
+/// Up to `limit` of the members that `filter` leaves in their batch.
 fn passing<'a>(
     members: impl Iterator<Item = Member<'a>>,
     limit: usize,
-    mut sieve: impl FnMut(&mut Vec<Member<'a>>),
+    mut filter: impl FnMut(&mut Vec<Member<'a>>),
 ) -> Vec<Member<'a>> {
     let mut members = members.fuse();
     let mut passed = Vec::new();
@@ -191,7 +196,7 @@ fn passing<'a>(
         if batch.is_empty() {
             break;
         }
-        sieve(&mut batch);
+        filter(&mut batch);
         passed.append(&mut batch);
     }
     passed.truncate(limit);

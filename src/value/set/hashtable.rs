@@ -11,8 +11,8 @@ use crate::table::{Table, hash, prefetch};
 use crate::value::Record;
 use crate::value::packed::Element;
 
-/// Members that are on their way into the cache while one is looked at: enough to hide the memory's
-/// latency, few enough to stay in the first-level cache.
+/// Members that are prefetched ahead of the one that is read: enough to hide the memory's latency,
+/// few enough to stay in the first-level cache.
 pub(super) const AHEAD: usize = 16;
 
 /// A set as a hash table: the encoding `hashtable`.
@@ -44,6 +44,11 @@ impl Set {
         self.members.memory() + bytes * self.len() / usize::max(count, 1)
     }
 
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        self.members.chains()
+    }
+
     pub fn len(&self) -> usize {
         self.members.len()
     }
@@ -57,7 +62,7 @@ impl Set {
         self.members.find(hash, member).is_some()
     }
 
-    /// Adds a member; false if it is there already.
+    /// Adds a member; false if it exists already.
     #[inline]
     pub fn insert(&mut self, hash: u64, member: &[u8]) -> bool {
         let is_new = self.members.find(hash, member).is_none();
@@ -67,7 +72,7 @@ impl Set {
         is_new
     }
 
-    /// Adds all members of a sequence; says how many were not there yet.
+    /// Adds all members of a sequence; returns how many of them were new.
     pub fn insert_all<'m>(&mut self, members: &mut impl Iterator<Item = &'m [u8]>) -> usize {
         let mut added = 0;
         loop {
@@ -81,19 +86,20 @@ impl Set {
         }
     }
 
-    /// Adds a member that is not there yet.
+    /// Adds a member that does not exist yet.
     #[inline]
     pub fn insert_new(&mut self, hash: u64, member: &[u8]) {
         self.members.insert(hash, Record::new(member, None, None));
     }
 
-    /// Adds all members of a set none of which is there yet. They come in the order of their buckets
-    /// here as there, so what they need is near what the ones before needed.
+    /// Adds all members of a set none of which exists here yet. They come in the order of their
+    /// buckets, which is the same in both sets, so consecutive insertions touch memory that is close
+    /// together.
     pub fn insert_all_of(&mut self, set: &Set) {
         set.iter().for_each(|member| self.insert_new(hash(member), member));
     }
 
-    /// Adds members none of which is there yet, and each of which is once among them.
+    /// Adds distinct members none of which exists yet.
     pub fn insert_all_new(&mut self, members: &[Member<'_>]) {
         let mut digits = itoa::Buffer::new();
         for (index, member) in members.iter().enumerate() {
@@ -105,7 +111,7 @@ impl Set {
         }
     }
 
-    /// Removes a member; false if there is none such.
+    /// Removes a member; false if it does not exist.
     #[inline]
     pub fn remove(&mut self, hash: u64, member: &[u8]) -> bool {
         let Some(position) = self.members.find(hash, member) else { return false };
@@ -113,7 +119,7 @@ impl Set {
         true
     }
 
-    /// Takes a member out that is drawn at random.
+    /// Removes and returns a member that is drawn at random.
     pub fn pop(&mut self) -> Option<Record> {
         let position = self.members.random(crate::random::next)?;
         Some(self.members.remove(position))
@@ -139,11 +145,11 @@ impl Set {
         Ahead::new(self.members.iter()).map(Record::key)
     }
 
-    /// Up to `limit` members that `other` has too, or else that it has not.
-    pub fn sift<'a>(&'a self, other: &Set, shared: bool, limit: usize) -> Vec<Member<'a>> {
+    /// Up to `limit` members: those that `other` has too if `shared`, and else those that it has not.
+    pub fn filter_by<'a>(&'a self, other: &Set, shared: bool, limit: usize) -> Vec<Member<'a>> {
         let mut records = Vec::new();
         if limit > 0 {
-            self.members.sift(&other.members, |record, found| {
+            self.members.compare(&other.members, |record, found| {
                 if found == shared {
                     records.push(record);
                 }
@@ -154,7 +160,7 @@ impl Set {
                 }
             });
         }
-        // Those that had nothing to be compared with have not been read yet.
+        // The records that had no candidates have not been read yet.
         read(&records).collect()
     }
 
@@ -165,7 +171,7 @@ impl Set {
 }
 
 impl<'a> FromIterator<&'a [u8]> for Set {
-    /// A set of members that are different.
+    /// A set of distinct members.
     fn from_iter<I: IntoIterator<Item = &'a [u8]>>(members: I) -> Self {
         let members = members.into_iter();
         let mut set = Set::with_capacity(members.size_hint().0);

@@ -1,4 +1,4 @@
-//! A set of integers in one piece of memory, and the set operations on sorted integers.
+//! A set of integers as one sorted array, and the set operations on sorted integers.
 //!
 //! ```text
 //! width: u8 (2, 4 or 8) | members, little-endian, ascending, each `width` bytes
@@ -38,7 +38,7 @@ fn load<const WIDTH: usize>(bytes: &[u8; WIDTH]) -> i64 {
 }
 
 impl<'a> IntSet<'a> {
-    /// The intset that `bytes` are: those of one that this module made, or [valid](Self::is_valid).
+    /// The intset in `bytes`: those of one that this module made, or [valid](Self::is_valid).
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         IntSet { width: bytes[0], members: &bytes[1..] }
@@ -61,10 +61,10 @@ impl<'a> IntSet<'a> {
         self.members.is_empty()
     }
 
-    /// The member that has `index` smaller ones.
+    /// The member of rank `index`.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there are not that many members.
     #[inline]
     pub fn get(&self, index: usize) -> i64 {
         match self.width {
@@ -115,8 +115,8 @@ impl<'a> IntSet<'a> {
     }
 }
 
-/// Gives a set these members, which are ascending and different, in place of its own. It gets wider
-/// where they need it.
+/// Replaces the members of a set by these, which are ascending and distinct. It gets wider where they
+/// need it.
 pub fn fill(set: &mut impl Splice, numbers: &[i64]) {
     let ends = [numbers.first(), numbers.last()].into_iter().flatten();
     let width = ends.map(|end| width_of(*end)).fold(set.bytes()[0], u8::max);
@@ -129,7 +129,7 @@ pub fn fill(set: &mut impl Splice, numbers: &[i64]) {
     }
 }
 
-/// Adds a member; false if it is there already.
+/// Adds a member; false if it exists already.
 pub fn insert(set: &mut impl Splice, number: i64) -> bool {
     let view = IntSet::new(set.bytes());
     let width = width_of(number);
@@ -146,7 +146,7 @@ pub fn insert(set: &mut impl Splice, number: i64) -> bool {
     true
 }
 
-/// Removes a member; false if there is none such.
+/// Removes a member; false if it does not exist.
 pub fn remove(set: &mut impl Splice, number: i64) -> bool {
     let view = IntSet::new(set.bytes());
     let Ok(index) = view.search(number) else { return false };
@@ -155,14 +155,14 @@ pub fn remove(set: &mut impl Splice, number: i64) -> bool {
     true
 }
 
-/// Removes the members that `keep` is false for; it is asked in ascending order.
+/// Removes the members for which `keep` is false; it is called in ascending order.
 pub fn retain(set: &mut impl Splice, mut keep: impl FnMut(i64) -> bool) {
     let mut numbers = IntSet::new(set.bytes()).to_vec();
     numbers.retain(|number| keep(*number));
     fill(set, &numbers);
 }
 
-/// So many times more members on one side make single searches cheaper than going through both.
+/// The ratio of sizes above which single searches are cheaper than a merge.
 const LOPSIDED: usize = 16;
 
 /// The numbers that are in both of two ascending sequences.

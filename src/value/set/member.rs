@@ -1,14 +1,14 @@
-//! A member of one set on its way to others.
+//! A member of one set that is looked up in others.
 
+use crate::number::parse_i64;
 use crate::table::hash;
-use crate::value::number::parse_i64;
 use crate::value::packed::Element;
 
-/// Members that are looked for together: so many that their cache misses overlap, so few that what was
-/// fetched for them stays in the first-level cache.
+/// Members that are looked up together: so many that their cache misses overlap, and so few that
+/// their data stays in the first-level cache.
 pub const BATCH: usize = 32;
 
-/// A member with what the encodings need to look it up, found once for all sets.
+/// A member with the data that the encodings need to look it up, computed once for all sets.
 #[derive(Clone, Copy)]
 pub struct Member<'a> {
     element: Element<'a>,
@@ -33,7 +33,7 @@ impl<'a> Member<'a> {
         self.element.bytes(digits)
     }
 
-    /// The text where it lies in memory; that of a number does not.
+    /// The text where it lies in memory; `None` for a number.
     pub fn text(&self) -> Option<&'a [u8]> {
         match self.element {
             Element::Int(_) => None,
@@ -41,7 +41,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// What [`hash`] gives for the text.
+    /// The [`hash`] of the text.
     #[inline]
     pub fn hash(&self) -> u64 {
         self.hash
@@ -72,10 +72,10 @@ impl PartialEq for Member<'_> {
 
 impl Eq for Member<'_> {}
 
-/// Members in the order in which they came, each once.
+/// Distinct members in the order in which they were added.
 ///
-/// Beside them there is a hash table of their indexes, with linear probing: a member that is there
-/// already costs one look, and none costs an allocation.
+/// A hash table of their indexes, with linear probing, stands beside them: a member that exists
+/// already costs one probe sequence, and none costs an allocation.
 #[derive(Default)]
 pub struct Distinct<'a> {
     members: Vec<Member<'a>>,
@@ -95,7 +95,7 @@ impl<'a> Distinct<'a> {
         self.members
     }
 
-    /// Adds those of a sequence that are not there yet.
+    /// Adds the members of a sequence that do not exist yet.
     pub fn extend(&mut self, elements: impl Iterator<Item = Element<'a>>) {
         let mut elements = elements.map(Member::new).peekable();
         let mut batch = Vec::with_capacity(BATCH);
@@ -107,7 +107,7 @@ impl<'a> Distinct<'a> {
         }
     }
 
-    /// At most half of the places are taken, so that a search is short.
+    /// At most half of the slots are taken, so that probe sequences are short.
     fn make_room(&mut self, members: usize) {
         if members * 2 <= self.indexes.len() {
             return;
@@ -128,7 +128,7 @@ impl<'a> Distinct<'a> {
         crate::table::prefetch(&self.indexes[self.first_place(member)]);
     }
 
-    /// The place of a member, or the free one that it would get.
+    /// The slot of a member, or the free one that it would get.
     #[inline]
     fn find(&self, member: &Member<'_>) -> usize {
         let mut place = self.first_place(member);

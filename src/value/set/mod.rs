@@ -15,11 +15,12 @@ pub use hashtable::Set;
 pub use intset::IntSet;
 pub use member::{BATCH, Member};
 
+use super::Object;
 use super::entry::Value;
 use super::packed::{self, Element, Packed};
 use super::{Entry, PackedKind, PackedMut, Splice, ValueRef};
-use super::{Object, number::parse_i64};
 use crate::config::Settings;
+use crate::number::parse_i64;
 use crate::table::hash;
 
 /// How large a set may be in each of the compact encodings.
@@ -101,7 +102,7 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// As [`contains`](Self::contains), for what has its hash already.
+    /// As [`contains`](Self::contains), for a member whose hash is known.
     #[inline]
     pub fn has(&self, member: &Member<'_>) -> bool {
         match self {
@@ -120,7 +121,8 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// All members: those of an intset in ascending order, those of a listpack as they were added.
+    /// All members: those of an intset in ascending order, those of a listpack in the order of their
+    /// addition.
     pub fn iter(self) -> impl Iterator<Item = Element<'a>> + use<'a> {
         match self {
             SetRef::IntSet(set) => Members::IntSet(set.iter().map(Element::Int)),
@@ -155,10 +157,10 @@ where
     }
 }
 
-/// The empty intset: what every set could begin as.
+/// The empty intset: the encoding with which any set may begin.
 pub const EMPTY: Value<'static> = Value::Packed(PackedKind::IntSet, intset::EMPTY);
 
-/// An empty set that is about to get so many members, the first of which is `first`.
+/// An empty set for about so many members, the first of which is `first`.
 pub fn for_members(first: &[u8], members: usize, limits: Limits) -> Value<'static> {
     if members <= limits.intset_entries && parse_i64(first).is_some() {
         EMPTY
@@ -169,7 +171,7 @@ pub fn for_members(first: &[u8], members: usize, limits: Limits) -> Value<'stati
     }
 }
 
-/// A set to be changed. It may become empty, which no key's set may stay.
+/// A set to be changed. It may become empty; the caller then removes its key.
 pub struct SetMut<'a> {
     entry: &'a mut Entry,
     limits: Limits,
@@ -207,8 +209,8 @@ impl<'a> SetMut<'a> {
         }
     }
 
-    /// Makes a hash table of a compact set that so many additions might make too large. As in Valkey
-    /// it does not matter whether the members are there already.
+    /// Converts a compact set to a hash table if so many additions might make it too large. As in
+    /// Valkey, members that exist already count, too.
     pub fn expect(&mut self, additions: usize) {
         let limit = match self.view() {
             SetRef::IntSet(_) => self.limits.intset_entries,
@@ -220,7 +222,7 @@ impl<'a> SetMut<'a> {
         }
     }
 
-    /// Adds a member; false if it is there already.
+    /// Adds a member; false if it exists already.
     pub fn add(&mut self, member: &[u8]) -> bool {
         let limits = self.limits;
         match self.form() {
@@ -262,7 +264,7 @@ impl<'a> SetMut<'a> {
         }
     }
 
-    /// Adds members; says how many were not there yet.
+    /// Adds members; returns how many of them were new.
     pub fn add_all<'m>(&mut self, members: impl Iterator<Item = &'m [u8]>) -> usize {
         let mut members = members.peekable();
         let mut added = 0;
@@ -281,7 +283,8 @@ impl<'a> SetMut<'a> {
         found.len() <= self.limits.intset_entries && found.is_all_integers()
     }
 
-    /// Gives an empty set the encoding that it would come to by getting all members of another.
+    /// Gives an empty set the encoding that it would have after all members of another set were
+    /// added.
     pub fn make_like(&mut self, other: SetRef<'_>) {
         if self.limits.exceeded_by(other.len()) {
             return self.make_table(0);
@@ -313,7 +316,7 @@ impl<'a> SetMut<'a> {
         }
     }
 
-    /// Removes a member; false if there is none such.
+    /// Removes a member; false if it does not exist.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self.form() {
             Form::IntSet(mut set) => {
@@ -330,7 +333,7 @@ impl<'a> SetMut<'a> {
         }
     }
 
-    /// Makes a listpack of an intset.
+    /// Converts an intset to a listpack.
     pub fn make_listpack(&mut self) {
         let mut listpack = packed::EMPTY.to_vec();
         let mut digits = itoa::Buffer::new();
@@ -340,7 +343,7 @@ impl<'a> SetMut<'a> {
         self.entry.set_value(Value::Packed(PackedKind::Set, &listpack));
     }
 
-    /// Makes a hash table that has room for `more` members.
+    /// Converts the set to a hash table with room for `more` members.
     fn make_table(&mut self, more: usize) {
         let view = self.view();
         let mut set = Set::with_capacity(view.len() + more);

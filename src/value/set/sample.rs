@@ -8,7 +8,7 @@ use crate::value::Splice;
 use crate::value::entry::PackedKind;
 use crate::value::packed::{self, Element, Packed};
 
-/// Chooses `count` of `total` things that pass by one after the other.
+/// Selection sampling: chooses `count` of `total` items that are visited one after the other.
 struct Selection {
     passed: usize,
     total: usize,
@@ -20,8 +20,8 @@ impl Selection {
         Selection { passed: 0, total, count: count.min(total) }
     }
 
-    /// Whether the next one is chosen: with the chance that the rest of the places has among the rest of
-    /// the things.
+    /// Whether the next item is chosen: with the ratio of the remaining choices to the remaining
+    /// items as its probability.
     fn next(&mut self) -> bool {
         let chosen = below((self.total - self.passed) as u64) < self.count as u64;
         self.passed += 1;
@@ -42,7 +42,7 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// So many different members, in no order; all, if there are not more.
+    /// So many distinct members, in no order; all of them if there are not more.
     pub fn sample(self, count: usize) -> Vec<Element<'a>> {
         match self {
             _ if count >= self.len() => self.iter().collect(),
@@ -54,7 +54,8 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Draws `count` members, each from all: the same one may come again. None, if the set is empty.
+    /// Draws `count` members, each from all, so that one may be drawn more than once. None if the set
+    /// is empty.
     pub fn draw(self, count: usize, mut each: impl FnMut(Element<'a>)) {
         match self {
             _ if self.is_empty() => {}
@@ -67,7 +68,7 @@ impl<'a> SetRef<'a> {
     }
 }
 
-/// One in so many members are few enough to be drawn one by one until they are different.
+/// The ratio of members to draws from which on they are drawn one by one until they are distinct.
 const FEW: usize = 4;
 
 fn sample_table(set: &Set, count: usize) -> Vec<Element<'_>> {
@@ -82,14 +83,14 @@ fn sample_table(set: &Set, count: usize) -> Vec<Element<'_>> {
     set.iter().filter(|_| selection.next()).map(Element::Bytes).collect()
 }
 
-/// A hash table of which SPOP takes so many times more members than it leaves is made anew of those
-/// that stay: so many are drawn then, instead of those that go. (Its encoding shows which of the two
-/// happened, so it is the number that Valkey has.)
+/// The ratio of removed to remaining members from which on SPOP builds a hash table anew from the
+/// remaining ones, which are then drawn instead of the removed ones. (OBJECT ENCODING shows which of
+/// the two was done, so the number is Valkey's.)
 const REBUILD: usize = 5;
 
 impl SetMut<'_> {
-    /// Takes up to `count` members out, drawn at random, each of which is given to `each` before it
-    /// goes. Returns what is left to be freed in the background, if that is much.
+    /// Removes up to `count` members drawn at random, each of which is passed to `each` first.
+    /// Returns memory to be freed in the background, if it is large.
     pub fn pop(&mut self, count: usize, mut each: impl FnMut(Element<'_>)) -> Option<Object> {
         let left = self.view().len().saturating_sub(count);
         let mut selection = Selection::new(count, self.view().len());

@@ -1,9 +1,10 @@
-//! A member of a big sorted set as its tree has it: a second pointer to the record that its table owns.
+//! The entry of a member in the tree of a big sorted set: a second pointer to the record that the
+//! table owns.
 //!
-//! Invariant, which [`SortedSet`](super::SortedSet) keeps: a record's handles are all in the tree of the
-//! sorted set whose table owns the record, and they are gone before the record is. A record never moves
-//! in memory while only its score changes, and it is changed only by a method that has the whole sorted
-//! set borrowed mutably.
+//! Invariant, which [`SortedSet`](super::SortedSet) maintains: a record's handles are all in the tree
+//! of the sorted set whose table owns the record, and they are dropped before the record is. A record
+//! never moves in memory while only its score changes, and it is changed only by a method that has
+//! the whole sorted set borrowed mutably.
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -11,7 +12,7 @@ use std::ptr;
 
 use crate::value::Record;
 
-/// A pointer to a record that somebody else owns.
+/// A pointer to a record with another owner.
 #[repr(transparent)]
 pub struct Handle(ManuallyDrop<Record>);
 

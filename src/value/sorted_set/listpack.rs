@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::{LexRange, ScoreRange};
-use crate::value::number::{as_integer, format_f64, parse_f64_loosely};
+use crate::number::{as_integer, format_f64, parse_f64_loosely};
 use crate::value::packed::{self, Element, Packed};
 use crate::value::splice::Splice;
 
@@ -50,16 +50,16 @@ impl<'a> Pairs<'a> {
         PairIter(self.0.iter())
     }
 
-    /// Ranks of what is in the range.
+    /// Ranks of the members in the range.
     pub fn score_span(self, range: &ScoreRange) -> Range<usize> {
         let start = self.iter().take_while(|(_, score)| range.is_after(*score)).count();
         let within = self.iter().skip(start).take_while(|(_, score)| !range.is_before(*score));
         start..start + within.count()
     }
 
-    /// Ranks of what is in the range, from the first one that is, or up to the last one that is, and
-    /// without `offset` members at that end. Where not all scores are equal the range's members are not
-    /// side by side; those of the result are.
+    /// Ranks of the members in the range, from the first one, or up to the last one, without `offset`
+    /// members at that end. Where not all scores are equal the range's members may not be adjacent;
+    /// those of the result are.
     pub fn lex_span(self, range: &LexRange<'_>, reverse: bool, offset: usize) -> Range<usize> {
         let mut digits = itoa::Buffer::new();
         let mut is_after = |element: Element<'_>| range.is_after(element.bytes(&mut digits));

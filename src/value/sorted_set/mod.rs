@@ -36,7 +36,7 @@ pub struct Limits {
 const MAX_PACKED: usize = 1 << 30;
 
 impl Limits {
-    /// What no listpack meets.
+    /// The limits of a listpack that admit none.
     pub const NONE: Limits = Limits { members: 0, bytes: 0 };
 
     pub fn of(settings: &Settings) -> Limits {
@@ -54,7 +54,7 @@ impl Limits {
     }
 }
 
-/// What every sorted set begins as.
+/// The encoding with which every sorted set begins.
 pub const EMPTY: Value<'static> = Value::Packed(PackedKind::SortedSet, packed::EMPTY);
 
 /// Members, as a sorted set of either encoding has them.
@@ -176,7 +176,7 @@ impl<'a> SortedSetRef<'a> {
         }
     }
 
-    /// All members, in whatever order is the fastest.
+    /// All members, in the order that is the fastest.
     pub fn unordered(self) -> impl Iterator<Item = Scored<'a>> {
         match self {
             SortedSetRef::Packed(pairs) => Members::Packed(pairs.iter()),
@@ -332,15 +332,15 @@ impl<'a> SortedSetMut<'a> {
         }
     }
 
-    /// Prepares for so many additions, the longest of so many bytes: they may be too much for a
-    /// listpack.
+    /// Prepares for so many additions, the longest of so many bytes: the set is converted if they may
+    /// be too much for a listpack.
     pub fn expect(&mut self, additions: usize, longest: usize) {
         if !self.limits.admit(additions, longest) {
             self.grow();
         }
     }
 
-    /// Makes a listpack a big sorted set.
+    /// Converts a listpack to a big sorted set.
     fn grow(&mut self) {
         let SortedSetRef::Packed(pairs) = self.view() else { return };
         let set = big_from_sorted(pairs.len(), pairs.iter());
@@ -383,7 +383,7 @@ impl<'a> SortedSetMut<'a> {
         self.limits.admit(members, longest) && bytes + longest < MAX_PACKED
     }
 
-    /// Removes a member. Says whether it was there.
+    /// Removes a member. Returns whether it existed.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self.entry.packed_mut() {
             Some(mut packed) => listpack::remove(&mut packed, member),

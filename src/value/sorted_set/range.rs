@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::value::number::parse_f64_loosely;
+use crate::number::parse_f64_loosely;
 
 /// From one score to another.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ struct Bound<T> {
     exclusive: bool,
 }
 
-/// A member, or what comes before or after all of them.
+/// A member, or a bound before or after all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Extended<'a> {
     Least,
@@ -35,12 +35,12 @@ enum Extended<'a> {
 }
 
 impl<T: PartialOrd> Bound<T> {
-    /// What compares so with this lower bound is below it.
+    /// Whether this lower bound excludes the value.
     fn is_above(&self, other: &T) -> bool {
         *other < self.at || (self.exclusive && *other == self.at)
     }
 
-    /// What compares so with this upper bound is above it.
+    /// Whether this upper bound excludes the value.
     fn is_below(&self, other: &T) -> bool {
         *other > self.at || (self.exclusive && *other == self.at)
     }

@@ -11,15 +11,15 @@ use crate::random;
 use crate::table::{Table, hash};
 use crate::value::Record;
 
-/// A sorted set of any size. (Valkey calls this encoding `skiplist`, which is what orders its own.)
+/// A sorted set of any size. (Valkey calls this encoding `skiplist`, after its own data structure.)
 #[derive(Default)]
 pub struct SortedSet {
     table: Table<Record>,
-    /// Of the table's records: see [`handle`](super::handle).
+    /// Handles of the table's records: see [`handle`](super::handle).
     tree: Tree<Handle>,
 }
 
-/// What a member's new score led to.
+/// The result of giving a member a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     Added,
@@ -87,6 +87,11 @@ impl SortedSet {
         self.table.memory() + bytes * self.len() / usize::max(count, 1) + self.tree.memory()
     }
 
+    /// How many buckets have a chain of so many others, by that number.
+    pub fn chains(&self) -> Vec<usize> {
+        self.table.chains()
+    }
+
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -145,8 +150,8 @@ impl SortedSet {
         self.table.scan(cursor, |record| each(record.key(), record.score()))
     }
 
-    /// Gives a member the score that `choose` finds for its present one, or for its absence. What is
-    /// not a number is no score.
+    /// Gives a member the score that `choose` returns for its present one, or for its absence. A NaN
+    /// is not accepted as a score.
     pub fn put(&mut self, member: &[u8], choose: impl FnOnce(Option<f64>) -> Option<f64>) -> Put {
         let hash = hash(member);
         let Some(position) = self.table.find(hash, member) else {
@@ -189,7 +194,7 @@ impl SortedSet {
         }
     }
 
-    /// Removes a member. Says whether it was there.
+    /// Removes a member. Returns whether it existed.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let Some(position) = self.table.find(hash(member), member) else { return false };
         let record = self.table.get(position);
@@ -203,7 +208,7 @@ impl SortedSet {
     pub fn remove_range(&mut self, ranks: Range<usize>) {
         let mut rest = ranks.len();
         while rest > 0 {
-            // The tree lets go of a leaf's handles before the table frees their records.
+            // The tree drops a leaf's handles before the table frees their records.
             let mut removed = SmallVec::<[Handle; 64]>::new();
             rest -= self.tree.remove(ranks.start, rest, |_, handle| removed.push(handle));
             // The cache misses of many overlap.
@@ -222,8 +227,8 @@ impl SortedSet {
         }
     }
 
-    /// Hints that the member of rank `next`, and after it that of rank `later`, will soon be removed. What
-    /// was `later` in one call and is `next` in another is in the cache by then.
+    /// Hints that the member of rank `next`, and after it that of rank `later`, will soon be removed.
+    /// A rank that is first passed as `later` and then as `next` is in the cache by then.
     pub fn prefetch_removal(&self, next: usize, later: usize) {
         if let Some((_, record)) = self.tree.get(next) {
             self.table.prefetch_bucket(hash(record.key()));
@@ -234,12 +239,12 @@ impl SortedSet {
     }
 }
 
-/// A sorted set in the making: its members come in any order and may come again, with scores that are
-/// combined; they are ordered at the end.
+/// A sorted set under construction: its members are added in any order and may be added again, with
+/// scores that are combined; they are sorted at the end.
 #[derive(Default)]
 pub struct Builder {
     table: Table<Record>,
-    /// As they came. The table keeps the records until the sorted set owns both.
+    /// The members as they were added. The table keeps the records until the sorted set owns both.
     members: Vec<Handle>,
     longest: usize,
 }
@@ -291,7 +296,8 @@ impl Builder {
     pub fn finish(self) -> SortedSet {
         let mut members =
             self.members.into_iter().map(|member| (member.score(), member)).collect::<Vec<_>>();
-        // The scores are numbers. Of inputs that are in order, the sorting algorithm makes use.
+        // The scores are not NaN. The sorting algorithm makes use of inputs that are already in
+        // order.
         members.sort_by(|(score, member), (other_score, other)| {
             let by_score = score.partial_cmp(other_score).unwrap_or(Ordering::Equal);
             by_score.then_with(|| member.key().cmp(other.key()))

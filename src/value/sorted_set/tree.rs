@@ -1,9 +1,9 @@
 //! An order-statistics B+tree: scored members in ascending order, found by rank.
 //!
-//! Every branch knows how many members each of its children has, so a rank leads to a member, and a
-//! place in the order to a rank, in logarithmic time. What else a caller wants is made of these two:
-//! a range by score is a range of ranks, an insertion happens at a rank. The tree itself never compares
-//! members, so the caller keeps the order.
+//! Every branch knows how many members each of its children has, so a rank is resolved to a member,
+//! and a position in the order to a rank, in logarithmic time. Other operations are built from these
+//! two: a range by score is a range of ranks, an insertion happens at a rank. The tree itself never
+//! compares members, so the caller keeps the order.
 //!
 //! Scores and members of a leaf lie in two arrays: a search by score touches no member unless scores
 //! are equal.
@@ -49,7 +49,7 @@ struct Leaf<M, const L: usize> {
     members: [Option<M>; L],
 }
 
-/// Where in the whole tree something is inserted: what is filled from one end is left full.
+/// Where in the whole tree an insertion happens: a node that is filled from one end is left full.
 #[derive(Clone, Copy)]
 enum Place {
     Start,
@@ -147,8 +147,8 @@ impl<M: Clone, const L: usize> Leaf<M, L> {
         low
     }
 
-    /// [`Tree::rank`], here. All scores are looked at: a search whose steps nobody can foresee takes
-    /// longer.
+    /// [`Tree::rank`] in this node. All scores are compared: a binary search, whose branches are
+    /// mispredicted, takes longer.
     #[inline]
     fn rank(&self, score: f64, before: impl Fn(&M) -> bool) -> usize {
         let scores = &self.scores[..self.len];
@@ -164,7 +164,7 @@ impl<M: Clone, const L: usize, const F: usize> Child<M, L, F> {
         Child { count: node.count(), first: node.first(), node }
     }
 
-    /// Takes up that the node has so many members now, and another one at a rank.
+    /// Updates the node's counts: it has so many members now, and another one at a rank.
     fn resized(&mut self, count: usize, rank: usize) {
         self.count = count;
         if rank == 0 {
@@ -172,7 +172,7 @@ impl<M: Clone, const L: usize, const F: usize> Child<M, L, F> {
         }
     }
 
-    /// Takes up what has happened to the node.
+    /// Updates the node's counts after a change below it.
     fn refresh(&mut self) {
         self.count = self.node.count();
         self.first = self.node.first();
@@ -226,7 +226,7 @@ impl<M: Clone, const L: usize, const F: usize> Node<M, L, F> {
         }
     }
 
-    /// Inserts at a rank of this subtree. Returns what has to become its next sibling.
+    /// Inserts at a rank of this subtree. Returns a node that has to become its next sibling.
     fn insert(&mut self, rank: usize, score: f64, member: M, place: Place) -> Option<Self> {
         match self {
             Node::Leaf(leaf) if leaf.has_room() => {
@@ -347,13 +347,13 @@ fn locate_end<M, const L: usize, const F: usize>(
     (at, inner)
 }
 
-/// Where a leaf is full and one beside it has room for some, evens the two out: leaves that are split
-/// only when their neighbours are full too waste less.
+/// Where a leaf is full and a neighbour has room, moves members there: leaves that are split only
+/// when their neighbours are full too waste less.
 fn relieve<M: Clone, const L: usize, const F: usize>(
     children: &mut [Child<M, L, F>],
     at: usize,
 ) -> bool {
-    // Free places that are worth the way.
+    // The least number of free places for which members are moved.
     let worthwhile = (L / 8).max(1);
     let has_room = |child: &Child<M, L, F>| child.count + worthwhile <= L;
     if !matches!(&children[at].node, Node::Leaf(leaf) if !leaf.has_room()) {
@@ -572,11 +572,11 @@ impl<M: Clone, const L: usize, const F: usize> Tree<M, L, F> {
 /// [`Tree::iter`].
 pub struct Iter<'a, M, const L: usize = LEAF, const F: usize = FAN> {
     tree: &'a Tree<M, L, F>,
-    /// What is still to come.
+    /// The ranks that are still to be returned.
     ranks: Range<usize>,
-    /// Of a leaf, what comes from the first of these ranks on.
+    /// The members of a leaf from the first of these ranks on.
     front: (&'a [f64], &'a [Option<M>]),
-    /// Of a leaf, what comes up to the last of these ranks.
+    /// The members of a leaf up to the last of these ranks.
     back: (&'a [f64], &'a [Option<M>]),
 }
 

@@ -1,4 +1,4 @@
-//! What a node is made of: numbers of variable length, and strings.
+//! The elements of a node: numbers of variable length, and strings.
 //!
 //! A string that is the canonical text of an integer is kept as that integer, unless it is so large
 //! that its digits are as short.
@@ -49,7 +49,7 @@ fn unzigzag(folded: u64) -> i64 {
     (folded >> 1) as i64 ^ -((folded & 1) as i64)
 }
 
-/// Reads what was pushed, from the front.
+/// Reads elements from the front.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub &'a [u8]);
 

@@ -12,9 +12,9 @@ pub struct ConsumerId(u32);
 /// An entry that was delivered and not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Whom it was delivered to last.
+    /// The consumer to which it was delivered last.
     pub consumer: ConsumerId,
-    /// When that was, in milliseconds of Unix time.
+    /// The time of that delivery, in milliseconds of Unix time.
     pub delivered: i64,
     /// How often it was delivered.
     pub deliveries: u64,
@@ -23,9 +23,9 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub struct Consumer {
     pub name: Arc<[u8]>,
-    /// When it last asked for something, in milliseconds of Unix time.
+    /// The time of its last request, in milliseconds of Unix time.
     pub seen: i64,
-    /// When it last got something.
+    /// The time of its last delivery.
     pub active: Option<i64>,
     /// Its part of the group's pending entries.
     pending: BTreeSet<StreamId>,
@@ -40,9 +40,9 @@ impl Consumer {
 
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Everything up to here was delivered.
+    /// The id up to which entries were delivered.
     pub last_delivered: StreamId,
-    /// How many of the stream's entries up to there there have ever been, as far as that is known.
+    /// How many entries were ever added to the stream up to that id, if that is known.
     pub entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
     /// By name.
@@ -90,9 +90,9 @@ impl Group {
         self.consumers[id.0 as usize].as_mut().expect("the consumer exists")
     }
 
-    /// The consumer of that name, which asks for something now. If there was none there is one now: the
+    /// The consumer of that name, whose last request is now. It is created if it does not exist; the
     /// second value says so.
-    pub fn introduce(&mut self, name: &[u8], now: i64) -> (ConsumerId, bool) {
+    pub fn find_or_add_consumer(&mut self, name: &[u8], now: i64) -> (ConsumerId, bool) {
         match self.find_consumer(name) {
             Some(id) => {
                 self.consumer_mut(id).seen = now;
@@ -133,7 +133,7 @@ impl Group {
         Some(consumer.pending.len())
     }
 
-    /// Makes an entry pending with a consumer. If it was pending already, it changes hands.
+    /// Makes an entry pending with a consumer. If it was pending already, it is reassigned.
     pub fn assign(&mut self, entry: StreamId, pending: Pending) {
         let consumer = pending.consumer;
         match self.pending.insert(entry, pending) {
@@ -152,7 +152,7 @@ impl Group {
         }
     }
 
-    /// The entry is not pending any more. Says whether it was.
+    /// Removes an entry from the pending ones. Returns whether it was pending.
     pub fn acknowledge(&mut self, entry: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&entry) else { return false };
         self.consumer_mut(pending.consumer).pending.remove(&entry);

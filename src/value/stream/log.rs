@@ -1,4 +1,4 @@
-//! The entries of a stream, and what is remembered of those that are gone.
+//! The entries of a stream, and the ids and counts that are kept of deleted ones.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub const MAX_NODE: usize = 1 << 30;
 /// Bytes of a stream's first node to begin with: of one short entry.
 const FIRST_CAPACITY: usize = 32;
 
-/// When a node is full; 0 is no limit.
+/// The limits at which a node is full; 0 is no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeLimits {
     /// `stream-node-max-entries`.
@@ -36,7 +36,7 @@ impl NodeLimits {
     }
 }
 
-/// What a stream is trimmed to.
+/// The limit to which a stream is trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// At most so many entries.
@@ -48,9 +48,9 @@ pub enum Bound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trim {
     pub to: Bound,
-    /// Only whole nodes go, and the rest may be too long.
+    /// Only whole nodes are deleted, so more entries may remain.
     pub approximate: bool,
-    /// No more entries go than this, if it is not 0.
+    /// The most entries that are deleted, if it is not 0.
     pub limit: u64,
 }
 
@@ -61,11 +61,11 @@ pub struct Log {
     len: u64,
     /// The first entry's id; zero if there is none.
     first_id: StreamId,
-    /// The greatest id that an entry ever had, or was set to.
+    /// The greatest id that an entry ever had, or that was set.
     pub last_id: StreamId,
     /// The greatest id that was deleted; zero if none was.
     pub max_deleted_id: StreamId,
-    /// How many entries there have ever been, or was set to.
+    /// How many entries were ever added, or the number that was set.
     pub entries_added: u64,
 }
 
@@ -83,7 +83,7 @@ impl Log {
         self.first_id
     }
 
-    /// Sets what an empty stream tells of its first entry.
+    /// Sets the id that an empty stream reports for its first entry.
     pub fn restore_first_id(&mut self, id: StreamId) {
         if self.is_empty() {
             self.first_id = id;
@@ -119,8 +119,8 @@ impl Log {
         Some(())
     }
 
-    /// How many nodes a radix tree has whose keys are the first ids of this stream's nodes: Valkey's
-    /// index, of which it tells.
+    /// The number of nodes of a radix tree whose keys are the first ids of this stream's nodes:
+    /// Valkey's index, whose size XINFO reports.
     pub fn radix_nodes(&self) -> usize {
         radix::nodes(self.nodes.keys().copied())
     }
@@ -181,7 +181,7 @@ impl Log {
         self.rev_range(StreamId::MIN, StreamId::MAX).next()
     }
 
-    /// Deletes an entry. Says whether there was one.
+    /// Deletes an entry. Returns whether it existed.
     pub fn delete(&mut self, id: StreamId) -> bool {
         let Some((&first, node)) = self.nodes.range_mut(..=id).next_back() else { return false };
         // An id that was deleted may have been used again, after XSETID.
@@ -206,8 +206,8 @@ impl Log {
         self.first_id = first.map_or(StreamId::MIN, |entry| entry.id);
     }
 
-    /// Deletes entries from the front, and returns how many. Those that are trimmed do not count as
-    /// deleted in what is told of a group's lag.
+    /// Deletes entries from the front, and returns how many. Trimmed entries do not count as deleted
+    /// when a group's lag is computed.
     pub fn trim(&mut self, trim: Trim) -> u64 {
         let before = self.len;
         while let Some(mut node) = self.nodes.first_entry() {
@@ -248,7 +248,7 @@ impl Log {
         !self.is_empty() && !self.max_deleted_id.is_zero() && self.max_deleted_id >= start
     }
 
-    /// How many entries there have ever been up to `id`, if that can be told.
+    /// How many entries were ever added up to `id`, if that is known.
     pub fn entries_up_to(&self, id: StreamId) -> Option<u64> {
         if self.entries_added == 0 {
             return Some(0);
@@ -256,7 +256,8 @@ impl Log {
         if self.is_empty() && id <= self.last_id {
             return Some(self.entries_added);
         }
-        // What was deleted after `id` is counted among what was added, but nobody knows how many.
+        // Entries that were deleted after `id` are counted among those that were added, but their
+        // number is unknown.
         if !id.is_zero() && id < self.max_deleted_id {
             return None;
         }
@@ -272,7 +273,7 @@ impl Log {
         }
     }
 
-    /// How many entries a group has still to get, if that can be told.
+    /// How many entries are still to be delivered to a group, if that is known.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         if self.entries_added == 0 {
             return Some(0);
@@ -284,7 +285,7 @@ impl Log {
         Some(self.entries_added.wrapping_sub(read) as i64)
     }
 
-    /// What [`Group::entries_read`] becomes where `id` is delivered to a group next.
+    /// The value of [`Group::entries_read`] after `id` is delivered to a group next.
     pub fn entries_read_with(&self, group: &Group, id: StreamId) -> Option<u64> {
         match group.entries_read {
             Some(read)

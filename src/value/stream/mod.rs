@@ -30,7 +30,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// What OBJECT ENCODING says.
+    /// The encoding's name in OBJECT ENCODING's reply.
     pub const ENCODING: &str = "stream";
 
     /// About how many bytes it takes, judging by so many nodes; by all of them if 0.

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Numbers and elements are those of [`element`](super::element). The node's fields are those of its
-//! first entry. Entries that have the same are shared, which most streams' entries are. A deleted entry
-//! stays in its place.
+//! first entry. An entry with the same fields is shared, as most streams' entries are. A deleted
+//! entry stays in its place.
 
 use super::StreamId;
 use super::element::{Reader, number_len, push_element, push_number};
@@ -103,7 +103,7 @@ impl Node {
         shared: bool,
         elements: impl Iterator<Item = Element<'a>>,
     ) {
-        // The length stands in front of what is written: one byte suffices for a short entry.
+        // The length stands before the content: one byte suffices for a short entry.
         let start = self.bytes.len();
         self.bytes.push(0);
         let delta = id.ms.wrapping_sub(first.ms);

@@ -72,7 +72,7 @@ impl Log {
     /// Adds a node after all others, unless all its entries are deleted. `None` if it is none, or not in
     /// order; bytes must have been [validated](packed::validate) as a packed collection.
     ///
-    /// What is remembered of deleted entries, and the last id, are the caller's to set.
+    /// The counts and ids of deleted entries, and the last id, are set by the caller.
     pub fn push_packed_node(&mut self, first: StreamId, bytes: &[u8]) -> Option<()> {
         let mut elements = Packed::new(bytes).iter();
         let live = count(elements.next()?)?;

@@ -5,13 +5,14 @@ use super::StreamId;
 /// Bytes of an id as a key.
 const KEY: usize = 16;
 
-/// How many nodes a radix tree of these keys has, which ascend. A node holds a run of bytes that has no
-/// choice, or the bytes of one choice, or nothing at the end of a key; an empty tree has one.
+/// The number of nodes of a radix tree of these keys, which ascend. A node holds a run of bytes
+/// without a branch, or the bytes of one branch, or nothing at the end of a key; an empty tree has
+/// one.
 pub fn nodes(keys: impl Iterator<Item = StreamId>) -> usize {
     let mut keys = keys.map(StreamId::to_bytes);
     let Some(mut previous) = keys.next() else { return 1 };
     let mut count = 0;
-    // The depths of the choices on the way to the last key. The one before it may still be found to
+    // The depths of the branches on the path to the last key. The key before it may still be found to
     // have others above it.
     let mut choices: Vec<usize> = Vec::new();
     // Closes a node at `depth`, below the choice at `above`: it, and the run of bytes that leads to it.
@@ -47,7 +48,7 @@ mod tests {
         nodes(ids.iter().map(|&(ms, seq)| StreamId::new(ms, seq)))
     }
 
-    /// What Valkey 9.1.2 says of streams with these nodes.
+    /// Counts of Valkey 9.1.2 for streams with these nodes.
     #[test]
     fn the_count_is_that_of_valkey() {
         assert_eq!(count(&[]), 1);

@@ -189,7 +189,7 @@ fn evict(
     worker.stats().evicted_keys.add(1);
     server.lazy_free.entry(entry);
     command::serve_ready(&env, &mut unit);
-    command::release(&env, unit);
+    command::release(&env, &mut unit);
     true
 }
 

@@ -15,10 +15,12 @@ use crate::{OPTIONS, setting};
 /// Steps that follow from each seed.
 const STEPS: usize = 25_000;
 
+/// The subject has a worker for each connection; the oracle's replies do not depend on that.
 fn group() -> Group {
+    let options = [OPTIONS, &["--io-threads", "4"]].concat();
     match setting::<bool>("SELF") {
         Some(true) => Group::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS)),
-        _ => Group::new(Server::oracle(OPTIONS), Server::start_mirrored(OPTIONS)),
+        _ => Group::new(Server::oracle(OPTIONS), Server::start_mirrored(&options)),
     }
 }
 
@@ -40,7 +42,8 @@ fn compare(seed: u64, steps: usize, time: Option<Duration>) {
     println!("{steps} steps in {:.0?}: {tally:?}", started.elapsed());
     rounds.bench().replayed.assert_enough(steps);
     rounds.finish();
-    assert!(tally.void_rounds * 2 <= all, "of {all} rounds too many were void: {tally:?}");
+    let void = tally.void_rounds + tally.known_differences;
+    assert!(void * 2 <= all, "of {all} rounds too many were void: {tally:?}");
     let Tally { executed, aborted, discarded, served, .. } = tally;
     for count in [executed, aborted, discarded, served] {
         assert!(count * 500 >= steps, "something hardly happened in {steps} steps: {tally:?}");

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker, ready};
 use rustix::event::epoll::EventFlags;
 use tokio::io::unix::AsyncFd;
 
-use super::EventLoop;
 use super::poller::{Readiness, Slot};
+use super::run::EventLoop;
 
 /// The readiness that a descriptor is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
+use crate::event_loop::{Interest, Source};
 use crate::{Alarm, Connection, Target, connect, unix};
 
 /// Lets every other task that is ready run.
@@ -228,7 +229,7 @@ async fn echo(mut connection: Box<dyn Connection>) {
 }
 
 #[test]
-fn a_long_stream_goes_there_and_back_on_either_kind_of_loop() {
+fn a_long_stream_is_echoed_on_either_kind_of_loop() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let (ready, is_ready) = mpsc::channel();

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_peer_may_send_is_refused() {
+    fn forbidden_messages_are_refused() {
         let message = Control::Keepalive.encode();
         assert_eq!(decode_control(&message[..31]), Err(ControlError::Length(31)));
         assert_eq!(decode_control(&[]), Err(ControlError::Length(0)));

@@ -1,4 +1,4 @@
-//! Which of a table's entries another table has as well, bucket by bucket.
+//! Comparing two tables bucket by bucket: which entries of the one have an equal key in the other.
 
 use std::ops::ControlFlow;
 
@@ -10,8 +10,8 @@ const AHEAD: usize = 16;
 /// Buckets whose chains are on their way into the cache.
 const CHAINS_AHEAD: usize = 8;
 
-/// An entry, and what the other table has that may be equal to it.
-struct Pair<'a, 'b, E> {
+/// An entry, and the first one of the other table that may have the same key: its tag is equal.
+struct Compared<'a, 'b, E> {
     entry: &'a E,
     candidate: Option<&'b E>,
     /// There are more candidates.
@@ -23,60 +23,62 @@ impl<E: Slot> Table<E> {
     ///
     /// Tables choose their buckets by the same bits of the same hash. So both are walked through side by
     /// side, no key is hashed, and only entries whose tags are equal are read.
-    pub fn sift<'a>(
+    pub fn compare<'a>(
         &'a self,
         other: &Table<E>,
         mut each: impl FnMut(&'a E, bool) -> ControlFlow<()>,
     ) {
-        let mut pairs = [const { None::<Pair<'_, '_, E>> }; AHEAD];
+        let mut window = [const { None::<Compared<'_, '_, E>> }; AHEAD];
         let mut next = 0;
         for index in 0..self.buckets.len() {
             let coming = index + CHAINS_AHEAD;
-            let coming_twin =
+            let coming_there =
                 if coming < other.buckets.len() { coming } else { other.bucket_of(coming as u64) };
-            for (table, coming) in [(self, coming), (other, coming_twin)] {
+            for (table, coming) in [(self, coming), (other, coming_there)] {
                 if let Some(bucket) = table.buckets.get(coming) {
                     bucket.prefetch_chain();
                 }
             }
             for (tag, entry) in self.buckets[index].tagged() {
-                let mut candidates =
-                    self.twins(index, other).flat_map(|twin| other.buckets[twin].tagged_as(tag));
+                let mut candidates = self
+                    .candidate_buckets(index, other)
+                    .flat_map(|there| other.buckets[there].tagged_as(tag));
                 let candidate = candidates.next();
                 let more = candidate.is_some() && candidates.next().is_some();
                 if let Some(candidate) = candidate {
                     entry.prefetch();
                     candidate.prefetch();
                 }
-                let pair = pairs[next].replace(Pair { entry, candidate, more });
+                let compared = window[next].replace(Compared { entry, candidate, more });
                 next = (next + 1) % AHEAD;
-                if let Some(pair) = pair
-                    && each(pair.entry, other.has_twin(&pair)).is_break()
+                if let Some(compared) = compared
+                    && each(compared.entry, other.has_equal(&compared)).is_break()
                 {
                     return;
                 }
             }
         }
         for offset in 0..AHEAD {
-            if let Some(pair) = pairs[(next + offset) % AHEAD].take()
-                && each(pair.entry, other.has_twin(&pair)).is_break()
+            if let Some(compared) = window[(next + offset) % AHEAD].take()
+                && each(compared.entry, other.has_equal(&compared)).is_break()
             {
                 return;
             }
         }
     }
 
-    fn has_twin(&self, pair: &Pair<'_, '_, E>) -> bool {
-        let Some(candidate) = pair.candidate else { return false };
-        let key = pair.entry.key();
-        candidate.key() == key || pair.more && self.find(hash(key), key).is_some()
+    /// Whether the table has the key of an entry of another table.
+    fn has_equal(&self, compared: &Compared<'_, '_, E>) -> bool {
+        let Some(candidate) = compared.candidate else { return false };
+        let key = compared.entry.key();
+        candidate.key() == key || compared.more && self.find(hash(key), key).is_some()
     }
 
-    /// The buckets of `other` in which there may be what is equal to an entry of the bucket `index`.
-    fn twins(&self, index: usize, other: &Table<E>) -> impl Iterator<Item = usize> {
+    /// The buckets of `other` in which the key of an entry of the bucket `index` may be.
+    fn candidate_buckets(&self, index: usize, other: &Table<E>) -> impl Iterator<Item = usize> {
         let len = other.buckets.len();
-        // Where the other table has no bucket of this number, it has not split the one that it would
-        // come from. Else it may have split it more often than this table.
+        // If the other table has no bucket of this number, it has not split the one that it would come
+        // from. Otherwise it may have split it more often than this table.
         let first = if index < len || len == 0 { index } else { other.bucket_of(index as u64) };
         let step = if index < len { 1 << self.depth(index) } else { usize::MAX };
         (first..len).step_by(step)
@@ -117,7 +119,7 @@ mod tests {
                 (&b, &a, start..mine.min(start + others)),
             ] {
                 let mut seen = BTreeSet::new();
-                a.sift(b, |entry, found| {
+                a.compare(b, |entry, found| {
                     let number: u32 = std::str::from_utf8(entry.key()).unwrap().parse().unwrap();
                     assert_eq!(found, common.contains(&number), "{number}");
                     assert!(seen.insert(number), "{number} comes twice");
@@ -129,11 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_it_is_told_to() {
+    fn a_comparison_ends_when_the_caller_breaks() {
         let (a, b) = (table(0..500), table(0..500));
         for count in [1, 3, 499, 500] {
             let mut left = count;
-            a.sift(&b, |_, _| {
+            a.compare(&b, |_, _| {
                 left -= 1;
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });

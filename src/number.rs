@@ -1,5 +1,6 @@
 //! Numbers as clients write them, and as they are shown to clients.
 
+pub mod extended;
 mod shortest;
 
 use std::fmt::Write;
@@ -63,8 +64,8 @@ pub fn parse_u64_loosely(text: &[u8]) -> Option<u64> {
 
 /// Reads a double, such as a score, which must be all of `text`: decimal, or an infinity.
 ///
-/// `None` for what is none, for what is not a number, and for what is too large or too small to be
-/// told from an infinity or from zero.
+/// `None` if the text is no number or is `nan`, or if the number is too large or too small to be
+/// distinguished from an infinity or from zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let number = parse_decimal(text)?;
     let is_zero = || {
@@ -79,8 +80,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     in_range.then_some(number)
 }
 
-/// Reads a double as C's `strtod` does up to the end or a zero byte: nothing at all is zero, and what
-/// is out of range is an infinity or zero.
+/// Reads a double as C's `strtod` does up to the end or a zero byte: text without a number is zero,
+/// and a number out of range is an infinity or zero.
 pub fn parse_f64_loosely(text: &[u8]) -> Option<f64> {
     match text.split(|byte| *byte == 0).next().unwrap_or_default() {
         [] => Some(0.0),
@@ -88,7 +89,7 @@ pub fn parse_f64_loosely(text: &[u8]) -> Option<f64> {
     }
 }
 
-/// The standard library's grammar is the same, except that it has a word for what is not a number.
+/// The standard library's grammar is the same, except that it also has `nan`.
 fn parse_decimal(text: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (!number.is_nan()).then_some(number)
@@ -96,7 +97,7 @@ fn parse_decimal(text: &[u8]) -> Option<f64> {
 
 /// The integer that a double is, if it is one that is shown as such. (Minus zero counts as zero.)
 pub fn as_integer(number: f64) -> Option<i64> {
-    /// 2^62: beyond it Valkey looks no further.
+    /// 2^62: Valkey shows no larger number as an integer.
     const LIMIT: f64 = (1u64 << 62) as f64;
     let integer = number as i64;
     (number.abs() <= LIMIT && integer as f64 == number).then_some(integer)
@@ -146,21 +147,32 @@ pub fn format_f64(number: f64) -> F64Text {
         Some(integer) if number.to_bits() != (-0.0f64).to_bits() => {
             text.push(itoa::Buffer::new().format(integer).as_bytes());
         }
-        _ => {
-            if number.is_sign_negative() {
-                text.push(b"-");
-            }
-            match number.abs() {
-                0.0 => text.push(b"0"),
-                f64::INFINITY => text.push(b"inf"),
-                magnitude => push_decimal(&mut text, magnitude),
-            }
-        }
+        _ => push_shortest(&mut text, number),
     }
     text
 }
 
-/// A double with 17 significant digits, as C's `%.17g` writes it: what ZSCAN shows of a big sorted set.
+/// A double's text with as few digits as tell it apart, and with an exponent where it would have many
+/// zeros, even if it is an integer: what digests are made of. `number` is not NaN.
+pub fn format_f64_shortest(number: f64) -> F64Text {
+    let mut text = F64Text { bytes: [0; F64Text::LONGEST], len: 0 };
+    push_shortest(&mut text, number);
+    text
+}
+
+fn push_shortest(text: &mut F64Text, number: f64) {
+    if number.is_sign_negative() {
+        text.push(b"-");
+    }
+    match number.abs() {
+        0.0 => text.push(b"0"),
+        f64::INFINITY => text.push(b"inf"),
+        magnitude => push_decimal(text, magnitude),
+    }
+}
+
+/// A double with 17 significant digits, as C's `%.17g` writes it: ZSCAN shows the scores of a big
+/// sorted set in this form.
 pub fn format_f64_in_full(number: f64) -> String {
     const DIGITS: i32 = 17;
     if !number.is_finite() {
@@ -219,7 +231,7 @@ fn push_decimal(text: &mut F64Text, magnitude: f64) {
 mod tests {
     use super::*;
 
-    /// What Valkey 9.1.2 answers to ZADD and ZSCORE.
+    /// Replies of Valkey 9.1.2 to ZADD and ZSCORE.
     #[test]
     fn doubles_are_read_as_scores_are() {
         for (text, number) in [
@@ -284,7 +296,7 @@ mod tests {
         );
     }
 
-    /// What Valkey 9.1.2 answers to ZCOUNT.
+    /// Replies of Valkey 9.1.2 to ZCOUNT.
     #[test]
     fn bounds_are_read_more_loosely() {
         for (text, number) in [
@@ -302,7 +314,7 @@ mod tests {
         }
     }
 
-    /// What Valkey 9.1.2 answers to ZSCORE.
+    /// Replies of Valkey 9.1.2 to ZSCORE.
     #[test]
     fn doubles_are_shown_as_scores_are() {
         for (number, text) in [
@@ -348,7 +360,7 @@ mod tests {
         }
     }
 
-    /// What C's printf writes.
+    /// Output of C's printf.
     #[test]
     fn seventeen_digits_are_shown_in_full() {
         for (number, text) in [

@@ -16,8 +16,8 @@ const FAR: i64 = 1 << 40;
 impl Extended {
     /// Reads a number, which must be all of `text`.
     ///
-    /// `None` is for what is not a number or too long, and for numbers that are not zero but would
-    /// round to zero or to infinity. The word `inf` is a number.
+    /// `None` if the text is no number or is too long, or if a number other than zero would round to
+    /// zero or to infinity. The word `inf` is a number.
     pub fn parse(text: &[u8]) -> Option<Extended> {
         if text.len() > MAX_LEN {
             return None;

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use crate::value::extended::natural::Natural;
+use crate::number::extended::natural::Natural;
 
 /// `digits × 10^exponent`; the digits are in ASCII.
 pub struct Decimal {

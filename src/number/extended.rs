@@ -3,6 +3,10 @@
 //! Valkey computes INCRBYFLOAT and HINCRBYFLOAT in C's `long double`, which is the x87 format on the
 //! machines it is measured on, and prints 17 decimals of it. Clients see those digits, so this does
 //! the same arithmetic, rounded to nearest and ties to even, in integers.
+//!
+//! No crate serves: `rustc_apfloat` computes in this format, but prints and parses at most the digits
+//! that tell two numbers apart, not a fixed number of decimals as C does; crates of arbitrary precision
+//! (`rug`, `astro-float`) know neither its subnormal numbers nor its overflow.
 
 pub(super) mod natural;
 mod parse;
@@ -171,7 +175,7 @@ mod tests {
         parse(a).checked_add(parse(b)).map(|sum| sum.to_string())
     }
 
-    /// What Valkey 9.1.2 answers.
+    /// Replies of Valkey 9.1.2.
     #[test]
     fn sums_have_the_digits_of_a_long_double() {
         for (a, b, expected) in [

@@ -1,18 +1,21 @@
-//! DEBUG: what tests of clients use of it.
+//! DEBUG: what tests of servers and of clients use of it.
 //!
 //! It takes the whole keyspace: DEBUG SLEEP is to stop the server, not one worker.
+
+mod digest;
+mod object;
+mod tables;
 
 use std::time::Duration;
 
 use super::{Command, CommandError, Cx, Flags, Group, Result, Scope};
-use crate::config::{Privilege, Settings};
+use crate::config::{Privilege, parse_memory};
 use crate::keyspace::Key;
 use crate::log;
-use crate::rdb::{self, Writer};
+use crate::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
 use crate::value::entry::Value;
-use crate::value::number::parse_i64;
-use crate::value::{Entry, access};
+use crate::value::{Entry, list};
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
@@ -26,15 +29,33 @@ pub const COMMANDS: &[Command] = &[Command {
 
 const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CLIENT-ENFORCE-REPLY-LIST <0|1>",
+    "    Accepted, and without effect: replies have no static buffer.",
+    "DICT-RESIZING <0|1>",
+    "    Accepted, and without effect: tables grow and shrink bucket by bucket.",
+    "DIGEST",
+    "    Output a hex signature representing the current DB content.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Output a hex signature of the values of all the specified keys.",
     "ERROR <string>",
     "    Return a RESP protocol error with <string> as message. Useful for clients",
     "    unit tests to simulate error replies.",
+    "HASHTABLE-CAN-ABORT-SHRINK <0|1>",
+    "    Accepted, and without effect: tables grow and shrink bucket by bucket.",
+    "HTSTATS <dbid> [full]",
+    "    Return hash table statistics of the specified database.",
+    "HTSTATS-KEY <key> [full]",
+    "    Like HTSTATS but for the hash table stored at <key>'s value.",
+    "LISTPACK <key>",
+    "    Show low level info about the listpack encoding of <key>.",
     "LOG <message>",
     "    Write <message> to the server log.",
     "OBJECT <key> [fast]",
     "    Show low level info about `key` and associated value.",
     "    Some fields of the default behavior may be time consuming to fetch,",
     "    and `fast` can be passed to avoid fetching them.",
+    "PAUSE-AFTER-FORK <0|1>",
+    "    Accepted, and without effect: the server does not fork.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create <count> string keys named key:<num>. If <prefix> is specified then",
     "    it is used instead of the 'key' prefix. These are not propagated to",
@@ -44,10 +65,21 @@ const HELP: &[&str] = &[
     "    Reply with a test value of the specified type. <type> can be: string,",
     "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
     "    true, false.",
+    "QUICKLIST <key> [<0|1>]",
+    "    Show low level info about the quicklist encoding of <key>.",
+    "    The optional argument (0 by default) sets the level of detail",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Sets the threshold for elements to be inserted as plain vs packed nodes",
+    "    Allows values up to 4GB. Setting to 0 restores to default.",
+    "REPLYBUFFER PEAK-RESET-TIME <NEVER||RESET|time>",
+    "REPLYBUFFER RESIZING <0|1>",
+    "    Accepted, and without effect: a client without replies has no buffer.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Setting it to 0 disables expiring keys in background when they are not",
     "    accessed (otherwise the behavior). Setting it to 1 reenables back the",
     "    default.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Accepted, and without effect: there are no scripts.",
     "SLEEP <seconds>",
     "    Stop the server for <seconds>. Decimals allowed.",
     "HELP",
@@ -74,14 +106,27 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             out.array(HELP.len());
             HELP.iter().for_each(|line| out.simple(line));
         }
+        (b"digest", 2) => out.simple(&digest::of_dataset(cx).text()),
+        (b"digest-value", _) => digest_values(cx, args, out),
         (b"error", 3) => out.error(args.at(2)),
+        (b"htstats", 3..) => return tables::of_database(cx, args, out),
+        (b"htstats-key", 3..) => return tables::of_key(cx, args, out),
+        (b"listpack", 3) => return object::print_listpack(cx, args, out),
+        (b"loadaof", _) => {
+            log::warning("DEBUG LOADAOF: this version has no append-only file to load.");
+            return Err("ERR Error trying to load the AOF files, check server logs.".into());
+        }
         (b"log", 3) => {
             log::warning(format_args!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])));
             out.ok();
         }
-        (b"object", 3 | 4) => return object(cx, args, out),
+        (b"object", 3 | 4) => return object::describe(cx, args, out),
         (b"populate", 3..=5) => return populate(cx, args, out),
         (b"protocol", 3) => return protocol(args, out),
+        (b"quicklist", 3 | 4) => return object::print_quicklist(cx, args, out),
+        (b"quicklist-packed-threshold", 3) => return packed_threshold(args, out),
+        (b"reload", _) => return reload(args),
+        (b"replybuffer", 4) => return reply_buffer(args, out),
         (b"set-active-expire", 3) => {
             // A word that is no number is 0, for Valkey too.
             let on = parse_i64(&args[2]).is_some_and(|number| number != 0);
@@ -96,41 +141,73 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             }
             out.ok();
         }
-        _ => {
-            return Err(CommandError::quoting(
-                "ERR unknown subcommand or wrong number of arguments for '",
-                &args[1],
-                "'. Try DEBUG HELP.",
-            ));
-        }
+        (name, 3) if NOTHING_TO_SWITCH.contains(&name) => out.ok(),
+        _ => return Err(unknown(args)),
     }
     Ok(())
 }
 
-fn object(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let (settings, now) = (cx.settings, cx.now);
-    let fast = args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"fast"));
-    let entry = cx.inspect(&Key::new(args.at(2))).ok_or(CommandError::NO_SUCH_KEY)?;
-    let idle = access::idle(now, entry.access());
-    let length = if fast {
-        String::new()
-    } else {
-        format!(" serializedlength:{}", serialized_length(entry, settings))
-    };
-    out.simple(&format!(
-        "Value at:{:p} refcount:1 encoding:{}{length} lru:{} lru_seconds_idle:{idle}",
-        entry,
-        entry.encoding(),
-        entry.access(),
-    ));
+/// Switches of parts that this server does not have, so that both positions are the same.
+const NOTHING_TO_SWITCH: &[&[u8]] = &[
+    b"client-enforce-reply-list",
+    b"dict-resizing",
+    b"hashtable-can-abort-shrink",
+    b"pause-after-fork",
+    b"set-disable-deny-scripts",
+];
+
+fn unknown(args: Args<'_>) -> CommandError {
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, &args[1], "'. Try DEBUG HELP.")
+}
+
+fn digest_values(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) {
+    let keys = args.from(2);
+    out.array(keys.len());
+    for key in keys.iter() {
+        out.simple(&digest::of_value(cx, &Key::new(key)).text());
+    }
+}
+
+/// DEBUG QUICKLIST-PACKED-THRESHOLD size
+fn packed_threshold(args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    /// A node's length has 32 bits; what stands around its element needs some room.
+    const MOST: u64 = (1 << 32) - (1 << 20);
+    let size = parse_memory(&args[2]).filter(|size| *size <= MOST).ok_or(CommandError::of(
+        "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+    ))?;
+    list::set_packed_threshold(size as usize);
+    out.ok();
     Ok(())
 }
 
-/// Bytes of the value in a snapshot file, without its type.
-fn serialized_length(entry: &Entry, settings: &Settings) -> usize {
-    let mut out = Writer::new(settings.rdbcompression);
-    rdb::save(entry, &mut out);
-    out.into_bytes().len() - 1
+/// DEBUG RELOAD: the options are looked at; there are no snapshots to save to and load from.
+fn reload(args: Args<'_>) -> Result {
+    let is_known = |option: &[u8]| {
+        let known = ["merge", "noflush", "nosave"];
+        known.iter().any(|word| option.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    if args.from(2).iter().all(is_known) {
+        return Err("ERR DEBUG RELOAD is not supported: this version has no snapshots".into());
+    }
+    Err("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.".into())
+}
+
+/// DEBUG REPLYBUFFER: a client's send buffer is there only while it has replies, so its peak is not
+/// kept, and nothing resizes it.
+fn reply_buffer(args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    match args[2].to_ascii_lowercase().as_slice() {
+        b"peak-reset-time" => {
+            let word = args[3].to_ascii_lowercase();
+            if word != b"never" && word != b"reset" && parse_i64(&word).is_none() {
+                return Err(CommandError::NOT_INTEGER);
+            }
+        }
+        b"resizing" => {}
+        _ => return Err(unknown(args)),
+    }
+    out.ok();
+    Ok(())
 }
 
 fn populate(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
