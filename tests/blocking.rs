@@ -49,22 +49,24 @@ fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Va
 
 #[test]
 fn who_waits_is_told_what_valkey_tells_them() {
-    let (ours, oracle) = (Server::start(&[]), Server::oracle(&[]));
+    let (ours, oracle) = (Server::start_mirrored(&[]), Server::oracle(&[]));
     for (wait, then) in WAITS {
         for protocol in ["2", "3"] {
             let expected = outcome(&oracle, protocol, wait, then);
             assert_eq!(outcome(&ours, protocol, wait, then), expected, "{wait}; {then:?}");
         }
+        ours.assert_mirrored();
     }
 }
 
 /// Where Valkey tries all keys again and fails at the first one: docs/COMPATIBILITY.md.
 #[test]
 fn a_key_that_takes_another_type_does_not_keep_others_from_serving() {
-    let server = Server::start(&[]);
+    let server = Server::start_mirrored(&[]);
     let replies = outcome(&server, "2", "BZPOPMIN j k 0", &["RPUSH j a", "ZADD k 1 a", "EXISTS k"]);
     assert_eq!(replies[2], Value::Integer(0));
     assert_eq!(replies[3].elements()[1].text(), "a");
+    server.assert_mirrored();
 }
 
 /// A client that waits for what `words` ask for.
@@ -78,7 +80,7 @@ fn waiting(server: &Server, control: &mut Client, words: &str) -> (Client, i64) 
 
 #[test]
 fn clients_are_served_in_the_order_in_which_they_came() {
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let mut control = server.connect();
     for (wait, push) in [("BLPOP k 0", "RPUSH k"), ("BZPOPMIN k 0", "ZADD k 1")] {
         let mut clients =
@@ -89,11 +91,12 @@ fn clients_are_served_in_the_order_in_which_they_came() {
         }
         assert_eq!(control.run("EXISTS k").integer(), 0);
     }
+    server.assert_mirrored();
 }
 
 #[test]
 fn who_has_gone_or_was_unblocked_takes_nothing() {
-    let server = Server::start(&["--io-threads", "2"]);
+    let server = Server::start_mirrored(&["--io-threads", "2"]);
     let mut control = server.connect();
     let (gone, gone_id) = waiting(&server, &mut control, "BLPOP k 0");
     let (mut unblocked, unblocked_id) = waiting(&server, &mut control, "BLPOP k 0");
@@ -108,11 +111,12 @@ fn who_has_gone_or_was_unblocked_takes_nothing() {
     control.run("RPUSH k a");
     assert_eq!(last.read().elements()[1].text(), "a");
     assert_eq!(control.run("EXISTS k").integer(), 0);
+    server.assert_mirrored();
 }
 
 #[test]
 fn a_chain_of_moves_is_gone_through_at_once() {
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let mut control = server.connect();
     let mut movers = (0..5)
         .map(|n| waiting(&server, &mut control, &format!("BLMOVE l{n} l{} LEFT RIGHT 0", n + 1)).0)
@@ -123,6 +127,7 @@ fn a_chain_of_moves_is_gone_through_at_once() {
     }
     assert_eq!(control.run("LRANGE l5 0 -1").elements()[0].text(), "a");
     assert_eq!(control.run("EXISTS l0 l1 l2 l3 l4").integer(), 0);
+    server.assert_mirrored();
 }
 
 /// Elements that each producer adds.
@@ -130,7 +135,7 @@ const EACH: usize = 3_000;
 
 #[test]
 fn each_element_is_delivered_once_whoever_pushes_and_waits() {
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let (producers, consumers) = (3, 5);
     let delivered = thread::scope(|scope| {
         for producer in 0..producers {
@@ -188,11 +193,12 @@ fn each_element_is_delivered_once_whoever_pushes_and_waits() {
     assert_eq!(delivered.len(), producers * EACH);
     let all = (0..producers).flat_map(|p| (0..EACH).map(move |n| format!("{p}:{n}")));
     assert_eq!(delivered.into_iter().collect::<BTreeSet<_>>(), all.collect::<BTreeSet<_>>());
+    server.assert_mirrored();
 }
 
 #[test]
 fn what_is_moved_between_lists_is_neither_lost_nor_doubled() {
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let (lists, elements) = (4, 40);
     let mut control = server.connect();
     (0..elements).for_each(|n| drop(control.run(&format!("RPUSH l0 {n}"))));
@@ -216,4 +222,5 @@ fn what_is_moved_between_lists_is_neither_lost_nor_doubled() {
     }
     left.sort_unstable();
     assert_eq!(left, (0..elements).collect::<Vec<_>>());
+    server.assert_mirrored();
 }

@@ -68,18 +68,19 @@ fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Va
 
 #[test]
 fn who_waits_is_told_what_valkey_tells_them() {
-    let (ours, oracle) = (Server::start(&[]), Server::oracle(&[]));
+    let (ours, oracle) = (Server::start_mirrored(&[]), Server::oracle(&[]));
     for (wait, then) in WAITS {
         for protocol in ["2", "3"] {
             let expected = outcome(&oracle, protocol, wait, then);
             assert_eq!(outcome(&ours, protocol, wait, then), expected, "{wait}; {then:?}");
         }
+        ours.assert_mirrored();
     }
 }
 
 #[test]
 fn what_is_added_goes_to_one_consumer_in_the_order_of_their_arrival() {
-    let server = Server::start(&["--io-threads", "2"]);
+    let server = Server::start_mirrored(&["--io-threads", "2"]);
     let mut client = server.connect();
     client.run("XGROUP CREATE s g $ MKSTREAM");
     let mut consumers = Vec::new();
@@ -97,11 +98,12 @@ fn what_is_added_goes_to_one_consumer_in_the_order_of_their_arrival() {
         let entry = &reply.elements()[0].elements()[1].elements()[0];
         assert_eq!(entry.elements()[0].text(), format!("{number}-1"));
     }
+    server.assert_mirrored();
 }
 
 #[test]
 fn ids_of_the_clock_ascend() {
-    let server = Server::start(&[]);
+    let server = Server::start_mirrored(&[]);
     let mut client = server.connect();
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let before = now();
@@ -115,6 +117,7 @@ fn ids_of_the_clock_ascend() {
     assert!(before <= ids[0].0 && ids[99].0 <= now());
     client.run("XADD s 9999999999999-5 a b");
     assert_eq!(client.run("XADD s * a b").text(), "9999999999999-6");
+    server.assert_mirrored();
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("executable", executable.display());
     let file = server.config.file().map(|file| file.display().to_string());
     lines.add("config_file", file.unwrap_or_default());
-    lines.add("io_threads_active", u8::from(server.stats.len() > 1));
+    lines.add("io_threads_active", u8::from(server.workers() > 1));
     lines.add("availability_zone", &settings.availability_zone);
     listeners(settings, lines);
 }

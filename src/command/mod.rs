@@ -27,6 +27,7 @@ mod keys;
 mod list;
 mod memory;
 mod object;
+mod replay;
 mod rewrite;
 mod sampling;
 mod scan;
@@ -47,6 +48,7 @@ pub use blocking::{Blocked, ParkedCall, serve_ready};
 pub use call::{Env, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};
 pub use context::Cx;
+pub use replay::{Replay, ReplayError, ReplayFailure};
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
     Scope,

@@ -40,8 +40,8 @@ pub type Table = table::Table<Entry>;
 /// table is small, so few that visiting all of them is cheap.
 pub const SHARDS: usize = 1024;
 
-/// Threads besides the workers that enter the keyspace: the control thread, whose number follows those
-/// of the workers.
+/// Threads besides the workers that enter the keyspace: the one that repeats a journal, whose number
+/// follows those of the workers.
 pub const OTHER_THREADS: usize = 1;
 
 /// The shard of a cluster slot.

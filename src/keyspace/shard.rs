@@ -17,6 +17,10 @@ pub trait BeforeWrite: Send + Sync {
     /// The entry is about to be changed or removed. Called with its shard locked, before every such
     /// change of an entry in database `db`, perhaps several times within one command.
     fn before_write(&self, db: usize, entry: &Entry);
+
+    /// A key that has no entry in database `db` is about to get one: if it had one when the observer came,
+    /// that was handed over. Called with its shard locked.
+    fn before_insert(&self, db: usize, key: &[u8]);
 }
 
 /// The observers of one shard.
@@ -113,6 +117,14 @@ impl Shard {
     pub(super) fn before_all(&self, db: usize) {
         if let Some(observer) = self.observers().and_then(|all| all.before_write.as_ref()) {
             self.table(db).iter().for_each(|entry| observer.before_write(db, entry));
+        }
+    }
+
+    /// Tells them that the keys of database `from` are about to get entries in database `to`, all of whose
+    /// entries they have seen.
+    pub(super) fn before_all_move(&self, from: usize, to: usize) {
+        if let Some(observer) = self.observers().and_then(|all| all.before_write.as_ref()) {
+            self.table(from).iter().for_each(|entry| observer.before_insert(to, entry.key()));
         }
     }
 

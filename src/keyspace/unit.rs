@@ -303,6 +303,9 @@ impl<'k> Unit<'k> {
     #[inline]
     pub fn insert(&mut self, db: usize, key: &Key<'_>, entry: Entry) {
         let shard = self.shard_mut(shard_of(key.slot));
+        if let Some(Observers { before_write: Some(observer), .. }) = shard.observers() {
+            observer.before_insert(db, key.bytes);
+        }
         shard.table_mut(db).insert(key.hash, entry);
         if shard.is_observed() {
             self.after_write(db, key, true);
@@ -430,6 +433,8 @@ impl<'k> Unit<'k> {
             if shard.is_observed() {
                 shard.before_all(a);
                 shard.before_all(b);
+                shard.before_all_move(a, b);
+                shard.before_all_move(b, a);
             }
             shard.swap(a, b);
             if !shard.is_observed() || a == b {

@@ -5,4 +5,4 @@ mod listening;
 mod start;
 mod workers;
 
-pub use start::{new, run};
+pub use start::{new, prepare, run, serve};

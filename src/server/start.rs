@@ -14,8 +14,8 @@ use crate::log;
 use crate::process::{self, PidFile};
 use crate::state::{ControlRequest, Server};
 
-/// The state of a server that serves nobody yet, and what is asked of its control thread. [`run`] makes
-/// one; benches and tests do without listeners.
+/// The state of a server that serves nobody yet, and what is asked of its control thread. [`prepare`]
+/// makes one; benches and tests do without listeners.
 pub fn new(
     settings: Settings,
     file: Option<std::path::PathBuf>,
@@ -28,6 +28,15 @@ pub fn run(startup: Startup) -> Result<(), String> {
     if process::daemonize(&startup).map_err(|error| format!("Can't run as a daemon: {error}"))? {
         return Ok(());
     }
+    let (server, requests) = prepare(startup)?;
+    serve(server, requests)
+}
+
+/// Introduces the server in the log, and makes its state. It serves nobody until [`serve`] is called: what
+/// is to see all that happens to the data can be attached before. The error is for the user.
+pub fn prepare(
+    startup: Startup,
+) -> Result<(&'static Server, mpsc::UnboundedReceiver<ControlRequest>), String> {
     let Startup { mut settings, file, configured, .. } = startup;
     log::notice("Verbena is starting");
     log::notice(format_args!(
@@ -45,8 +54,15 @@ pub fn run(startup: Startup) -> Result<(), String> {
     settings.unmet().into_iter().for_each(log::warning);
     process::reserve_descriptors(&mut settings)?;
     process::announce(&settings);
-    let workers = settings.io_threads;
-    let (server, requests) = new(settings, file);
+    Ok(new(settings, file))
+}
+
+/// Opens the listeners, starts the workers, and serves until the server is told to stop. The error is for
+/// the user.
+pub fn serve(
+    server: &'static Server,
+    requests: mpsc::UnboundedReceiver<ControlRequest>,
+) -> Result<(), String> {
     let failed = |error: io::Error| system_text(&error);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -54,7 +70,7 @@ pub fn run(startup: Startup) -> Result<(), String> {
         let settings = server.config.load();
         let listeners = Listeners::open(&settings)?;
         let _pidfile = PidFile::write(&settings);
-        let handoffs = (0..workers)
+        let handoffs = (0..server.workers())
             .map(|index| workers::start(server, index))
             .collect::<io::Result<Vec<_>>>()
             .map_err(failed)?;

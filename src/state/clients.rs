@@ -1,6 +1,7 @@
 //! The registry of connected clients: what one thread may know and change of another's.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
@@ -8,7 +9,7 @@ use std::task::{Context, Waker};
 use bitflags::bitflags;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use verbena_transport::ConnectionInfo;
+use verbena_transport::{ConnectionInfo, Endpoint, unix};
 
 use super::outbox::{Outbox, OutboxClass};
 use super::{Counter, Gauge};
@@ -183,6 +184,14 @@ impl ClientRecord {
             waker: OnceLock::new(),
             info,
         }
+    }
+
+    /// The record of a caller that is no client: it is not among the connected ones. Its id is 0.
+    pub fn unlisted(now: i64) -> Arc<ClientRecord> {
+        let nowhere = Endpoint::Path(PathBuf::new());
+        let local = nowhere.clone();
+        let info = ConnectionInfo { backend: &unix::BACKEND, peer: nowhere, local, fd: None };
+        Arc::new(ClientRecord::new(0, info, now, 0))
     }
 
     #[inline]

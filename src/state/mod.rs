@@ -21,7 +21,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, KeyspaceEvents, Settings};
-use crate::keyspace::{Keyspace, Listeners};
+use crate::keyspace::{Keyspace, Listeners, OTHER_THREADS};
 use crate::process;
 
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
@@ -45,7 +45,7 @@ pub struct Server {
     pub lazy_free: LazyFree,
     pub eviction: Eviction,
     pub events: Delivery,
-    /// One for each worker.
+    /// One for each thread that enters the keyspace: the workers, then the others.
     pub stats: Box<[CachePadded<WorkerStats>]>,
     /// Connections of each worker.
     pub loads: Box<[CachePadded<AtomicUsize>]>,
@@ -88,6 +88,11 @@ impl Server {
         self.active_expire.store(on, Ordering::Relaxed);
     }
 
+    /// How many worker threads there are. The number of the thread that is none follows theirs.
+    pub fn workers(&self) -> usize {
+        self.loads.len()
+    }
+
     /// Who listens to what a unit does that begins now.
     #[inline]
     pub fn listeners(&self, settings: &Settings) -> Listeners {
@@ -115,7 +120,9 @@ impl Server {
             lazy_free: LazyFree::default(),
             eviction: Eviction::default(),
             events: Delivery::default(),
-            stats: (0..workers).map(|_| WorkerStats::new(command_names.len()).into()).collect(),
+            stats: (0..workers + OTHER_THREADS)
+                .map(|_| WorkerStats::new(command_names.len()).into())
+                .collect(),
             loads: (0..workers).map(|_| CachePadded::default()).collect(),
             command_names,
             accepted_connections: AtomicU64::new(0),

@@ -1,9 +1,10 @@
 //! A server process for one test: this project's, or the oracle's.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,36 @@ fn program() -> PathBuf {
     std::env::var_os("VERBENA_TEST_PROGRAM").map_or_else(|| PROGRAM.into(), PathBuf::from)
 }
 
+/// The example that replays its own journal.
+fn mirror_program() -> PathBuf {
+    let program = Path::new(PROGRAM).with_file_name("examples").join("mirror");
+    assert!(program.exists(), "no {}: cargo build --examples", program.display());
+    program
+}
+
 /// A running server, killed when dropped. It works in a directory of its own.
 pub struct Server {
     child: Child,
     port: u16,
     dir: tempfile::TempDir,
     log: Arc<Log>,
+    mirror: Option<Mirror>,
+}
+
+/// How a server is asked to compare its data with what its journal says.
+struct Mirror {
+    input: ChildStdin,
+    comparisons: AtomicUsize,
+}
+
+/// What a comparison of a server's data with the replay of its journal came to.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Records that were replayed since the server has started.
+    pub records: u64,
+    pub keys: usize,
+    /// Each with its kind as the first word.
+    pub differences: Vec<String>,
 }
 
 #[derive(Default)]
@@ -38,6 +63,51 @@ impl Server {
     /// Starts `verbena-server` with these options (`["--io-threads", "2"]`), besides a free port.
     pub fn start(options: &[&str]) -> Server {
         Server::start_program(&program(), None, options)
+    }
+
+    /// As [`start`](Self::start), with a copy beside it that its journal is replayed into: see
+    /// [`assert_mirrored`](Self::assert_mirrored).
+    pub fn start_mirrored(options: &[&str]) -> Server {
+        if std::env::var_os("VERBENA_TEST_PROGRAM").is_some() {
+            return Server::start(options);
+        }
+        let program = mirror_program();
+        Server::start_somewhere(|port| {
+            Server::try_start_with(&program, port, None, options, Stdio::piped())
+        })
+    }
+
+    /// Compares the data with what a replay of the journal has made of it so far. `None` of a server that
+    /// was not started with a copy.
+    pub fn compare_with_journal(&self) -> Option<Comparison> {
+        let mirror = self.mirror.as_ref()?;
+        let number = mirror.comparisons.fetch_add(1, Ordering::Relaxed);
+        (&mirror.input).write_all(format!("compare {number}\n").as_bytes()).unwrap();
+        let prefix = format!("mirror {number}: ");
+        self.wait_for_log(&format!("{prefix}end"));
+        let mut comparison = Comparison::default();
+        let state = self.log.state.lock().unwrap();
+        for line in state.0.iter().filter_map(|line| line.strip_prefix(&prefix)) {
+            match line.split_once(' ') {
+                Some(("records", count)) => comparison.records = count.parse().unwrap(),
+                Some(("keys", count)) => comparison.keys = count.parse().unwrap(),
+                Some(("difference", text)) => comparison.differences.push(text.to_owned()),
+                _ => {}
+            }
+        }
+        Some(comparison)
+    }
+
+    /// Fails if the replay of the journal has made other data than there are, or if nothing was replayed. Does
+    /// nothing where `VERBENA_TEST_PROGRAM` names another server.
+    pub fn assert_mirrored(&self) {
+        let Some(comparison) = self.compare_with_journal() else {
+            assert!(std::env::var_os("VERBENA_TEST_PROGRAM").is_some(), "there is no copy");
+            return;
+        };
+        let differences = comparison.differences.join("\n");
+        assert!(differences.is_empty(), "the journal says otherwise:\n{differences}");
+        assert!(comparison.records > 0, "nothing was journaled");
     }
 
     /// Starts `verbena-server` with a configuration file of these lines, and with these options.
@@ -97,6 +167,16 @@ impl Server {
         file: Option<&str>,
         options: &[&str],
     ) -> Option<Server> {
+        Server::try_start_with(program, port, file, options, Stdio::null())
+    }
+
+    fn try_start_with(
+        program: &Path,
+        port: u16,
+        file: Option<&str>,
+        options: &[&str],
+        input: Stdio,
+    ) -> Option<Server> {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(program);
         if let Some(lines) = file {
@@ -107,7 +187,7 @@ impl Server {
             .current_dir(dir.path())
             .args(["--port", &port.to_string()])
             .args(options)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -115,7 +195,9 @@ impl Server {
         let log = Arc::new(Log::default());
         log.follow(child.stdout.take().unwrap(), true);
         log.follow(child.stderr.take().unwrap(), false);
-        let server = Server { child, port, dir, log };
+        let mirror =
+            child.stdin.take().map(|input| Mirror { input, comparisons: AtomicUsize::new(0) });
+        let server = Server { child, port, dir, log, mirror };
         match server.log.wait("Ready to accept connections") {
             Ok(()) => Some(server),
             Err(log) if log.contains("in use") => None,

@@ -63,6 +63,11 @@ fn servers() -> Pair {
     Pair::new(Server::oracle(OPTIONS), Server::start(OPTIONS))
 }
 
+/// The subject's journal is replayed, and compared with its data whenever these are compared.
+fn mirrored_servers() -> Pair {
+    Pair::new(Server::oracle(OPTIONS), Server::start_mirrored(OPTIONS))
+}
+
 /// `scripts/differential` sets other seeds, steps and times.
 #[test]
 fn random_commands_get_the_replies_of_valkey() {
@@ -76,7 +81,7 @@ fn random_commands_get_the_replies_of_valkey() {
             (pair, SingleCommands::all())
         }
         _ => {
-            let pair = servers();
+            let pair = mirrored_servers();
             let generator = SingleCommands::of_subject(&pair);
             (pair, generator)
         }
@@ -93,6 +98,7 @@ fn random_commands_get_the_replies_of_valkey() {
         },
     }
     println!("{} steps in {:.0?}", rounds.steps(), started.elapsed());
+    rounds.bench().replayed.assert_enough(rounds.steps());
     rounds.finish();
 }
 

@@ -55,6 +55,39 @@ struct Side {
 pub struct Pair {
     oracle: Side,
     subject: Side,
+    pub replayed: Replayed,
+}
+
+/// What the comparisons of a subject with the replay of its journal have shown.
+#[derive(Default)]
+pub struct Replayed {
+    is_compared: bool,
+    records: u64,
+}
+
+impl Replayed {
+    /// Compares the subject's data with what its journal says. Does nothing of a subject that is not started
+    /// with a copy.
+    pub fn verify(&mut self, subject: &Server) -> Option<Difference> {
+        let comparison = subject.compare_with_journal()?;
+        self.is_compared = true;
+        self.records = comparison.records;
+        let first = comparison.differences.first()?;
+        let kind = first.split([' ', ':']).next().unwrap_or_default();
+        Some(Difference {
+            step: 0,
+            words: vec![b"journal".to_vec(), kind.as_bytes().to_vec()],
+            oracle: Outcome::Garbage("what was replayed".into()),
+            subject: Outcome::Garbage("what there is".into()),
+            reason: comparison.differences.join("; "),
+        })
+    }
+
+    /// Fails if less was replayed than so many steps must have recorded.
+    pub fn assert_enough(&self, steps: usize) {
+        let Replayed { is_compared, records } = self;
+        assert!(!is_compared || *records > steps as u64 / 20, "{steps} steps, {records} records");
+    }
 }
 
 impl Side {
@@ -97,7 +130,7 @@ impl Bench for Pair {
             let difference = match &steps[start] {
                 Step::Verify => {
                     let (mut oracle, mut subject) = self.connect();
-                    verify(&mut oracle, &mut subject)
+                    verify(&mut oracle, &mut subject).or_else(|| self.verify_journal())
                 }
                 Step::Expire { keys } => self.expire(keys),
                 Step::ExpireFields { keys } => self.expire_fields(keys),
@@ -121,7 +154,13 @@ impl Bench for Pair {
 
 impl Pair {
     pub fn new(oracle: Server, subject: Server) -> Pair {
-        Pair { oracle: Side::new(oracle), subject: Side::new(subject) }
+        let replayed = Replayed::default();
+        Pair { oracle: Side::new(oracle), subject: Side::new(subject), replayed }
+    }
+
+    /// Compares the subject's data with what its journal says.
+    pub fn verify_journal(&mut self) -> Option<Difference> {
+        self.replayed.verify(&self.subject.server)
     }
 
     /// A connection of its own to each server.

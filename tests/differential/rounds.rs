@@ -84,6 +84,10 @@ impl<G: Generator> Rounds<G> {
             None => "none".into(),
         };
         let name = String::from_utf8_lossy(&difference.words[0]).to_lowercase();
+        let name = match (&*name, difference.words.get(1)) {
+            ("journal", Some(kind)) => format!("{name} {}", String::from_utf8_lossy(kind)),
+            _ => name,
+        };
         let (a, b) = (kind(&difference.oracle), kind(&difference.subject));
         let signature = format!("{name} {a} {b}");
         if self.differences.contains_key(&signature) {

@@ -44,7 +44,7 @@ fn while_writing(
 
 #[test]
 fn a_renamed_key_is_under_exactly_one_of_its_names() {
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let mut client = server.connect();
     for token in 0..8 {
         client.run(&format!("SET left:{token} {token}"));
@@ -78,12 +78,13 @@ fn a_renamed_key_is_under_exactly_one_of_its_names() {
         let value = if left == Value::Null { right } else { left };
         assert_eq!(value.text(), token.to_string(), "the value came along");
     }
+    server.assert_mirrored();
 }
 
 #[test]
 fn tokens_survive_every_way_of_moving_them() {
     const TOKENS: usize = 20;
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let mut client = server.connect();
     for token in 0..TOKENS {
         client.run(&format!("SET token:{token} {token}"));
@@ -133,11 +134,12 @@ fn tokens_survive_every_way_of_moving_them() {
     }
     values.sort_unstable();
     assert_eq!(values, (0..TOKENS).collect::<Vec<_>>());
+    server.assert_mirrored();
 }
 
 #[test]
 fn a_deletion_of_several_keys_is_seen_whole() {
-    let server = Server::start(&["--io-threads", "4"]);
+    let server = Server::start_mirrored(&["--io-threads", "4"]);
     let names = ["a", "b", "c", "d", "e"];
     let write = |mut client: Client| {
         for _ in 0..ROUNDS {
@@ -152,4 +154,5 @@ fn a_deletion_of_several_keys_is_seen_whole() {
         let first = client.run("EXISTS a e e e e").integer();
         assert!([0, 4, 5].contains(&first), "the first without the last: {first}");
     });
+    server.assert_mirrored();
 }

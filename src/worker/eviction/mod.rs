@@ -56,7 +56,7 @@ impl Evictor {
         if room >= 0 {
             server.eviction.note(false);
             // However many workers do so, they stay below a two hundredth of the limit.
-            let workers = server.stats.len() as i64;
+            let workers = server.workers() as i64;
             let share = (room / 2).min(limit / 200) / workers;
             *granted = ThreadCount::own().get() + share.min(UNSEEN);
             return Room::Made;

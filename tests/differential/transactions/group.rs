@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::common::Server;
 use crate::compare::Rule;
-use crate::pair::{Difference, line, verify};
+use crate::pair::{Difference, Replayed, line, verify};
 use crate::shrink::Bench;
 use crate::wire::{Outcome, Reply, Wire, Words, encode};
 
@@ -81,6 +81,7 @@ pub struct Group {
     has_stored: bool,
     /// What has happened so far, and how often.
     pub tally: Tally,
+    pub replayed: Replayed,
 }
 
 /// Outcomes that a run must have had for its comparison to mean anything.
@@ -204,6 +205,7 @@ impl Group {
             states: Vec::new(),
             has_stored: false,
             tally: Tally::default(),
+            replayed: Replayed::default(),
         }
     }
 
@@ -260,6 +262,7 @@ impl Group {
                 for side in self.sides() {
                     side.control.command(&[b"SELECT", b"0"]);
                 }
+                let difference = difference.or_else(|| self.replayed.verify(&self.subject.server));
                 difference.map_or(Ok(()), |difference| Err(End::Differs(difference)))?;
             }
             Step::WatchExpiring { .. } | Step::Unblock { .. } => {}

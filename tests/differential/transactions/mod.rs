@@ -20,7 +20,7 @@ fn group() -> Group {
     let options = [OPTIONS, &["--io-threads", "4"]].concat();
     match setting::<bool>("SELF") {
         Some(true) => Group::new(Server::oracle(OPTIONS), Server::oracle(OPTIONS)),
-        _ => Group::new(Server::oracle(OPTIONS), Server::start(&options)),
+        _ => Group::new(Server::oracle(OPTIONS), Server::start_mirrored(&options)),
     }
 }
 
@@ -40,6 +40,7 @@ fn compare(seed: u64, steps: usize, time: Option<Duration>) {
     }
     let (tally, all, steps) = (rounds.bench().tally, rounds.rounds(), rounds.steps());
     println!("{steps} steps in {:.0?}: {tally:?}", started.elapsed());
+    rounds.bench().replayed.assert_enough(steps);
     rounds.finish();
     let void = tally.void_rounds + tally.known_differences;
     assert!(void * 2 <= all, "of {all} rounds too many were void: {tally:?}");
