@@ -107,8 +107,13 @@ fn usage(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         let count = parse_i64(count).ok_or(CommandError::NOT_INTEGER)?;
         samples = usize::try_from(count).map_err(|_| CommandError::SYNTAX)?;
     }
-    match cx.peek(&cx.key()) {
-        Some(entry) => out.integer(entry.memory(samples) as i64),
+    // An entry that has expired takes memory until it is removed.
+    let (db, key) = (cx.caller.db, cx.key());
+    match cx.unit.find(db, &key) {
+        Some(position) => {
+            let entry = cx.unit.table(db, key.slot).get(position);
+            out.integer(entry.memory(samples) as i64);
+        }
         None => out.null(),
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! The control thread: it accepts connections and deals them to the workers, closes idle clients,
+//! The control thread: it accepts connections and hands them to the workers, closes idle clients,
 //! takes signals, and ends the server.
 //!
-//! It never enters the keyspace: a worker that has passed its gate may wait for it.
+//! It never enters the keyspace: a worker that is inside may wait for it.
 
 use std::future::poll_fn;
 use std::io;
@@ -52,7 +52,7 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             accepted = poll_fn(|cx| listeners.poll_accept(cx)), if paused.is_none() => match accepted {
-                Ok(incoming) => deal(server, &server.config.load(), workers, incoming),
+                Ok(incoming) => dispatch(server, &server.config.load(), workers, incoming),
                 Err(error) => {
                     if last_logged.is_none_or(|at| at.elapsed() >= ERROR_LOG_PAUSE) {
                         let reason = system_text(&error);
@@ -106,7 +106,7 @@ fn sweep(server: &Server, settings: &Settings) {
 }
 
 /// Hands a connection to the worker that has the fewest.
-fn deal(
+fn dispatch(
     server: &'static Server,
     settings: &Settings,
     workers: &[mpsc::UnboundedSender<Message>],

@@ -19,8 +19,8 @@ use crate::keyspace::{NEVER, Swept};
 /// The longest time without a break for clients.
 const SLICE: Duration = Duration::from_micros(30);
 
-/// Entries that are looked at without giving way to others where much has expired.
-const STRETCH: usize = 40;
+/// Entries that are visited in one shard before the task yields, where much has expired.
+const ENTRIES_PER_VISIT: usize = 40;
 
 /// What `active-expire-effort` stands for. An effort of 1 is what Valkey makes by default: samples of
 /// twenty keys, a quarter of the time, a tenth of the keys tolerated; each step is a little more.
@@ -102,7 +102,7 @@ async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) {
             yield_now().await;
         }
         shards = again;
-        entries = STRETCH;
+        entries = ENTRIES_PER_VISIT;
     }
 }
 

@@ -211,6 +211,8 @@ fn smove(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 /// Moves a member from one set to another; false if the first one does not have it.
 fn move_member(cx: &mut Cx<'_>, from: &Key<'_>, to: &Key<'_>, member: &[u8]) -> Result<bool> {
     let limits = Limits::of(cx.settings);
+    // Both are looked up, as in Valkey: a target that has expired goes even if there is no source.
+    cx.peek(to);
     let Some(source) = cx.write(from) else { return Ok(false) };
     let is_there = view(source.entry())?.contains(member);
     if let Some(target) = cx.write(to) {
