@@ -1,7 +1,7 @@
 //! Glob patterns: KEYS, SCAN MATCH, CONFIG GET, PSUBSCRIBE and ACL rules.
 //!
 //! `*` is any run of bytes, `?` any one byte, `[a-z]` one byte of a class, `[^a-z]` one byte of none
-//! of it, `\x` the byte `x` itself. What looks malformed still has a meaning, the one that Valkey
+//! of it, `\x` the byte `x` itself. A malformed pattern still has a meaning, the one that Valkey
 //! gives it:
 //!
 //! - the empty text matches the empty pattern alone, not even `*` (KEYS and SCAN take a bare `*` for
@@ -15,13 +15,14 @@
 /// Runs of `*` with something after them that a matching pattern may have.
 const MAX_STARS: usize = 1000;
 
-/// True if all of `text` matches `pattern`.
+/// Whether all of `text` matches `pattern`.
 #[inline]
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     run::<false>(pattern, text)
 }
 
-/// As [`matches`], with ASCII letters of either case alike, those that are escaped in a class aside.
+/// As [`matches`], but ASCII letters match regardless of their case, except those that are escaped in a
+/// class.
 pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     run::<true>(pattern, text)
 }
@@ -31,7 +32,7 @@ pub fn literal(pattern: &[u8]) -> Option<&[u8]> {
     (literal_prefix(pattern).len() == pattern.len()).then_some(pattern)
 }
 
-/// What every matching text begins with: the pattern up to its first special byte.
+/// The prefix of every matching text: the pattern up to its first special byte.
 pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
     let special = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
     &pattern[..special.unwrap_or(pattern.len())]
@@ -73,7 +74,8 @@ fn run<const IGNORE_CASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Matches one byte with what stands at `p`, which is no `*`: where the pattern goes on, or `None`.
+/// Matches one byte with the element at `p`, which is no `*`: returns where the pattern goes on, or
+/// `None`.
 #[inline]
 fn one<const IGNORE_CASE: bool>(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     let same = |a: u8, b: u8| if IGNORE_CASE { a.eq_ignore_ascii_case(&b) } else { a == b };
@@ -88,7 +90,7 @@ fn one<const IGNORE_CASE: bool>(pattern: &[u8], p: usize, byte: u8) -> Option<us
     }
 }
 
-/// Matches one byte with the class whose content begins at `p`; also says where the class ends.
+/// Matches one byte with the class whose content begins at `p`; also returns where the class ends.
 fn class<const IGNORE_CASE: bool>(pattern: &[u8], mut p: usize, byte: u8) -> (bool, usize) {
     let fold = |b: u8| if IGNORE_CASE { b.to_ascii_lowercase() } else { b };
     let negated = pattern.get(p) == Some(&b'^');
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_pattern_matches_what_it_says() {
+    fn each_kind_of_pattern_matches_as_documented() {
         check("", &[""], &["a"]);
         check("abc", &["abc"], &["ab", "abcd", "abx", ""]);
         check("*", &["a", "abc"], &[]);
@@ -153,7 +155,7 @@ mod tests {
 
     /// Each of these was observed on Valkey 9.1.
     #[test]
-    fn malformed_patterns_mean_what_valkey_takes_them_for() {
+    fn malformed_patterns_match_as_in_valkey() {
         check("*", &[], &[""]);
         check("**", &["a"], &[""]);
         check("\\", &["\\"], &["a", ""]);
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_does_not_explode() {
+    fn the_time_is_at_most_quadratic() {
         let text = vec![b'a'; 10_000];
         let pattern = [b"*a".repeat(50), b"b".to_vec()].concat();
         assert!(!matches(&pattern, &text));
@@ -232,7 +234,7 @@ mod tests {
         assert_eq!((literal(b"abc"), literal(b"ab*")), (Some(&b"abc"[..]), None));
     }
 
-    /// A pattern's elements, read one by one and matched by trying everything.
+    /// A model: a pattern's elements, read one by one and matched by trying everything.
     enum Element {
         Any,
         One(Vec<bool>),
@@ -297,7 +299,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_agrees_with_trying_everything(
+        fn matching_agrees_with_exhaustive_search(
             pattern in r"[abc*?\[\]\\^-]{0,10}",
             text in r"[abc\]\\^-]{0,8}",
         ) {

@@ -2,7 +2,7 @@
 //!
 //! `PID:ROLE DD Mon YYYY HH:MM:SS.mmm LEVEL message`, with a level of `.` (debug), `-` (verbose),
 //! `*` (notice) or `#` (warning), is the usual one. The file is opened for each line, so that it may
-//! be moved away at any time; the log is for what happens seldom.
+//! be moved away at any time; the log is for rare events.
 
 use std::fmt::{Display, Write as _};
 use std::fs::OpenOptions;
@@ -46,22 +46,22 @@ pub fn configure(settings: &Settings) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What only a developer of the server wants to know.
+/// Logs a message that only a developer of the server needs.
 pub fn debug(message: impl Display) {
     write(LogLevel::Debug, message);
 }
 
-/// What is seldom useful.
+/// Logs a message that is seldom useful.
 pub fn verbose(message: impl Display) {
     write(LogLevel::Verbose, message);
 }
 
-/// What one wants to see of a server in production.
+/// Logs a message that is useful in production.
 pub fn notice(message: impl Display) {
     write(LogLevel::Notice, message);
 }
 
-/// What needs attention.
+/// Logs a message that needs attention.
 pub fn warning(message: impl Display) {
     write(LogLevel::Warning, message);
 }
@@ -90,7 +90,7 @@ fn write(level: LogLevel, message: impl Display) {
 
 impl Target {
     fn append(&self, text: &str) {
-        // There is nobody to tell that the log can't be written.
+        // A log that cannot be written has no other place for its errors.
         let _ = if self.file.is_empty() {
             std::io::stdout().write_all(text.as_bytes())
         } else {

@@ -1,4 +1,4 @@
-//! The count of allocated bytes against what jemalloc says of each allocation.
+//! The count of allocated bytes, compared with jemalloc's size of each allocation.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,7 +54,7 @@ fn every_allocation_is_counted_as_large_as_it_is() {
     assert_eq!(count.get(), start);
 }
 
-/// The tests of this file look at the same count, so they run one after the other.
+/// The tests of this file read the same counter, so they run one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -62,7 +62,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn what_one_thread_allocates_another_frees() {
+fn memory_freed_by_another_thread_is_counted() {
     const SIZE: usize = 8 << 20;
     let _alone = alone();
     let before = allocated();

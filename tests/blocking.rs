@@ -7,7 +7,7 @@ use std::thread;
 
 use common::{Client, Ending, Server, Value};
 
-/// What a client waits for, and what others do then.
+/// A command that waits, and the commands of other clients meanwhile.
 const WAITS: &[(&str, &[&str])] = &[
     ("BLPOP k 0", &["RPUSH k a b c", "LRANGE k 0 -1"]),
     ("BRPOP k 0", &["RPUSH k a b c", "LRANGE k 0 -1"]),
@@ -41,14 +41,14 @@ const WAITS: &[(&str, &[&str])] = &[
     ("BZMPOP 0.05 1 k MAX", &[]),
 ];
 
-/// What all who take part are told, the waiting client last.
+/// The replies to all clients, the waiting client last.
 fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Value> {
     let ending = if wait.contains("0.05") { Ending::Timeout } else { Ending::Others };
     common::outcome_of_waiting(server, protocol, &["FLUSHALL"], wait, ending, then)
 }
 
 #[test]
-fn who_waits_is_told_what_valkey_tells_them() {
+fn blocked_clients_get_valkeys_replies_when_their_keys_change() {
     let (ours, oracle) = (Server::start_mirrored(&[]), Server::oracle(&[]));
     for (wait, then) in WAITS {
         for protocol in ["2", "3"] {
@@ -61,7 +61,7 @@ fn who_waits_is_told_what_valkey_tells_them() {
 
 /// Where Valkey tries all keys again and fails at the first one: docs/COMPATIBILITY.md.
 #[test]
-fn a_key_that_takes_another_type_does_not_keep_others_from_serving() {
+fn a_key_of_another_type_does_not_block_the_other_keys() {
     let server = Server::start_mirrored(&[]);
     let replies = outcome(&server, "2", "BZPOPMIN j k 0", &["RPUSH j a", "ZADD k 1 a", "EXISTS k"]);
     assert_eq!(replies[2], Value::Integer(0));
@@ -69,7 +69,7 @@ fn a_key_that_takes_another_type_does_not_keep_others_from_serving() {
     server.assert_mirrored();
 }
 
-/// A client that waits for what `words` ask for.
+/// A client that is blocked in the command `words`.
 fn waiting(server: &Server, control: &mut Client, words: &str) -> (Client, i64) {
     let mut client = server.connect();
     let id = client.run("CLIENT ID").integer();
@@ -95,15 +95,15 @@ fn clients_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn who_has_gone_or_was_unblocked_takes_nothing() {
+fn closed_and_unblocked_clients_take_no_elements() {
     let server = Server::start_mirrored(&["--io-threads", "2"]);
     let mut control = server.connect();
-    let (gone, gone_id) = waiting(&server, &mut control, "BLPOP k 0");
+    let (closed, closed_id) = waiting(&server, &mut control, "BLPOP k 0");
     let (mut unblocked, unblocked_id) = waiting(&server, &mut control, "BLPOP k 0");
     let (mut failed, failed_id) = waiting(&server, &mut control, "BLPOP k 0");
     let (mut last, _) = waiting(&server, &mut control, "BLPOP k 0");
-    drop(gone);
-    while !control.run(&format!("CLIENT LIST ID {gone_id}")).text().is_empty() {}
+    drop(closed);
+    while !control.run(&format!("CLIENT LIST ID {closed_id}")).text().is_empty() {}
     assert_eq!(control.run(&format!("CLIENT UNBLOCK {unblocked_id}")).integer(), 1);
     assert_eq!(control.run(&format!("CLIENT UNBLOCK {failed_id} ERROR")).integer(), 1);
     assert!(failed.read().error().starts_with("UNBLOCKED "));
@@ -115,15 +115,15 @@ fn who_has_gone_or_was_unblocked_takes_nothing() {
 }
 
 #[test]
-fn a_chain_of_moves_is_gone_through_at_once() {
+fn a_chain_of_moves_completes_in_one_step() {
     let server = Server::start_mirrored(&["--io-threads", "4"]);
     let mut control = server.connect();
-    let mut movers = (0..5)
+    let mut clients = (0..5)
         .map(|n| waiting(&server, &mut control, &format!("BLMOVE l{n} l{} LEFT RIGHT 0", n + 1)).0)
         .collect::<Vec<_>>();
     control.run("RPUSH l0 a");
-    for mover in &mut movers {
-        assert_eq!(mover.read().text(), "a");
+    for client in &mut clients {
+        assert_eq!(client.read().text(), "a");
     }
     assert_eq!(control.run("LRANGE l5 0 -1").elements()[0].text(), "a");
     assert_eq!(control.run("EXISTS l0 l1 l2 l3 l4").integer(), 0);
@@ -134,7 +134,7 @@ fn a_chain_of_moves_is_gone_through_at_once() {
 const EACH: usize = 3_000;
 
 #[test]
-fn each_element_is_delivered_once_whoever_pushes_and_waits() {
+fn each_element_is_delivered_exactly_once() {
     let server = Server::start_mirrored(&["--io-threads", "4"]);
     let (producers, consumers) = (3, 5);
     let delivered = thread::scope(|scope| {
@@ -151,7 +151,7 @@ fn each_element_is_delivered_once_whoever_pushes_and_waits() {
         let takers = (0..consumers).map(|consumer| {
             let mut client = server.connect();
             scope.spawn(move || {
-                // Not all look at the queues in the same order.
+                // The clients read the queues in different orders.
                 let words =
                     ["BLPOP q0 q1 q2 0", "BRPOP q2 q1 q0 0", "BLMPOP 0 3 q1 q0 q2 LEFT COUNT 3"];
                 let words = words[consumer % words.len()];
@@ -174,7 +174,7 @@ fn each_element_is_delivered_once_whoever_pushes_and_waits() {
         let takers = takers.collect::<Vec<_>>();
         let mut control = server.connect();
         let total = producers * EACH;
-        // All has been pushed and taken; then each consumer gets an end of its own.
+        // All elements have been pushed and taken; then each consumer gets its own end marker.
         let pushed = || {
             let stats = server.connect().run("INFO commandstats").text();
             stats.contains(&format!("cmdstat_rpush:calls={total},"))
@@ -197,7 +197,7 @@ fn each_element_is_delivered_once_whoever_pushes_and_waits() {
 }
 
 #[test]
-fn what_is_moved_between_lists_is_neither_lost_nor_doubled() {
+fn elements_moved_between_lists_are_neither_lost_nor_duplicated() {
     let server = Server::start_mirrored(&["--io-threads", "4"]);
     let (lists, elements) = (4, 40);
     let mut control = server.connect();

@@ -1,4 +1,4 @@
-//! What COMMAND tells is what the oracle tells, for the commands that there are.
+//! The replies of COMMAND equal the oracle's, for the commands that exist here.
 
 mod common;
 
@@ -112,7 +112,7 @@ fn command_docs_is_the_oracles_in_both_protocols() {
         ours.run(&format!("HELLO {protocol}"));
         oracle.run(&format!("HELLO {protocol}"));
         for name in names.iter().filter(|name| {
-            // Containers list the subcommands that there are, which are compared one by one.
+            // Containers list the subcommands that exist, which are compared one by one.
             !names.iter().any(|other| other.starts_with(&format!("{name}|")))
         }) {
             let command = ["COMMAND", "DOCS", name];

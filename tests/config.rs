@@ -1,4 +1,4 @@
-//! What the configuration promises: the parameters and their values, the file, the command line.
+//! The configuration: the parameters and their values, the file, the command line.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn all(client: &mut Client) -> BTreeMap<String, String> {
     pairs.map(|pair| (pair[0].text(), pair[1].text())).collect()
 }
 
-/// Parameters whose values are of the machine, of the moment, or of this project alone.
+/// Parameters whose values depend on the machine or the moment, or that are this project's own.
 const OUR_OWN: [&str; 6] =
     ["dir", "port", "rdma-max-registered-memory", "rdma-poll-us", "save", "syslog-ident"];
 
@@ -79,7 +79,7 @@ fn hidden_parameters_are_shown_by_their_exact_name_alone() {
     }
 }
 
-/// Values that tell the types and bounds of parameters apart.
+/// Values that distinguish the types and bounds of parameters.
 const VALUES: &[&str] = &[
     "",
     "abc",
@@ -143,8 +143,8 @@ const VALUES: &[&str] = &[
     "-2001 0 0",
 ];
 
-/// Parameters that this test can't set: they would end the connection or the oracle (Valkey 9.1.2
-/// built without TLS crashes when it is turned on), or are deliberately another thing here.
+/// Parameters that this test cannot set: they would end the connection or the oracle (Valkey 9.1.2
+/// built without TLS crashes when it is turned on), or differ on purpose.
 const NOT_COMPARED: [&str; 12] = [
     "bind",
     "cluster-announce-human-nodename",
@@ -184,7 +184,7 @@ fn config_set_answers_as_valkey_does_for_every_parameter() {
                 different.push(format!("{}: {ours} instead of {theirs}", request.join(" ")));
             }
         }
-        // Passwords and limits must not be in the way of what follows.
+        // Passwords and limits must not affect the following steps.
         for client in [&mut ours, &mut theirs] {
             client.command(&["CONFIG", "SET", name, &names[name]]);
         }
@@ -412,7 +412,7 @@ fn a_banner_with_the_pid_comes_before_the_server_is_ready() {
 }
 
 #[test]
-fn version_and_help_are_told_and_nothing_is_started() {
+fn version_and_help_are_printed_without_a_start() {
     for args in [["-v"], ["--version"]] {
         let text = String::from_utf8(run(&args).stdout).unwrap();
         let own = concat!(" verbena=", env!("CARGO_PKG_VERSION"), "\n");

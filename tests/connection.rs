@@ -1,4 +1,4 @@
-//! What a connection promises: its commands, its state, and what ends it.
+//! A connection: its commands, its state, and the reasons for its end.
 
 mod common;
 
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use common::{Client, Server, Value};
 
-/// A name and value of a line of CLIENT LIST.
+/// The value of a field in a line of CLIENT LIST.
 fn field(line: &str, name: &str) -> String {
     let prefix = format!("{name}=");
     let found = line.split_ascii_whitespace().find_map(|field| field.strip_prefix(&prefix));
     found.unwrap_or_else(|| panic!("no {name} in {line:?}")).to_owned()
 }
 
-/// The lines of a CLIENT LIST, by another client than the listed ones.
+/// The lines of CLIENT LIST, without the client that asks.
 fn list(client: &mut Client) -> Vec<String> {
     client.run("CLIENT LIST SKIPME yes").text().lines().map(str::to_owned).collect()
 }
@@ -348,7 +348,7 @@ fn a_client_of_a_unix_socket_is_listed_as_such() {
 }
 
 #[test]
-fn what_waits_in_a_clients_buffers_is_listed() {
+fn bytes_in_a_clients_buffers_are_listed() {
     let server = Server::start(&[]);
     let (mut slow, mut other) = (server.connect(), server.connect());
     let part = b"*2\r\n$3\r\nGET\r\n$100000\r\nxxxxxx";
@@ -409,7 +409,7 @@ fn a_password_is_asked_for_as_the_oracle_asks() {
 }
 
 #[test]
-fn hello_tells_the_availability_zone_if_there_is_one() {
+fn hello_has_the_availability_zone_if_one_is_set() {
     let server = Server::start(&["--availability-zone", "here"]);
     let Value::Map(fields) = server.connect().run("HELLO 3") else { panic!("no map") };
     assert_eq!(fields.last().unwrap().1.text(), "here");
@@ -417,7 +417,7 @@ fn hello_tells_the_availability_zone_if_there_is_one() {
 }
 
 #[test]
-fn limits_are_those_of_who_the_client_is_by_then() {
+fn limits_follow_authentication_within_a_pipeline() {
     let server = Server::start(&["--requirepass", "secret"]);
     for (request, error) in [
         (&b"*11\r\n"[..], "ERR Protocol error: unauthenticated multibulk length"),
@@ -436,7 +436,7 @@ fn limits_are_those_of_who_the_client_is_by_then() {
 }
 
 #[test]
-fn what_config_set_changes_holds_for_the_rest_of_the_pipeline() {
+fn config_set_applies_to_the_rest_of_the_pipeline() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.write(
@@ -449,7 +449,7 @@ fn what_config_set_changes_holds_for_the_rest_of_the_pipeline() {
 }
 
 #[test]
-fn client_reply_leaves_out_what_is_not_wanted() {
+fn client_reply_suppresses_the_chosen_replies() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     for words in [
@@ -494,7 +494,7 @@ fn quit_ends_the_connection_after_its_reply() {
 }
 
 #[test]
-fn a_killed_client_is_gone_at_once_on_any_thread() {
+fn a_killed_client_is_removed_at_once_on_any_thread() {
     let server = Server::start(&["--io-threads", "2"]);
     let mut killer = server.connect();
     for _ in 0..20 {
@@ -514,14 +514,14 @@ fn a_killed_client_is_gone_at_once_on_any_thread() {
 }
 
 #[test]
-fn nothing_of_a_killed_clients_runs_after_the_kill() {
+fn no_command_of_a_killed_client_runs_after_the_kill() {
     let server = Server::start(&["--io-threads", "2"]);
     let mut killer = server.connect();
     for round in 0..30 {
         let mut victim = server.connect();
         let id = id(&mut victim);
         killer.run(&format!("SET n {round}"));
-        // Its replies are more than sockets hold, so it is in the middle of them for long.
+        // Its replies exceed the sockets' buffers, so it is still executing for a long time.
         let _ = victim.try_write(&request("INCR n").repeat(20_000));
         assert_eq!(killer.run(&format!("CLIENT KILL ID {id}")).integer(), 1);
         let count = killer.run("GET n").text();
@@ -572,7 +572,7 @@ fn a_stream_that_is_no_resp_is_refused_as_the_oracle_refuses_it() {
         "*1\r\n$00\r\n\r\n",
         "ECHO a'b\r\n",
         "ECHO \"a\\\" \r\n",
-        // Well-formed, and ended here.
+        // Well-formed requests, whose connection is closed here.
         "*1\r\n$4\r\nPING\r\n*0\r\n*-5\r\nPING\r\nQUIT\r\n",
         "$4\r\nQUIT\r\n",
         "ECHO \"a\"b'c d'\\x41\r\nQUIT\r\n",
@@ -590,7 +590,7 @@ fn a_stream_that_is_no_resp_is_refused_as_the_oracle_refuses_it() {
     for stream in streams {
         let answer = |server: &Server| {
             let mut client = server.connect();
-            // It may be refused before it is sent completely.
+            // The server may refuse it before it is sent completely.
             let _ = client.try_write(&stream);
             String::from_utf8_lossy(&client.read_to_end()).into_owned()
         };
@@ -605,7 +605,7 @@ fn a_stream_that_is_no_resp_is_refused_as_the_oracle_refuses_it() {
 }
 
 #[test]
-fn a_browser_that_is_made_to_talk_to_the_server_is_cut_off() {
+fn http_requests_close_the_connection() {
     let server = Server::start(&[]);
     for stream in [
         "POST / HTTP/1.1\r\nHost: x\r\n\r\nSET evil 1\r\n",
@@ -648,7 +648,7 @@ fn complete_arguments_do_not_count_against_the_query_buffer_limit() {
     }
 }
 
-/// What is queued after MULTI waits to be executed, so it counts.
+/// Commands that are queued after MULTI wait to be executed, so they count.
 #[test]
 fn queued_commands_count_against_the_query_buffer_limit() {
     let server = Server::start(&["--client-query-buffer-limit", "1048576"]);
@@ -689,7 +689,7 @@ fn a_protocol_error_whose_reply_is_to_be_skipped_ends_the_connection_in_silence(
     client.expect_closed();
 }
 
-/// A long argument is received where it stays, unless most of it has come with what was before it.
+/// A long argument is received into its final memory, unless most of it has arrived with earlier bytes.
 #[test]
 fn long_arguments_arrive_in_any_pieces() {
     let server = Server::start(&["--io-threads", "2"]);
@@ -770,11 +770,11 @@ fn long_arguments_arrive_in_any_pieces() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_behind_a_long_argument_too() {
+fn invalid_requests_after_a_long_argument_are_refused() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.write(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n");
-    // It is set apart before the rest comes.
+    // The argument is detached before the rest arrives.
     let mut other = server.connect();
     while field(&list(&mut other)[0], "qbuf") == "0" {}
     client.write(&vec![b'x'; 100_002]);
@@ -797,7 +797,7 @@ fn a_huge_pipeline_is_answered_in_order() {
 }
 
 #[test]
-fn a_peer_that_has_said_all_still_gets_its_replies() {
+fn a_half_closed_connection_still_gets_its_replies() {
     let server = Server::start(&[]);
     let value = "v".repeat(100_000);
     server.connect().command(&["SET", "a", &value]);
@@ -811,7 +811,7 @@ fn a_peer_that_has_said_all_still_gets_its_replies() {
 }
 
 #[test]
-fn a_peer_that_does_not_listen_is_still_heard() {
+fn requests_of_a_peer_that_does_not_read_are_executed() {
     let server = Server::start(&[]);
     let value = "v".repeat(15_000);
     let mut client = server.connect();
@@ -830,7 +830,7 @@ fn a_peer_that_does_not_listen_is_still_heard() {
 }
 
 #[test]
-fn a_peer_that_leaves_too_much_unread_is_cut_off() {
+fn a_peer_with_too_much_unread_output_is_closed() {
     let server = Server::start(&["--client-output-buffer-limit", "normal 10mb 0 0"]);
     let mut client = server.connect();
     client.command(&["SET", "a", &"v".repeat(1_000_000)]);
@@ -870,7 +870,7 @@ fn a_client_with_endless_requests_does_not_starve_the_others() {
 }
 
 #[test]
-fn a_pause_holds_back_what_it_says_until_it_ends() {
+fn a_pause_delays_the_commands_that_it_covers() {
     let server = Server::start(&["--io-threads", "2"]);
     let (mut admin, mut reader, mut writer) =
         (server.connect(), server.connect(), server.connect());
@@ -899,7 +899,7 @@ fn a_pause_holds_back_what_it_says_until_it_ends() {
 }
 
 #[test]
-fn nothing_expires_during_a_pause_but_what_has_expired_is_not_shown() {
+fn expired_keys_are_hidden_but_not_removed_during_a_pause() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     assert!(client.run("SET a 1 PX 30").is("OK"));

@@ -1,4 +1,4 @@
-//! The entry, whose memory is managed by hand, against a model that is not.
+//! The entry, whose memory is managed manually, against a model.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_entry_has_what_was_put_into_it(changes in vec(change(), 1..30)) {
+    fn an_entry_equals_its_model(changes in vec(change(), 1..30)) {
         let (mut key, mut value, mut expiry) = (b"key".to_vec(), b"value".to_vec(), None);
         let mut entry = Entry::new(&key, Value::Bytes(&value), expiry);
         entry.set_access(12_345);
@@ -122,7 +122,7 @@ proptest! {
                 Change::Duplicate(to, at) => {
                     let mut copy = entry.duplicate(&to, at);
                     copy.set_access(entry.access());
-                    // The copy lives on, so that what the two share would be noticed.
+                    // The copy is kept, so that memory that both use would be noticed.
                     entry = copy;
                     (key, expiry) = (to, at);
                 }

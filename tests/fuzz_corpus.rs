@@ -17,7 +17,7 @@ fn replay(name: &str, check: fn(&[u8])) {
     let mut count = 0;
     for file in fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
         let path = file.unwrap().path();
-        // A failure names the input that it is about.
+        // The message of a failure names the input.
         println!("{}", path.display());
         check(&fs::read(&path).unwrap());
         count += 1;

@@ -1,4 +1,4 @@
-//! What is found in polygons is what Valkey finds, in its order, however odd they are.
+//! Searches in polygons of any form find Valkey's members, in Valkey's order.
 
 mod common;
 

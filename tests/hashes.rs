@@ -1,4 +1,4 @@
-//! What hashes promise beyond their commands' replies, which the differential tests compare.
+//! Properties of hashes that the differential tests of replies cannot show.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn info(client: &mut Client, field: &str) -> String {
 }
 
 #[test]
-fn expired_fields_go_away_unasked_and_an_empty_hash_with_them() {
+fn expired_fields_and_empty_hashes_are_removed_in_the_background() {
     for workers in ["1", "3"] {
         let server = Server::start(&["--io-threads", workers]);
         let mut client = server.connect();
@@ -59,7 +59,7 @@ fn expired_fields_go_away_unasked_and_an_empty_hash_with_them() {
         assert_eq!(info(&mut client, "expired_keys"), "0");
         let keyspace = info(&mut client, "db0");
         assert!(keyspace.ends_with(",keys_with_volatile_items=1"), "{keyspace}");
-        // Wherever it is, and whatever its own expiry is.
+        // Regardless of the hash's place and of its own expiry.
         fill(&mut client, "moved", 10, 200);
         client.run("EXPIRE moved 1000");
         client.run("MOVE moved 7");
@@ -71,7 +71,7 @@ fn expired_fields_go_away_unasked_and_an_empty_hash_with_them() {
 }
 
 #[test]
-fn fields_whose_expiry_is_taken_away_or_put_off_stay() {
+fn fields_whose_expiry_is_removed_or_postponed_stay() {
     let server = Server::start(&["--io-threads", "2"]);
     let mut client = server.connect();
     fill(&mut client, "h", 100, 150);
@@ -80,7 +80,7 @@ fn fields_whose_expiry_is_taken_away_or_put_off_stay() {
     client.run("HSET h 4 new");
     client.run("HINCRBY h n 1");
     wait_for(&mut client, "HLEN h", 6);
-    // The next earliest one is known all the same.
+    // The next earliest expiry is known all the same.
     client.run("HPEXPIRE h 50 FIELDS 1 3");
     wait_for(&mut client, "HLEN h", 5);
     client.run("HPEXPIRE h 50 FIELDS 5 0 1 2 4 n");
@@ -88,7 +88,7 @@ fn fields_whose_expiry_is_taken_away_or_put_off_stay() {
 }
 
 #[test]
-fn a_big_hash_that_expires_keeps_nobody_waiting() {
+fn expiry_of_a_big_hash_does_not_delay_other_clients() {
     let server = Server::start(&["--enable-debug-command", "yes"]);
     let mut client = server.connect();
     client.run("DEBUG SET-ACTIVE-EXPIRE 0");
@@ -101,7 +101,7 @@ fn a_big_hash_that_expires_keeps_nobody_waiting() {
         client.run("GET {h}other");
         served += 1;
     }
-    // Nobody is, or one, where the hash goes in one piece.
+    // At most one request is served meanwhile if the hash is removed in one step.
     assert!(served > 100, "{served} requests were served meanwhile");
 }
 
@@ -119,7 +119,7 @@ fn a_scan_sees_every_field_that_stays() {
         if cursor == "0" {
             break;
         }
-        // It grows at first, then it shrinks.
+        // The hash grows at first, then it shrinks.
         if step < 6000 {
             fill_from(&mut client, step, 200);
             step += 200;

@@ -187,7 +187,7 @@ impl Stage {
         let mut out = Reply::new(&mut [], Protocol::Resp2);
         let env = worker.env(&settings);
         command::call(&env, &mut unit, &mut caller, found, &keys, args, &mut out);
-        command::settle(&env, unit, &mut caller);
+        command::settle(&env, &mut unit, &mut caller);
         let reply = out.into_chunks().concat();
         assert!(!reply.starts_with(b"-"), "{}: {}", text(resp), reply.escape_ascii());
     }

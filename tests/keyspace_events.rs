@@ -1,5 +1,5 @@
-//! Keyspace events: what is announced of each command, by class. (Who subscribes to them is another
-//! matter; here a listener collects them.)
+//! Keyspace events: the events of each command, by class, collected by a listener instead of
+//! subscribers.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use verbena::worker::Worker;
 use verbena::{server, session};
 use verbena_transport::{Connection, ConnectionInfo, Endpoint, unix};
 
-/// A peer that says something and then listens no more.
+/// A peer that sends its requests and then closes its sending direction.
 struct Speech {
     info: ConnectionInfo,
     text: Vec<u8>,
@@ -113,7 +113,7 @@ fn each_type_announces_its_changes() {
 }
 
 #[test]
-fn keys_announce_what_is_done_to_them() {
+fn key_commands_announce_their_events() {
     assert_eq!(
         all("set a 1\nrename a b\ncopy b c\nmove b 1\nexpire c 100\npersist c\nexpire c -1"),
         [
@@ -131,7 +131,7 @@ fn keys_announce_what_is_done_to_them() {
 }
 
 #[test]
-fn hashes_announce_what_becomes_of_their_fields() {
+fn hashes_announce_changes_of_their_fields() {
     assert_eq!(
         all("hsetex h ex 100 fields 1 a 1\nhpersist h fields 1 a\nhincrby h a 1\n\
              hgetex h px 9000 fields 1 a\nhexpire h 100 gt fields 1 a\nhexpire h 0 fields 1 a"),
@@ -153,7 +153,7 @@ fn hashes_announce_what_becomes_of_their_fields() {
 }
 
 #[test]
-fn what_changes_nothing_announces_nothing() {
+fn commands_without_effect_announce_nothing() {
     assert_eq!(all("get a\ndel a\nlpushx l a\nset a 1 xx\nhdel h f"), [""; 0]);
 }
 
@@ -171,6 +171,6 @@ fn only_the_classes_that_are_asked_for_are_announced() {
 }
 
 #[test]
-fn they_can_be_switched_off() {
+fn events_can_be_switched_off() {
     assert_eq!(events("KA", "set a 1\nconfig set notify-keyspace-events \"\"\nset a 2"), ["set a"]);
 }

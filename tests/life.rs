@@ -1,4 +1,4 @@
-//! The server's life: what it says when it starts, whom it lets in, and how it ends.
+//! The server's life: its messages at start, the clients that it accepts, and its end.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn the_log_says_which_kinds_of_listeners_are_ready() {
 }
 
 #[test]
-fn what_is_asked_for_and_not_done_is_said() {
+fn settings_without_effect_are_logged() {
     let server = Server::start(&["--appendonly", "yes"]);
     server.wait_for_log("# appendonly is set, but this version writes no append-only file.");
     let server = Server::start(&[]);
@@ -73,7 +73,7 @@ fn signals_end_the_server_and_leave_nothing_behind() {
         let mut server = Server::start(&["--unixsocket", "s.sock", "--pidfile", "pid"]);
         let pid = std::fs::read_to_string(server.dir().join("pid")).unwrap();
         assert_eq!(pid, format!("{}\n", server.pid()));
-        // The terminal's end is not the server's.
+        // The end of the terminal does not end the server.
         signal(&server, "-HUP");
         assert!(server.connect().run("PING").is("PONG"));
         signal(&server, name);
@@ -108,7 +108,7 @@ fn shutdown_ends_the_server_without_a_reply() {
 }
 
 #[test]
-fn more_clients_than_allowed_are_told_so() {
+fn clients_beyond_the_limit_get_an_error() {
     let server = Server::start(&["--maxclients", "2"]);
     let mut first = server.connect();
     assert!(first.run("PING").is("PONG"));
@@ -146,7 +146,7 @@ fn connections_go_to_the_worker_with_the_fewest() {
 }
 
 #[test]
-fn what_the_file_says_may_come_from_the_standard_input() {
+fn configuration_can_be_read_from_the_standard_input() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_verbena-server"))
         .args(["--port", "0", "--unixsocket"])
         .arg(tempfile::tempdir().unwrap().path().with_extension("sock"))
@@ -194,7 +194,7 @@ fn a_daemon_leaves_the_terminal_and_writes_its_pid() {
 }
 
 #[test]
-fn systemd_is_told_when_the_server_is_ready() {
+fn systemd_is_notified_when_the_server_is_ready() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let supervisor = UnixDatagram::bind(&path).unwrap();
@@ -238,7 +238,7 @@ fn the_report_has_valkeys_fields_in_its_order() {
 fn sections_of_the_report_are_chosen_as_in_valkey() {
     let ours = Server::start(&[]);
     let theirs = Server::oracle(&[]);
-    // Sections of parts that only one of them has.
+    // Sections that only one of the two servers has.
     let own = ["RDMA", "TLS", "Cluster Info", "Scripting Engines"];
     let sections = |server: &Server, words: &str| -> Vec<String> {
         let report = server.connect().run(words).text();
@@ -260,7 +260,7 @@ fn sections_of_the_report_are_chosen_as_in_valkey() {
 }
 
 #[test]
-fn statistics_count_what_clients_did() {
+fn statistics_count_the_commands_of_clients() {
     let server = Server::start(&["--io-threads", "2"]);
     let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -284,7 +284,7 @@ fn statistics_count_what_clients_did() {
 }
 
 #[test]
-fn debug_is_for_whom_the_settings_allow_it() {
+fn debug_is_limited_to_the_clients_that_the_settings_allow() {
     let server = Server::start(&[]);
     let error = server.connect().run("DEBUG SLEEP 0").error().to_owned();
     assert!(error.starts_with("ERR DEBUG command not allowed. If the enable-debug-command"));
@@ -295,7 +295,7 @@ fn debug_is_for_whom_the_settings_allow_it() {
     assert!(other.run("PING").is("PONG"));
     let started = Instant::now();
     client.write(b"DEBUG SLEEP 0.3\r\n");
-    // However long the request takes to arrive, nobody is served before its end.
+    // However long the request takes to arrive, no other client is served before its end.
     assert!(client.read().is("OK"));
     assert!(started.elapsed() >= Duration::from_millis(300));
     assert!(client.run("DEBUG POPULATE 100").is("OK"));
@@ -307,7 +307,7 @@ fn debug_is_for_whom_the_settings_allow_it() {
 
 #[test]
 fn the_server_is_ready_at_once() {
-    // A busy machine makes any one start slow, but not all of them.
+    // A busy machine makes single starts slow, but not all of them.
     let best = (0..10).map(|_| {
         let started = Instant::now();
         let _server = Server::start(&["--io-threads", "4"]);

@@ -1,4 +1,4 @@
-//! The limit of the memory: that it holds, what goes to make room, and what is refused.
+//! The memory limit: that it holds, which keys are evicted, and which commands are refused.
 
 mod common;
 
@@ -57,7 +57,7 @@ fn evict(client: &mut Client, count: u64, filler: impl Fn(usize) -> String) {
     }
 }
 
-/// Which of these keys are there.
+/// Whether each of these keys exists.
 fn present(client: &mut Client, keys: impl Iterator<Item = String>) -> Vec<bool> {
     let exists = pipeline(client, keys.map(|key| format!("EXISTS {key}")));
     exists.iter().map(|reply| reply.integer() == 1).collect()
@@ -100,7 +100,7 @@ fn the_limit_holds_while_many_clients_write() {
             is_done.store(true, Ordering::Relaxed);
             let (mut watcher, greatest) = watch.join().unwrap();
             assert!(greatest <= limit + limit / 50, "{policy}: {greatest} of {limit}");
-            // Nothing goes without need.
+            // No key is evicted without need.
             let used = info(&mut watcher, "used_memory");
             assert!(used >= limit - limit / 20, "{policy}: {used} of {limit}");
             assert!(info(&mut watcher, "evicted_keys") > 50_000);
@@ -117,7 +117,7 @@ fn keys_without_an_expiry_stay_under_the_volatile_policies() {
         evict(&mut client, 5000, filler);
         let stay = present(&mut client, (0..1000).map(|n| format!("stay:{n}")));
         assert_eq!(count(&stay), 1000, "{policy}");
-        // When nothing is left that may go, the command is refused.
+        // When no evictable key is left, the command is refused.
         let value = "x".repeat(1000);
         let last = pipeline(&mut client, (0..4000).map(|n| format!("SET more:{n} {value}")));
         let refused = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -160,7 +160,7 @@ fn keys_that_are_used_less_go_first() {
 }
 
 #[test]
-fn any_key_goes_at_random() {
+fn random_policies_evict_all_keys_with_equal_chance() {
     let (_server, mut client) = limited(64, "allkeys-random", &[]);
     // Hash tags put half of the keys into one shard.
     let name = |n: usize| if n.is_multiple_of(2) { format!("{{tag}}{n}") } else { n.to_string() };
@@ -181,8 +181,8 @@ fn a_lower_limit_evicts_at_once() {
         let limit = info(&mut client, "used_memory") / 4;
         client.run(&format!("CONFIG SET maxmemory-eviction-tenacity {tenacity}"));
         client.run(&format!("CONFIG SET maxmemory {limit}"));
-        // INFO itself takes some memory while it is being written, and the last of the keys may be going
-        // still when it says that there is little enough.
+        // INFO itself takes some memory while it is written, and the last keys may still be freed when
+        // it reports that the memory is below the limit.
         let deadline = Instant::now() + PATIENCE;
         while info(&mut client, "used_memory") > limit + limit / 50
             || info(&mut client, "current_eviction_exceeded_time") > 0
@@ -227,7 +227,7 @@ fn a_full_server_refuses_what_valkey_refuses() {
         "PING",
         "CONFIG SET maxmemory 0",
         "SET a 3",
-        // A policy that has nothing to evict is as good as none.
+        // A policy without evictable keys is equivalent to noeviction.
         "CONFIG SET maxmemory-policy volatile-lru maxmemory 1",
         "SET a 4",
         "CONFIG SET maxmemory-policy allkeys-lru",
@@ -256,11 +256,11 @@ fn a_full_server_refuses_what_valkey_refuses() {
 }
 
 #[test]
-fn what_is_being_freed_is_no_reason_to_evict() {
+fn memory_being_freed_causes_no_eviction() {
     let (_server, mut client) = limited(64, "allkeys-lru", &[]);
     pipeline(&mut client, (0..80_000).map(|n| format!("SET {n} {}", "x".repeat(500))));
     assert_eq!(info(&mut client, "evicted_keys"), 0);
-    // While the thread frees what there was, there is room already.
+    // While the thread frees the old values, their memory counts as available.
     client.run("FLUSHALL");
     let replies =
         pipeline(&mut client, (0..80_000).map(|n| format!("SET {n} {}", "x".repeat(500))));
@@ -321,7 +321,7 @@ fn memory_answers_in_valkeys_form() {
         let kind = |value: &Value| std::mem::discriminant(value);
         let (doctor, expected) = (ours.run("MEMORY DOCTOR"), oracle.run("MEMORY DOCTOR"));
         assert_eq!(kind(&doctor), kind(&expected), "{doctor:?}");
-        // The oracle's allocator is another one, and has none.
+        // The oracle has another allocator, which makes no such report.
         let report = ours.run("MEMORY MALLOC-STATS");
         assert_eq!(kind(&report), kind(&expected), "{report:?}");
         assert!(report.text().contains("jemalloc statistics"), "{report:?}");
@@ -329,7 +329,7 @@ fn memory_answers_in_valkeys_form() {
 }
 
 #[test]
-fn what_keys_use_is_what_the_server_uses_for_them() {
+fn memory_usage_matches_the_allocated_memory() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     for (keys, key, write) in [
@@ -381,8 +381,8 @@ const USES: &str = "
     XGROUP CREATE x g 0 | XREADGROUP GROUP g c STREAMS x > | XPENDING x g | XDEL x 1-1";
 
 #[test]
-fn uses_are_counted_as_valkey_counts_them() {
-    // Each use adds one, and nothing is forgotten.
+fn access_frequencies_are_counted_as_in_valkey() {
+    // Each use adds one, and frequencies do not decay.
     let options = ["--lfu-log-factor", "0", "--lfu-decay-time", "0"];
     let (ours, oracle) = (Server::start(&options), Server::oracle(&options));
     let (mut ours, mut oracle) = (ours.connect(), oracle.connect());
@@ -436,7 +436,7 @@ fn the_limit_holds_for_collections_that_are_freed_in_the_background() {
         }
     });
     assert!(greatest <= limit + limit / 50, "{greatest} of {limit}");
-    // No more goes than must: a collection has a megabyte or less.
+    // No more is evicted than necessary: a collection has a megabyte or less.
     assert!(least >= limit - limit / 20, "{least} of {limit}");
     let freed = info(&mut watcher, "lazyfreed_objects");
     assert!(freed > 20, "{freed} collections were freed in the background");
@@ -466,12 +466,12 @@ fn a_limit_just_above_an_empty_servers_memory_admits_every_write() {
 }
 
 #[test]
-fn what_is_removed_from_any_database_leaves_no_memory_behind() {
+fn removed_keys_leave_no_memory_in_any_database() {
     const KEYS: u64 = 5000;
     let server = Server::start(&[]);
     let mut client = server.connect();
     let used = |client: &mut Client| info(client, "used_memory");
-    // What the commands themselves take is there before.
+    // Memory that the commands themselves need is allocated before.
     for round in 0..2 {
         let start = used(&mut client);
         for db in [0, 1, 15] {

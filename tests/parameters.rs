@@ -5,7 +5,8 @@ use std::path::Path;
 
 use verbena::config::PARAMETERS;
 
-/// By the part of the server that will read them. Whoever adds that part empties its list.
+/// Parameters by the part of the server that will read them. The change that adds such a part empties
+/// its list.
 const READ_NOWHERE: &[(&str, &[&str])] = &[
     (
         "command log and latency",
@@ -209,7 +210,7 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "names in replies, and what this design settles by itself",
+        "names in replies, and parameters that this design makes unnecessary",
         &[
             "extended-redis-compatibility",
             "hash-seed",

@@ -143,7 +143,7 @@ fn transactions() {
 }
 
 #[test]
-fn what_a_resp3_connection_sees() {
+fn resp3_connections_get_resp3_types() {
     let server = Server::start(&[]);
     let [mut resp2, mut resp3] = <[Connection; 2]>::try_from(connections(&server)).ok().unwrap();
     let hello = |connection: &mut Connection| cmd("HELLO").query::<Value>(connection).unwrap();

@@ -1,5 +1,5 @@
 //! Clients and servers that end at any moment, bad input, and clients that do not read: nothing hangs,
-//! nothing leaks, and nobody else notices.
+//! nothing leaks, and other clients are not affected.
 //!
 //! `VERBENA_ROUNDS` multiplies the rounds.
 
@@ -18,10 +18,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use socket2::SockRef;
 
-/// How long something that must happen may take.
+/// The time limit for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes that a server's resident memory may be above where it was: what an allocator keeps.
+/// Bytes by which a server's resident memory may exceed its former size: memory that an allocator
+/// keeps.
 const SLACK: usize = 32 << 20;
 
 fn rounds(usual: usize) -> usize {
@@ -29,7 +30,7 @@ fn rounds(usual: usize) -> usize {
     usual * factor
 }
 
-/// What a process holds of what must not leak.
+/// The resources of a process that must not leak.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     descriptors: usize,
@@ -38,7 +39,7 @@ struct Held {
 }
 
 impl Held {
-    /// What a server holds besides its clients, once all its threads have served some.
+    /// The resources of a server without clients, after all its threads have served some.
     fn idle(server: &Server) -> Held {
         let mut clients = (0..8).map(|_| server.connect()).collect::<Vec<_>>();
         for client in &mut clients {
@@ -59,7 +60,7 @@ impl Held {
         }
     }
 
-    /// Waits until the server holds no more than this again: it learns of a lost client in its own time.
+    /// Waits until the server holds no more than this again: it detects a lost client after some time.
     fn wait_for(self, server: &Server) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -98,7 +99,7 @@ fn kill(stream: TcpStream, reset: bool) {
     }
 }
 
-/// A client that does its work all the while, and checks every reply.
+/// A client that sends requests the whole time, and checks every reply.
 fn bystander(server: &Server, done: &AtomicBool) -> usize {
     let mut client = server.connect();
     let mut count = 0;
@@ -177,7 +178,7 @@ fn client_processes_killed_under_load_leave_nothing_behind() {
                 .stderr(Stdio::null())
                 .spawn()
                 .expect("redis-benchmark, of Debian's redis-tools");
-            // Its first words come when its connections work; then any moment will do.
+            // It prints when its connections work; after that it may be killed at any moment.
             let mut first = [0; 1];
             benchmark.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
             thread::sleep(Duration::from_millis(rng.random_range(0..20)));
@@ -217,7 +218,7 @@ fn a_server_killed_under_load_ends_every_connection_and_starts_again() {
     }
 }
 
-/// Sends requests and checks the replies until the server is gone.
+/// Sends requests and checks the replies until the server has ended.
 fn until_closed(mut stream: TcpStream, number: usize) {
     let key = format!("key:{number}");
     let value = vec![b'x'; 1000 * number * number];
@@ -286,7 +287,7 @@ fn storms_of_bad_input_close_only_their_own_connections() {
     before.wait_for(&server);
 }
 
-/// Sends what nobody should, and reads until the server has closed the connection.
+/// Sends invalid input, and reads until the server has closed the connection.
 fn bad_connection(server: &Server, rng: &mut StdRng) {
     const STARTS: &[&[u8]] = &[
         b"*1\r\n$-1\r\n",
@@ -303,7 +304,7 @@ fn bad_connection(server: &Server, rng: &mut StdRng) {
     let mut noise = vec![0; rng.random_range(0..100_000)];
     rng.fill_bytes(&mut noise);
     bytes.extend(noise);
-    // The server may close before it has read all.
+    // The server may close before it has read everything.
     let _ = stream.write_all(&bytes);
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut reply = Vec::new();
@@ -349,7 +350,7 @@ fn a_slow_reader_without_a_limit_gets_every_byte_and_costs_no_copies() {
     slow.write_all(&request(&[b"GET", b"large"]).repeat(COUNT)).unwrap();
     // The server has executed all of them and goes on with others.
     assert!(client.run("PING").is("PONG"));
-    // Two GiB wait; what they share is stored once.
+    // Two GiB wait; the value that they share is stored once.
     assert!(Held::by(&server).memory < before.memory + (256 << 20));
     let header = format!("${}\r\n", large.len());
     let mut reply = vec![0; header.len() + large.len() + 2];
@@ -383,8 +384,8 @@ fn ten_thousand_connections_come_and_go() {
     before.wait_for(&server);
 }
 
-/// A count is cheap to ask for, and the reply to it may be more than there is memory: such a one is
-/// refused before any of it is built.
+/// A count is cheap to send, and the reply to it may exceed all memory: such a reply is refused before
+/// any of it is built.
 #[test]
 fn too_long_a_reply_of_random_elements_is_refused_before_it_is_built() {
     const MOST: u64 = 128 << 20;

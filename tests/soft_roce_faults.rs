@@ -1,4 +1,4 @@
-//! What a server survives, and what its clients do: peers that break the protocol, processes that are
+//! Faults that a server and its clients survive: peers that break the protocol, processes that are
 //! killed, a restart under load. Needs an RDMA device, real or in software.
 #![cfg(feature = "rdma")]
 
@@ -18,12 +18,12 @@ use verbena::tools::client::{Client, Value};
 use verbena_transport::rdma::protocol::{Control, Region, WorkRequest};
 use verbena_transport::rdma::raw::RawPeer;
 
-/// How often something is killed: a few times in every run, a thousand where that is asked for.
+/// The number of kills: `few` in an ordinary run, a thousand if that is requested.
 fn rounds(few: u64) -> u64 {
     std::env::var("VERBENA_TEST_ROUNDS").map_or(few, |n| n.parse().unwrap())
 }
 
-/// A number that looks random and is the same in every run.
+/// A number that is scattered like a random one and is the same in every run.
 fn scatter(seed: u64) -> u64 {
     seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33
 }
@@ -116,14 +116,14 @@ fn kill_clients(server: &Server, rounds: Range<u64>) {
     });
 }
 
-/// What this process holds that RDMA clients could leave behind.
+/// Resources of this process that RDMA clients could leave behind.
 fn own() -> (usize, usize, u64) {
     let held = Held::by(std::process::id());
     (held.queue_pairs, held.memory_regions, held.registered)
 }
 
 #[test]
-fn clients_of_a_server_killed_at_any_time_are_told() {
+fn clients_of_a_server_killed_at_any_time_get_an_error() {
     // One port for all rounds: each server takes the place of the one that was killed.
     let mut server = start(&["--rdma-rx-size", "65536"]);
     let port = server.port();
@@ -173,8 +173,8 @@ fn clients_of_a_server_killed_at_any_time_are_told() {
     }
 }
 
-/// Counts with INCR until told to stop, connecting anew whenever the connection ends. Returns how often
-/// the server said that it has counted.
+/// Counts with INCR until `stop` is set, connecting anew whenever the connection ends. Returns the
+/// number of confirmed increments.
 async fn counter(target: verbena_transport::Target, stop: Rc<Cell<bool>>) -> u64 {
     let mut counted = 0;
     while !stop.get() {
@@ -217,7 +217,7 @@ fn a_server_restarted_under_load_serves_on() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             total += count;
-            // Nobody is asked to leave first.
+            // The server is stopped while its clients are connected.
             watcher.send(&["SHUTDOWN", "NOSAVE"]);
             watcher.flush().await.unwrap();
             await_that("the server ends", || server.has_ended()).await;

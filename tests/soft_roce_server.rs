@@ -185,7 +185,7 @@ fn values_from_nothing_to_64_mib_pass_through_64_kib_buffers() {
             assert_same(got.as_bytes().unwrap(), &value, "over RDMA");
         }
     });
-    // What RDMA wrote, TCP reads.
+    // TCP reads the values that RDMA wrote.
     let last = sizes.len() - 1;
     let Reply::Bulk(got) = server.connect().command(&["GET", "value"]) else { panic!() };
     assert_same(&got, &pattern(last as u64, sizes[last]), "over TCP");
@@ -229,7 +229,7 @@ fn ten_thousand_commands_in_one_pipeline_are_answered_in_order() {
                     _ => client.send(&["NO-SUCH-COMMAND"]),
                 }
             }
-            // All of it leaves before anything is read: the replies wait in the server.
+            // All of it is sent before anything is read: the replies wait in the server.
             client.flush().await.unwrap();
             for i in 0..DEPTH {
                 let reply = client.receive().await.unwrap();
@@ -246,7 +246,7 @@ fn ten_thousand_commands_in_one_pipeline_are_answered_in_order() {
 
 #[test]
 fn a_pipeline_and_its_replies_move_both_ways_at_once() {
-    // More than all buffers on the way hold, in both directions.
+    // More than all buffers on the path hold, in both directions.
     const COUNT: usize = 300;
     let server = start(&["--rdma-rx-size", "65536"]);
     let text = Bytes::from(pattern(3, 100_000));
@@ -318,13 +318,13 @@ fn thousands_of_connections_one_after_another_leave_nothing_behind() {
     block_on(async {
         let connects = async |rounds: usize| {
             let tasks: Vec<_> = (0..4)
-                .map(|lane| {
+                .map(|task| {
                     let target = target(&server, &SMALL);
                     tokio::task::spawn_local(async move {
-                        for i in (lane..rounds).step_by(4) {
+                        for i in (task..rounds).step_by(4) {
                             let mut client = Client::connect(&target).await.unwrap();
                             match i % 3 {
-                                // Some leave at once, some without waiting for a reply.
+                                // Some disconnect at once, some without waiting for a reply.
                                 0 => {}
                                 1 => client.send(&["GET", "key"]),
                                 _ => assert_eq!(run(&mut client, "SET key 1").await, ok()),

@@ -1,4 +1,4 @@
-//! What streams promise beyond their commands' replies, which the differential tests compare.
+//! Properties of streams that the differential tests of replies cannot show.
 
 mod common;
 
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Ending, Server, Value};
 
-/// Before a client waits. Both streams have one entry, and a group that has got it.
+/// Setup before a client waits. Both streams have one entry, and a group to which it was delivered.
 const SETUP: &[&str] =
     &["FLUSHALL", "XADD s 1-1 a b", "XGROUP CREATE s g $", "XADD t 5-1 a b", "XGROUP CREATE t g 0"];
 
-/// What a client waits for, and what others do then.
+/// A command that waits, and the commands of other clients meanwhile.
 const WAITS: &[(&str, &[&str])] = &[
     ("XREAD BLOCK 0 STREAMS s $", &["XADD s 2-1 a b", "XADD s 3-1 a b"]),
     ("XREAD BLOCK 0 STREAMS nothing +", &["XADD nothing 1-1 a b"]),
@@ -42,7 +42,7 @@ const WAITS: &[(&str, &[&str])] = &[
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["RENAME t s"]),
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["RENAME s u"]),
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["FLUSHALL"]),
-    // Nobody asks for the key when its time is over.
+    // No client accesses the key when it has expired.
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", &["PEXPIRE s 20", "BLPOP nothing 0.5"]),
     ("XREAD BLOCK 0 STREAMS s $", &["PEXPIRE s 20", "BLPOP nothing 0.5", "XADD s 3-1 a b"]),
     (
@@ -56,7 +56,7 @@ const WAITS: &[(&str, &[&str])] = &[
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS s 0", &[]),
 ];
 
-/// What all who take part are told, the waiting client last.
+/// The replies to all clients, the waiting client last.
 fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Value> {
     let ending = match wait {
         wait if wait.contains("BLOCK 20 ") => Ending::Timeout,
@@ -67,7 +67,7 @@ fn outcome(server: &Server, protocol: &str, wait: &str, then: &[&str]) -> Vec<Va
 }
 
 #[test]
-fn who_waits_is_told_what_valkey_tells_them() {
+fn blocked_readers_get_valkeys_replies_when_their_group_or_key_changes() {
     let (ours, oracle) = (Server::start_mirrored(&[]), Server::oracle(&[]));
     for (wait, then) in WAITS {
         for protocol in ["2", "3"] {
@@ -79,7 +79,7 @@ fn who_waits_is_told_what_valkey_tells_them() {
 }
 
 #[test]
-fn what_is_added_goes_to_one_consumer_in_the_order_of_their_arrival() {
+fn added_entries_go_to_one_consumer_in_the_order_of_arrival() {
     let server = Server::start_mirrored(&["--io-threads", "2"]);
     let mut client = server.connect();
     client.run("XGROUP CREATE s g $ MKSTREAM");

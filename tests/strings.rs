@@ -1,5 +1,5 @@
-//! What the string commands promise beyond their replies: atomicity, and replies that show one
-//! moment. (The replies themselves are compared with Valkey's in the differential tests.)
+//! Properties of the string commands that the differential tests of replies cannot show: atomicity, and
+//! replies that show one moment.
 
 mod common;
 

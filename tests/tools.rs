@@ -1,5 +1,5 @@
-//! The tools as programs: what they write, what they send, how they end. What redis-cli does as
-//! well is compared with it, byte for byte.
+//! The tools as programs: their output, their requests and their exit status. Output of redis-cli for
+//! the same task is compared byte for byte.
 
 mod common;
 
@@ -47,7 +47,7 @@ fn text(bytes: &[u8]) -> String {
 fn same_as_redis_cli(port: u16, line: &str, more: &[&str], input: &[u8]) {
     let line = format!("-p {port} {line}");
     let show = |output: Output| {
-        // A connection that the server ends may break before or after the goodbye.
+        // A connection that the server ends may break before or after the last reply.
         let errors = text(&output.stderr)
             .replace("to Redis at", "to Verbena at")
             .replace("Connection reset by peer", "Server closed the connection");
@@ -198,7 +198,7 @@ get n
 "#;
 
 #[test]
-fn a_session_looks_as_with_redis_cli() {
+fn a_session_is_written_as_by_redis_cli() {
     let oracle = Server::oracle(&[]);
     for protocol in ["-2", "-3"] {
         for style in ["--no-raw", "--raw", "--csv", "--json"] {
@@ -256,7 +256,7 @@ fn one_command_ends_as_with_redis_cli() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn an_unreachable_server_is_named() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     for (line, input) in [("ping", ""), ("", "ping\n"), ("-s /nosuch/socket ping", "")] {
         same_as_redis_cli(free, line, &[], input.as_bytes());
@@ -347,7 +347,7 @@ fn pipe_counts_errors() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// How long a program may take to write what is awaited.
+/// The time limit for expected output of a program.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// verbena-cli on a terminal.
@@ -385,7 +385,7 @@ impl Person {
         writeln!(self.stdin, "{line}").unwrap();
     }
 
-    /// What is written up to a prompt.
+    /// The output up to a prompt.
     fn sees(&mut self, prompt: &str) -> String {
         let mut seen = Vec::new();
         while !seen.ends_with(prompt.as_bytes()) {
@@ -407,7 +407,7 @@ impl Drop for Person {
 }
 
 #[test]
-fn a_person_has_a_prompt_that_tells_where_he_is() {
+fn the_prompt_shows_the_server_and_the_database() {
     let server = Server::start(&[]);
     let port = server.port();
     let mut person = Person::at(port);
@@ -441,7 +441,7 @@ fn benchmark(line: &str) -> Vec<Json> {
 }
 
 #[test]
-fn the_benchmark_sends_what_it_says() {
+fn the_benchmark_sends_the_requests_that_it_reports() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("socket");
     let server = Server::start(&["--unixsocket", socket.to_str().unwrap()]);

@@ -27,7 +27,7 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 TARGET = os.path.join(REPO, "target")
 CACHE = os.path.join(TARGET, "soft-roce")
 
-# What init loads: the way to the root file system, the ports that carry the output, and soft-RoCE.
+# Modules that init loads: for the root file system, for the ports that carry the output, and soft-RoCE.
 MODULES = [
     "virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console", "virtio_net", "dummy", "rdma_rxe", "rdma_ucm", "ib_uverbs",
 ]
@@ -41,7 +41,7 @@ KVM_PROBE_SECONDS = 12
 KEPT_VARIABLES = re.compile(
     r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TZ|TERM|VIRTUAL_ENV|(CARGO|RUST|NEXTEST|VERBENA|PYTHON|PYTEST|PYENV)(_?[A-Z0-9_]*))$"
 )
-# What a command's status is when its VM died under it: what a shell says of a process killed by SIGKILL.
+# A command's status when its VM died: the one that a shell reports for a process killed by SIGKILL.
 HOST_DIED = 137
 TIMED_OUT = 124
 
@@ -289,7 +289,7 @@ class Machine:
         file.write(data)
         file.flush()
 
-    def settle(self):
+    def poll_status(self):
         """Takes the status if it is there, or the VM's death; True when the command is over either way."""
         if self.code is not None:
             return True
@@ -363,7 +363,7 @@ def run_machines(machines, timeout, on_tick=lambda: None):
                 selector.unregister(key.fileobj)
 
     while True:
-        over = [machine.settle() for machine in machines]
+        over = [machine.poll_status() for machine in machines]
         on_tick()
         if all(over):
             break

@@ -11,7 +11,7 @@ from .servers import (
     Link, benchmark_command, error_of_median, median, two_cpus, verbena, verbena_benchmark, with_servers)
 from .types import fill_for_tests
 
-# Times the older build's, at most and at least.
+# Ratios to the older build, at most and at least.
 MOST_INSTRUCTIONS, LEAST_THROUGHPUT = 1.05, 0.95
 
 # Rounds between two starts of the servers: a process may be faster or slower than its like for all its life.
@@ -22,14 +22,14 @@ KEYS = 10_000
 
 DEPTHS = (64, 1)
 
-# What is counted is the difference between a long and a short run, so that connecting costs nothing. Under callgrind
+# The difference between a long and a short run is counted, so that connecting costs nothing. Under callgrind
 # a server is some fifty times slower.
 REQUESTS = {
     "perf": {64: (20_000, 420_000), 1: (5_000, 55_000)},
     "callgrind": {64: (3_200, 35_200), 1: (1_000, 9_000)},
 }
 
-# Name, and what verbena-benchmark is told.
+# Name, and the arguments of verbena-benchmark.
 TESTS = {
     "GET": ("-t", "get"),
     "SET": ("-t", "set"),

@@ -59,14 +59,14 @@ def compare(title, makers, tests, rounds, requests, *args, cpus=None, per_start=
 
 
 def pipeline(options):
-    """-P 64: what one worker can do."""
+    """-P 64: the throughput of one worker."""
     on, client = two_cpus()
     makers = [lambda: verbena(cpus=on), lambda: valkey(cpus=on), lambda: floor(cpus=on)]
     return compare("TCP, 50 connections, -P 64", makers, ("get", "set"), options.rounds, 3_000_000, "-P", 64, cpus=client)
 
 
 def single(options):
-    """-P 1: what a request costs the server. The rounds are three times as many, and short: for seconds at a time the
+    """-P 1: the server's cost of a request. The rounds are three times as many, and short: for seconds at a time the
     machines on which this is measured are a fifth slower than at others, and the median should not be such a time."""
     on, client = two_cpus()
     makers = [lambda: verbena(cpus=on), lambda: valkey(cpus=on), lambda: floor(cpus=on)]
@@ -75,7 +75,7 @@ def single(options):
 
 
 def one_connection(options):
-    """One connection: what a request costs the client."""
+    """One connection: the latency of a request."""
     on, client = two_cpus()
 
     def measure(servers):

@@ -5,15 +5,15 @@ import statistics
 from .foundation import load
 from .servers import median, two_cpus, valkey, verbena, verbena_benchmark, with_servers
 
-# Of the rate that Valkey reaches in a closed loop.
+# Fractions of the rate that Valkey reaches in a closed loop.
 LEVELS = (0.2, 0.5, 0.8)
 
-# Times Valkey's latency, at most.
+# Ratio to Valkey's latency, at most.
 BAR = 1.05
 
 CLIENTS = ("-c", 50, "-d", 64, "-r", 100_000)
 
-# Of Valkey's closed loop, whose median is its highest rate.
+# Slices of Valkey's closed loop, whose median is its highest rate.
 CLOSED_SLICES = 5
 
 

@@ -146,7 +146,7 @@ class Load:
         """Lets it run for so long. Returns requests per second, and the server's CPU time per request in µs."""
         if self.process.poll() is not None:
             sys.exit("bench: redis-benchmark has ended")
-        # What is on its way when the client stops is served still.
+        # Requests in flight when the client stops are still served.
         time.sleep(0.003)
         commands, cpu = self.server.commands(self.link), self.server.cpu()
         started = time.perf_counter()
@@ -156,7 +156,7 @@ class Load:
         elapsed = time.perf_counter() - started
         time.sleep(0.003)
         cpu = self.server.cpu() - cpu
-        # The one that asked the first time counts now.
+        # The first INFO counts in the second one.
         requests = self.server.commands(self.link) - commands - 1
         return {"rps": requests / elapsed, "cpu_us": cpu / max(1, requests) * 1e6}
 

@@ -1,4 +1,4 @@
-"""What one client waits for while the server has much to clear away."""
+"""Latency of one client while the server expires keys and frees big values."""
 
 import time
 
@@ -42,7 +42,7 @@ def fill(link, command, words):
     link.pipeline((request(command, "big", *(w for i in range(at, at + 500) for w in words(i))) for at in batches), 100)
 
 
-# Name, what fills the value, what clears it away.
+# Name, the command that fills the value, the command that removes it.
 CLEARED = [
     ("DEL, list", ("RPUSH", lambda i: (f"element:{i}",)), ("DEL", "big")),
     ("DEL, hash", ("HSET", lambda i: (f"field:{i}", i)), ("DEL", "big")),
@@ -55,7 +55,7 @@ CLEARED = [
 
 
 def stalls(options):
-    """The latency of one client's GETs while keys expire, and while big values go."""
+    """The latency of one client's GETs while keys expire, and while big values are removed."""
     on, _ = two_cpus()
     summary = {}
 

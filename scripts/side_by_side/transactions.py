@@ -9,7 +9,7 @@ from .servers import RELEASE, median, two_cpus, valkey, verbena, verbena_benchma
 # Transactions in flight on each of 50 connections.
 IN_FLIGHT = (1, 16)
 
-# Times Valkey's throughput, at least.
+# Ratio to Valkey's throughput, at least.
 BAR = 1.2
 
 # Slices of the check for each count of workers, taken in turn.

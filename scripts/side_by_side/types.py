@@ -22,9 +22,9 @@ class Test:
         self.name = name
         # Without a command, redis-benchmark's test of this name.
         self.command = command or ("-t", name)
-        # Run before each round, as many times as the test has requests: makes what the test takes away.
+        # Run before each round, as many times as the test has requests: adds the elements that the test removes.
         self.load = load
-        # Of the requests of the others: for those whose replies are long.
+        # Fraction of the usual number of requests, for tests with long replies.
         self.share = share
 
     def prepare(self, server, requests, cpus):
@@ -136,7 +136,7 @@ def in_rounds(client):
 
 
 def in_slices(test, servers, cpus):
-    """Has both servers loaded at -P 1, one for a moment after the other: what the machine does meanwhile, it does to
+    """Loads both servers at -P 1 in short alternating slices, so that changes of the machine's speed affect
     both."""
     for server in servers:
         test.prepare(server, 400_000, cpus)
@@ -155,7 +155,7 @@ def types(options):
 
 
 def types_fast(options):
-    """Those of them in which redis-benchmark is the limit, with a client that is faster."""
+    """The tests in which redis-benchmark is the limit, with a faster client."""
     tests = [test for test in TESTS if test.name.startswith(("ping", "hgetall", "zrange", "lrange"))]
     title = "redis-benchmark's tests with verbena-benchmark, -P 32"
     return compare(title, tests, in_rounds(verbena_benchmark), options.rounds, lambda row: row["throughput"] >= 1.2)
@@ -278,7 +278,7 @@ def big_inputs(options):
         for link in links:
             fill_big(link)
         for name, words, calls in BIG:
-            # Short calls go in one pipeline: what is compared is the servers' work, not the way to them.
+            # Short calls go in one pipeline, so that the servers' work is compared, not the network's.
             together = calls if calls >= 10 else 1
             sent = request(*words) * together
             lengths = []

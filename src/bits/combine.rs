@@ -9,7 +9,7 @@ use super::stream;
 /// Bytes that are worked on at once.
 const BLOCK: usize = 512;
 
-/// Places at which strings are worked on in turn.
+/// Positions at which strings are processed alternately.
 const PLACES: usize = 4;
 
 /// How the bits at one position become one.
@@ -93,7 +93,7 @@ fn combine_common(how: Combination, into: &mut [u8], a: &[u8], b: &[u8]) {
     }
 }
 
-/// What the string has of a range of positions.
+/// The part of a range of positions that the string has.
 fn part<'a>(string: &'a [u8], range: &Range<usize>) -> &'a [u8] {
     &string[range.start.min(string.len())..range.end.min(string.len())]
 }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_makes_nothing() {
+    fn a_combination_of_no_strings_is_empty() {
         assert!(combined(Combination::Or, &[]).is_empty());
         assert!(combined(Combination::Not, &[b""]).is_empty());
     }

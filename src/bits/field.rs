@@ -9,15 +9,15 @@ pub struct Field {
     bits: u32,
 }
 
-/// What becomes of a number that a field cannot hold.
+/// The treatment of a number that a field cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
-    /// Its lowest bits.
+    /// Its lowest bits are stored.
     #[default]
     Wrap,
-    /// The number nearest to it that the field can hold.
+    /// The nearest number that the field can hold is stored.
     Saturate,
-    /// Nothing.
+    /// Nothing is stored.
     Fail,
 }
 
@@ -61,7 +61,7 @@ impl Field {
         if self.is_signed { shifted as i64 >> unused } else { (shifted >> unused) as i64 }
     }
 
-    /// The number at bit `offset`; beyond the string's end there are zeros.
+    /// The number at bit `offset`; bits beyond the string's end are zeros.
     pub fn read(self, string: &[u8], offset: usize) -> i64 {
         let window = window(string, offset);
         self.truncate((window >> self.distance(offset)) as u64)
@@ -82,7 +82,7 @@ impl Field {
         Window::BITS - offset as u32 % 8 - self.bits
     }
 
-    /// What is written for a number that a client gives.
+    /// The number to be stored for a client's number.
     pub fn set(self, number: i64, overflow: Overflow) -> Option<i64> {
         // To Valkey a number so far below the field's greatest that the distance overflows is above
         // it, as is each negative one for an unsigned field.
@@ -94,7 +94,7 @@ impl Field {
         }
     }
 
-    /// What is written for the sum of two numbers.
+    /// The number to be stored for the sum of two numbers.
     pub fn add(self, a: i64, b: i64, overflow: Overflow) -> Option<i64> {
         self.fit(i128::from(a) + i128::from(b), overflow)
     }

@@ -18,11 +18,12 @@ pub use field::{Field, Overflow};
 /// Bytes that are compared at once while a string is searched.
 const COMPARED: usize = 128;
 
-/// Bytes between the places at which a string of `len` bytes is worked on in turn, a block at a time.
+/// Bytes between the positions at which a string of `len` bytes is processed alternately, a block at a
+/// time.
 ///
-/// A processor that walks through memory at one place has too few of its lines on their way: at four
-/// places, 16 MiB are combined 1.6 times as fast, and at eight they are counted 1.3 times as fast. The
-/// number of blocks in between is odd: places a multiple of a page apart share few lines of the cache.
+/// A processor that reads memory at one position has too few cache misses in flight: at four positions,
+/// 16 MiB are combined 1.6 times as fast, and at eight they are counted 1.3 times as fast. The number
+/// of blocks in between is odd: positions a multiple of a page apart share few lines of the cache.
 fn stream(len: usize, places: usize, block: usize) -> usize {
     (len.div_ceil(places).div_ceil(block) | 1) * block
 }
@@ -32,7 +33,7 @@ pub fn is_set(bytes: &[u8], position: usize) -> bool {
     bytes.get(position / 8).is_some_and(|byte| byte << (position % 8) & 0x80 != 0)
 }
 
-/// Sets or clears the bit at `position`, which the string must have. Says what it was.
+/// Sets or clears the bit at `position`, which the string must have. Returns its former value.
 pub fn replace(bytes: &mut [u8], position: usize, bit: bool) -> bool {
     let byte = &mut bytes[position / 8];
     let mask = 0x80 >> (position % 8);
@@ -62,11 +63,11 @@ pub fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
 ))]
 fn count_all(bytes: &[u8]) -> u64 {
     const IS_VECTOR: bool = target_cfg_f!(target_feature = "avx512vpopcntdq");
-    // What lies in the caches closer by is counted faster in one go.
+    // Strings that fit in the nearer caches are counted faster in one pass.
     const FAR: usize = 8 << 20;
     const PLACES: usize = 8;
     const BLOCK: usize = if IS_VECTOR { 256 } else { 1024 };
-    // On its own: so compilers find registers for all sums, here and below.
+    // A function of its own: so compilers find registers for all sums, here and below.
     #[inherit_target]
     #[inline(never)]
     fn count_far(bytes: &[u8]) -> u64 {
@@ -123,7 +124,7 @@ pub fn find(bytes: &[u8], bits: Range<usize>, bit: bool) -> Option<usize> {
     if bits.is_empty() {
         return None;
     }
-    // What a byte is that has no such bit.
+    // The byte that has no such bit.
     let blank = if bit { 0 } else { 0xff };
     let first = bits.start / 8;
     let rest = first + 1..bits.end.div_ceil(8);
@@ -137,7 +138,7 @@ pub fn find(bytes: &[u8], bits: Range<usize>, bit: bool) -> Option<usize> {
     Some(8 * at + found.leading_zeros() as usize).filter(|at| *at < bits.end)
 }
 
-/// How many bytes at the beginning are `blank`.
+/// The number of bytes at the beginning that equal `blank`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn prefix(bytes: &[u8], blank: u8) -> usize {
     let (blocks, _) = bytes.as_chunks::<COMPARED>();

@@ -1,5 +1,5 @@
-//! Cells of the grid: an area is divided in two by longitude and by latitude, again and again; each step
-//! adds two bits to a cell's number.
+//! Cells of the grid: an area is halved by longitude and by latitude, repeatedly; each step adds two
+//! bits to a cell's number.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ pub const FINEST: u32 = 26;
 pub struct Cell {
     /// Of the latitude in the even bits, of the longitude in the odd ones.
     pub bits: u64,
-    /// How often it was divided.
+    /// The number of steps.
     pub step: u32,
 }
 
@@ -74,7 +74,7 @@ impl Cell {
         Area { west, east, south, north }
     }
 
-    /// The middle of the cell; no farther than the edge of what is indexed.
+    /// The middle of the cell, at most the edge of the indexed area.
     pub fn middle(self) -> Position {
         let Area { west, east, south, north } = self.area();
         Position {

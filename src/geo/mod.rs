@@ -1,5 +1,5 @@
-//! Places on the earth, as sorted sets keep them: a position is a cell of a grid, whose number is the
-//! score, so that what is near in a cell is near in the sorted set.
+//! Positions on the earth, as sorted sets keep them: a position is a cell of a grid, whose number is
+//! the score, so that positions that are close together are mostly close together in the sorted set.
 //!
 //! Formulas and constants are those that clients know from Valkey's replies: a sphere, the haversine
 //! distance, and the latitudes of the Mercator square.
@@ -32,11 +32,11 @@ pub struct Area {
     pub north: f64,
 }
 
-/// What can be indexed: the square of the Mercator projection.
+/// The area that can be indexed: the square of the Mercator projection.
 pub const INDEXED: Area =
     Area { west: -180.0, east: 180.0, south: -85.051_128_78, north: 85.051_128_78 };
 
-/// The whole earth: what the textual geohash divides.
+/// The whole earth, which the textual geohash divides.
 const EARTH: Area = Area { west: -180.0, east: 180.0, south: -90.0, north: 90.0 };
 
 impl Area {
@@ -74,8 +74,7 @@ impl Position {
         EARTH_RADIUS * (latitude * DEGREE - self.latitude * DEGREE).abs()
     }
 
-    /// The geohash that the rest of the world uses, as far as a score is precise: its last character
-    /// says nothing.
+    /// The standard geohash, as far as a score is precise: its last character carries no information.
     pub fn geohash(self) -> [u8; 11] {
         const ALPHABET: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
         let bits = cell::encode(self, EARTH, FINEST);
@@ -104,7 +103,7 @@ mod tests {
     const PALERMO: Position = Position { longitude: 13.361389, latitude: 38.115556 };
     const CATANIA: Position = Position { longitude: 15.087269, latitude: 37.502669 };
 
-    /// What Valkey 9.1.2 answers.
+    /// Replies of Valkey 9.1.2.
     #[test]
     fn positions_become_valkeys_scores_and_come_back() {
         assert_eq!(PALERMO.score(), 3_479_099_956_230_698.0);
@@ -116,9 +115,9 @@ mod tests {
         assert_eq!(format!("{:.4}", stored.distance(catania)), "166274.1516");
     }
 
-    /// What Valkey 9.1.2 answers.
+    /// Replies of Valkey 9.1.2.
     #[test]
-    fn scores_that_are_no_positions_are_somewhere() {
+    fn scores_that_are_no_positions_decode_as_in_valkey() {
         let most = Position { longitude: 180.0, latitude: 85.05112878 };
         for (score, geohash) in [
             (-1.0, b"bp05b5048p0"),

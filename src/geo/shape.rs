@@ -1,4 +1,4 @@
-//! What is searched: a circle, a box or a polygon.
+//! The shapes of a search: a circle, a box or a polygon.
 
 use super::cell::{Cell, FINEST};
 use super::{Area, DEGREE, EARTH_RADIUS, INDEXED, Position};
@@ -67,7 +67,7 @@ impl Shape {
         is_inside.then_some(distance)
     }
 
-    /// What lies around the shape.
+    /// The bounding box of the shape.
     fn bounds(&self) -> Area {
         let (half_width, half_height) = match self {
             Shape::Circle { radius, .. } => (*radius, *radius),
@@ -87,7 +87,8 @@ impl Shape {
         }
     }
 
-    /// The greatest distance from the center, about: of a polygon, of the corners of what lies around it.
+    /// The greatest distance from the center, approximately: for a polygon, that of the corners of its
+    /// bounding box.
     fn reach(&self, bounds: &Area) -> f64 {
         match self {
             Shape::Circle { radius, .. } => *radius,
@@ -104,9 +105,8 @@ impl Shape {
         }
     }
 
-    /// The cells that together have all of the shape: that of its center first, then those to the
-    /// north, south, east and west, and those at the corners. This is the order in which what is found
-    /// is replied.
+    /// The cells that together cover the shape: that of its center first, then those to the north,
+    /// south, east and west, and those at the corners. Positions are replied in this order.
     ///
     /// There are none around a center that cannot be indexed, such as that of a polygon around half of
     /// the earth, whose vertices have a pole for their mean: Valkey finds nothing there.
@@ -149,7 +149,7 @@ impl Shape {
     }
 }
 
-/// How fine cells may be for three of them to span a circle.
+/// The step of cells three of which span a circle.
 fn step_for(radius: f64, latitude: f64) -> u32 {
     if radius == 0.0 {
         return FINEST;
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_polygon_is_what_its_edges_enclose() {
+    fn a_polygon_is_the_area_that_its_edges_enclose() {
         let shape = Shape::polygon(vec![
             at(0.0, 0.0),
             at(10.0, 0.0),

@@ -83,7 +83,7 @@ fn not_empty(packed: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>> {
     if Packed::new(&packed).is_empty() { Err(BadFormat) } else { Ok(packed) }
 }
 
-/// What is packed must be pairs.
+/// Refuses a packed collection that is not made of pairs.
 fn paired(packed: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>> {
     let packed = not_empty(packed)?;
     if Packed::new(&packed).len().is_multiple_of(2) { Ok(packed) } else { Err(BadFormat) }
@@ -102,7 +102,7 @@ fn nodes<'a>(
     if nodes.is_empty() { Err(BadFormat) } else { Ok(Decoded::List(List::Nodes(nodes))) }
 }
 
-/// An intset: how wide its members are, how many there are, and they.
+/// An intset: the width of its members, their number, and the members.
 fn intset(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut reader = Reader::new(bytes);
     let width = u32::from_le_bytes(reader.array()?);
@@ -127,7 +127,7 @@ fn members<'a>(
     Ok(Decoded::SortedSet(SortedSet::Members(members)))
 }
 
-/// A score as a text behind its length, in place of which may stand that it is no finite number.
+/// A score as a text behind its length; some lengths stand for infinities and NaN instead.
 fn text_score(reader: &mut Reader<'_>) -> Result<f64> {
     match reader.byte()? {
         255 => Ok(f64::NEG_INFINITY),

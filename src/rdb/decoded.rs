@@ -1,7 +1,7 @@
-//! Values as they are read, before they are this server's own.
+//! Values as they are read, before they are converted to this server's own.
 //!
-//! What can be borrowed from the payload is. "Packed" is what
-//! [`value::packed`](crate::value::packed) describes: every element of it has been checked.
+//! Bytes are borrowed from the payload where that is possible. "Packed" is the form of
+//! [`value::packed`](crate::value::packed), every element of which has been checked.
 
 use std::borrow::Cow;
 

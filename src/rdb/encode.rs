@@ -1,4 +1,4 @@
-//! Writes values: each function a type, and a value of which the caller hands over the elements.
+//! Writes values: one function for each type, to which the caller passes the elements.
 
 use super::decoded::ListNode;
 use super::{Writer, listpack, types};
@@ -10,7 +10,7 @@ pub fn string(out: &mut Writer, bytes: &[u8]) {
     out.string(bytes);
 }
 
-/// A packed set, hash or sorted set, which `kind` says.
+/// A packed set, hash or sorted set, as `kind` says.
 pub fn packed(out: &mut Writer, kind: u8, packed: &[u8]) {
     out.byte(kind);
     listpack::write(packed, out);
@@ -45,7 +45,7 @@ pub fn set<'a>(out: &mut Writer, count: usize, members: impl IntoIterator<Item =
 pub fn intset(out: &mut Writer, width: u8, members: &[u8]) {
     out.byte(types::SET_INTSET);
     let count = members.len() / usize::from(width);
-    // No intset is as long as this number can say.
+    // No intset is too long for this number.
     let header = [u32::from(width), count as u32].map(u32::to_le_bytes);
     out.string(&[header.as_flattened(), members].concat());
 }

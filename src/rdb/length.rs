@@ -1,4 +1,4 @@
-//! How a length begins: the upper two bits of its first byte say how it goes on.
+//! The first byte of a length, whose upper two bits determine its form.
 //!
 //! 00: six bits. 01: fourteen bits, big endian. 10: [`LENGTH_32`] or [`LENGTH_64`], then so many bits,
 //! big endian. 11: not a length, but that the string is encoded as [`INT_8`], [`INT_16`] or

@@ -1,7 +1,7 @@
-//! Listpacks as they lie in payloads: the length of it all, the number of elements, the elements, and
-//! an end.
+//! Listpacks as payloads contain them: the length of the whole, the number of elements, the elements,
+//! and an end byte.
 //!
-//! Entries hold the same without the length and the end, which is called packed here
+//! Entries hold the same without the length and the end byte; that form is called packed here
 //! ([`packed`](crate::value::packed)).
 
 use std::borrow::Cow;
@@ -9,22 +9,22 @@ use std::borrow::Cow;
 use super::{BadFormat, Result, Writer};
 use crate::value::packed::{self, Packed};
 
-/// Bytes of the length of it all.
+/// Bytes of the length of the whole.
 const TOTAL: usize = size_of::<u32>();
 const END: u8 = 0xff;
 
-/// Writes something packed as the string that a listpack is in a payload.
+/// Writes a packed collection as the string that a listpack is in a payload.
 pub fn write(packed: &[u8], out: &mut Writer) {
     let total = TOTAL + packed.len() + 1;
     let mut listpack = Vec::with_capacity(total);
-    // No listpack is as long as this number can say.
+    // No listpack is too long for this number.
     listpack.extend_from_slice(&(total as u32).to_le_bytes());
     listpack.extend_from_slice(packed);
     listpack.push(END);
     out.string(&listpack);
 }
 
-/// Finds what is packed in a listpack. Every element is looked at; if one has another form than this
+/// Finds the packed form in a listpack. Every element is checked; if one has another form than this
 /// server gives it, all are written anew.
 pub fn read(listpack: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>> {
     let total = listpack.first_chunk().map(|total| u32::from_le_bytes(*total));

@@ -1,4 +1,4 @@
-//! Makes entries of what was read.
+//! Converts values that were read to entries.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,8 +15,8 @@ use crate::value::set::{self, IntSet, SetMut};
 use crate::value::sorted_set::{self, Builder, Put, SortedSetMut};
 use crate::value::{Entry, Object, PackedKind};
 
-/// An entry with this value under this key. The settings say how it is stored; but what was packed
-/// stays so, however long its elements are.
+/// An entry with this value under this key. The settings determine its encoding, except that a packed
+/// collection stays packed, however long its elements are.
 pub fn load(
     key: &[u8],
     value: Decoded<'_>,
@@ -105,7 +105,7 @@ fn set(entry: &mut Entry, value: Set<'_>, limits: set::Limits) -> Result<()> {
     };
     entry.set_value(match value {
         Set::Members(_) => set::EMPTY,
-        // It is too large for what it was.
+        // The set is too large for its encoding.
         _ => object(Object::Set(set::Set::with_capacity(members.len()))),
     });
     let mut set = SetMut::new(entry, limits).ok_or(BadFormat)?;
@@ -126,11 +126,11 @@ fn hash(entry: &mut Entry, value: Hash<'_>, limits: hash::Limits) -> Result<()> 
             (&unpacked(pairs), limits)
         }
         Hash::Fields(fields) => (fields, limits),
-        // Valkey keeps these in a table, however few they are.
+        // Valkey keeps such hashes in a table, however few fields they have.
         Hash::Expiring(fields) => (fields, hash::Limits { fields: 0, ..limits }),
     };
     entry.set_value(Value::Packed(PackedKind::Hash, packed::EMPTY));
-    // Nothing has expired yet, so that whatever is there twice is noticed.
+    // No field expires during the insertion, so that duplicates are noticed.
     let mut hash = HashMut::of(entry, limits, i64::MIN).ok_or(BadFormat)?;
     hash.expect(fields.len());
     for Field { name, value, expiry } in fields {
@@ -150,7 +150,7 @@ fn sorted_set(entry: &mut Entry, value: SortedSet<'_>, limits: sorted_set::Limit
                 entry.set_value(Value::Packed(PackedKind::SortedSet, pairs));
                 return Ok(());
             }
-            // They may be in any order.
+            // The members may be in any order.
             &scored(Packed::new(pairs))?
         }
         SortedSet::Members(members) => members,
@@ -203,7 +203,7 @@ fn string(element: Element<'_>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Refuses elements that are there twice.
+/// Refuses duplicate elements.
 fn are_distinct<'a>(elements: impl Iterator<Item = Element<'a>>) -> Result<()> {
     let mut seen = HashSet::new();
     for element in elements {

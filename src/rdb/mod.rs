@@ -1,12 +1,12 @@
-//! Values in the RDB format: what DUMP answers, RESTORE takes, and snapshot files hold.
+//! Values in the RDB format, which DUMP returns, RESTORE takes, and snapshot files hold.
 //!
 //! This is a codec without I/O. [`Reader`] and [`Writer`] know the format's elements; [`decode`] and
 //! [`encode`] know what each type of value is made of, of all versions that there have been since
 //! Redis 2.6; [`load`] and [`save`] know how this server keeps them.
 //!
-//! Nothing that is read is believed. Counts and lengths are compared with what is there before
-//! anything is allocated for them, and packed values are checked element by element, since the rest
-//! of the server walks through them unchecked.
+//! The input is untrusted. Counts and lengths are compared with the bytes that are left before anything
+//! is allocated for them, and packed values are checked element by element, since the rest of the
+//! server walks through them unchecked.
 
 mod decode;
 mod decoded;
@@ -32,7 +32,7 @@ pub use reader::Reader;
 pub use save::save;
 pub use writer::Writer;
 
-/// What is read is no value, or is damaged.
+/// The bytes are no value, or are damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadFormat;
 

@@ -1,5 +1,4 @@
-//! Reads the elements that RDB payloads are made of. Nothing in a payload is believed: it may come
-//! from anywhere.
+//! Reads the elements that RDB payloads are made of. Payloads are untrusted.
 
 use std::borrow::Cow;
 
@@ -7,7 +6,7 @@ use super::length;
 use super::lzf;
 use super::{BadFormat, Result};
 
-/// What is left of a payload.
+/// The unread rest of a payload.
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -23,7 +22,7 @@ impl<'a> Reader<'a> {
         self.0.len()
     }
 
-    /// All that is left.
+    /// The whole rest.
     pub fn rest(self) -> &'a [u8] {
         self.0
     }
@@ -68,8 +67,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many elements follow, each of which takes at least `width` bytes: no more than there can
-    /// be.
+    /// The number of elements that follow, each of which takes at least `width` bytes. A number that
+    /// the rest of the payload cannot hold is refused.
     pub fn count(&mut self, width: usize) -> Result<usize> {
         let count = usize::try_from(self.length()?).map_err(|_| BadFormat)?;
         if count > self.0.len() / width { Err(BadFormat) } else { Ok(count) }

@@ -1,4 +1,4 @@
-//! Writes what is stored under a key.
+//! Writes the values of entries.
 
 use super::decoded::ListNode;
 use super::{Writer, encode, stream};

@@ -1,7 +1,7 @@
 //! Streams: entries in nodes, each of which is packed, and consumer groups.
 //!
-//! The second version of the type says more than the first of what has been in the stream, and the third
-//! more of when a consumer was last active.
+//! The second version of the type adds the first id, the greatest deleted id and the number of entries
+//! ever added; the third adds when a consumer was last active.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,15 +10,15 @@ use super::{BadFormat, Reader, Result, Writer, listpack, types};
 use crate::value::Stream;
 use crate::value::stream::{Consumer, Group, Log, Pending, StreamId};
 
-/// Bytes of an ID that stands in a list of such.
+/// Bytes of an id in a list of ids.
 const RAW_ID: usize = 16;
 /// Bytes of the shortest length or string.
 const LENGTH: usize = 1;
 const TIME: usize = size_of::<i64>();
 
-/// In place of the number of entries that a group has read: it is not known.
+/// Stands for an unknown number of entries that a group has read.
 const UNKNOWN: u64 = u64::MAX;
-/// In place of the time when a consumer was active: it never was.
+/// Stands for the time of a consumer that was never active.
 const NEVER: i64 = -1;
 
 pub fn write(stream: &Stream, out: &mut Writer) {
@@ -86,7 +86,8 @@ pub fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Stream> {
         return Err(BadFormat);
     }
     log.entries_added = length;
-    // The first entry's, which is known already where there is one. The first version does not tell.
+    // The first entry's id, which is known already where there is one. The first version does not
+    // contain it.
     let mut first = StreamId::MAX;
     if kind != types::STREAM_1 {
         first = id(reader)?;
@@ -129,7 +130,7 @@ fn group(kind: u8, reader: &mut Reader<'_>, log: &Log) -> Result<Group> {
         },
     };
     let mut group = Group::new(last_delivered, read);
-    // When each was delivered and how often. Who has it is said by the consumers.
+    // The time and number of each entry's deliveries. The consumers' lists say which of them has it.
     let mut pending = HashMap::new();
     for _ in 0..reader.count(RAW_ID + TIME + LENGTH)? {
         let (id, delivery) = (raw_id(reader)?, (reader.i64()?, reader.length()?));
@@ -143,7 +144,7 @@ fn group(kind: u8, reader: &mut Reader<'_>, log: &Log) -> Result<Group> {
     if pending.is_empty() { Ok(group) } else { Err(BadFormat) }
 }
 
-/// Adds a consumer to its group, and takes its entries from those that are pending.
+/// Adds a consumer to its group, and removes its entries from those without an owner.
 fn consumer(
     kind: u8,
     reader: &mut Reader<'_>,

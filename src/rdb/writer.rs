@@ -28,7 +28,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty payload. `compress` is what `rdbcompression` says.
+    /// An empty payload. `compress` is the value of `rdbcompression`.
     pub fn new(compress: bool) -> Writer {
         Writer { out: Vec::new(), compresses: compress }
     }
@@ -80,9 +80,9 @@ impl Writer {
         }
     }
 
-    /// A string that is the text of a small integer. Says whether it is.
+    /// Writes a string that is the text of a small integer. Returns whether it is.
     fn integer(&mut self, bytes: &[u8]) -> bool {
-        // No longer one fits.
+        // Longer texts are no small integers.
         let number = if bytes.len() <= "-2147483648".len() { parse_i64(bytes) } else { None };
         let Some(number) = number.and_then(|number| i32::try_from(number).ok()) else {
             return false;
@@ -100,12 +100,12 @@ impl Writer {
         true
     }
 
-    /// A string that compression makes shorter. Says whether it does.
+    /// Writes a string compressed, if that makes it shorter. Returns whether it does.
     fn compressed(&mut self, bytes: &[u8]) -> bool {
         if !self.compresses || bytes.len() < MIN_COMPRESSED {
             return false;
         }
-        // The lengths stand before what they are known by.
+        // The lengths stand before the compressed bytes, which must exist first.
         let mut compressed = Vec::new();
         let limit = bytes.len() - MIN_SAVED;
         if !COMPRESSOR.with_borrow_mut(|lzf| lzf.compress(bytes, limit, &mut compressed)) {

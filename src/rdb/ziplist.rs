@@ -1,5 +1,6 @@
-//! Ziplists, which listpacks have replaced: the length of it all, the place of the last entry, the
-//! number of entries, the entries, and an end. An entry says how long the one before it is.
+//! Ziplists, which listpacks have replaced: the length of the whole, the position of the last entry,
+//! the number of entries, the entries, and an end byte. An entry contains the length of the one before
+//! it.
 
 use super::{BadFormat, Reader, Result};
 use crate::value::packed::{self, Element};
@@ -22,7 +23,7 @@ pub fn read(ziplist: &[u8]) -> Result<Vec<u8>> {
     let mut entries = Reader::new(content.get(HEADER..).ok_or(BadFormat)?);
     let mut packed = packed::EMPTY.to_vec();
     let mut count = 0;
-    // Where the entry before began. Before the first there is none, which is no bytes long.
+    // The start of the entry before, whose length is 0 for the first one.
     let mut before = HEADER;
     while !entries.is_empty() {
         let start = content.len() - entries.len();
@@ -39,7 +40,7 @@ pub fn read(ziplist: &[u8]) -> Result<Vec<u8>> {
     if is_whole { Ok(packed) } else { Err(BadFormat) }
 }
 
-/// What an entry says of the length of the one before it.
+/// The length of the entry before, as an entry contains it.
 fn entry_before(entries: &mut Reader<'_>) -> Result<usize> {
     Ok(match entries.byte()? {
         LONG => u32::from_le_bytes(entries.array()?) as usize,

@@ -39,7 +39,7 @@ fn length(rest: &mut Reader<'_>) -> Result<usize> {
     Ok(match rest.byte()? {
         LONG => {
             let len = u32::from_le_bytes(rest.array()?);
-            // One that has room in one byte must be there.
+            // A length that fits in one byte must not take four.
             if len < LONG.into() {
                 return Err(BadFormat);
             }

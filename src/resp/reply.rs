@@ -62,13 +62,13 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Takes back everything that was encoded since `mark`.
+    /// Removes everything that was encoded since `mark`.
     pub fn truncate(&mut self, mark: Mark) {
         self.written = mark.written;
         self.spilled = mark.spilled;
         self.chunked = mark.chunked;
         if self.chunks.len() > mark.chunks {
-            // What was in `spill` then is the beginning of the first chunk since.
+            // The content of `spill` at that time is the beginning of the first chunk added since.
             let first = self.chunks[mark.chunks].slice(..mark.spill);
             self.chunks.truncate(mark.chunks);
             self.spill = first.into();
@@ -97,7 +97,7 @@ impl<'a> Reply<'a> {
         self.chunked + self.spill.len()
     }
 
-    /// What did not fit in the space, in order.
+    /// The bytes that did not fit in the space, in order.
     pub fn into_chunks(mut self) -> Vec<Bytes> {
         self.cut();
         self.chunks
@@ -232,7 +232,7 @@ impl<'a> Reply<'a> {
         self.double_text(&format_f64(number));
     }
 
-    /// A double whose text is made already.
+    /// A double whose text is already made.
     pub fn double_text(&mut self, text: &[u8]) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text),
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_leaves_no_trace() {
+    fn truncation_removes_all_bytes_since_the_mark() {
         let all = encode(1 << 20, Protocol::Resp3, everything);
         for space in 0..100 {
             let doubled = encode(space, Protocol::Resp3, |reply| {

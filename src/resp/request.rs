@@ -10,35 +10,36 @@ use memchr::{memchr, memchr2};
 /// Valkey's `PROTO_INLINE_MAX_SIZE`.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Bytes from which on an argument is worth receiving into memory of its own. Shorter ones arrive with one read or two.
+/// Bytes of the shortest argument that is worth receiving into memory of its own. Shorter ones arrive
+/// with one or two reads.
 const LONG: usize = 64 * 1024;
 
-/// Arguments that a parser keeps memory for between batches: of more than a usual deep pipeline.
+/// Arguments that a parser keeps memory for between batches: more than a usual deep pipeline has.
 const KEPT_ARGS: usize = 1024;
 
-/// What a request may ask for.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Elements of one request.
     pub multibulk: i64,
     /// Bytes of one argument (`proto-max-bulk-len`).
     pub bulk: i64,
-    /// The client has not authenticated: the error texts say so.
+    /// The client has not authenticated; the error texts then say so.
     pub unauthenticated: bool,
 }
 
 impl Limits {
-    /// What a client that still has to authenticate may send: ten elements of 16 KiB.
+    /// The limits of a client that has not authenticated yet: ten elements of 16 KiB.
     pub const UNAUTHENTICATED: Limits =
         Limits { multibulk: 10, bulk: 16 * 1024, unauthenticated: true };
 
-    /// What any other client may send, with the configured `proto-max-bulk-len`.
+    /// The limits of any other client, with the configured `proto-max-bulk-len`.
     pub fn authenticated(bulk: i64) -> Limits {
         Limits { multibulk: i32::MAX as i64, bulk, unauthenticated: false }
     }
 }
 
-/// Why a stream can't be understood any more. The connection is closed after it is reported.
+/// The reason why a stream cannot be parsed any more. The connection is closed after it is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     InlineTooBig,
@@ -58,7 +59,7 @@ impl ProtocolError {
     pub fn reply(&self) -> Vec<u8> {
         let mut text = format!("ERR {self}").into_bytes();
         if let ProtocolError::ExpectedBulk(byte) = *self {
-            // The byte as it is, whatever it means.
+            // The byte unchanged, whatever it means.
             text.truncate(text.len() - 2);
             text.extend([byte, b'\'']);
         }
@@ -95,8 +96,8 @@ pub struct Args<'a> {
     long: &'a Vec<Long>,
 }
 
-/// Arguments of any number of commands in memory of their own, one command after the other: what is kept
-/// of requests when their buffers are gone, and commands that were never received.
+/// Arguments of any number of commands in memory of their own, one command after the other: requests
+/// that are kept longer than their buffers, and commands that were never received.
 #[derive(Debug, Default)]
 pub struct OwnedArgs {
     bytes: Vec<u8>,
@@ -170,7 +171,7 @@ struct Long {
     bytes: Arc<Vec<u8>>,
 }
 
-/// In place of an argument's end: what stands before it is not where it starts but which [`Long`] it is.
+/// Stands in place of an argument's end: the start is then the index of a [`Long`].
 const DETACHED: usize = usize::MAX;
 
 impl<'a> Args<'a> {
@@ -234,9 +235,9 @@ impl Index<usize> for Args<'_> {
 /// Finds requests in a byte stream and remembers how far it came in one that has not arrived
 /// completely.
 ///
-/// Requests are found in batches, so that what they need can be fetched before the first one runs:
-/// [`begin`](Self::begin) a batch, [`parse`](Self::parse) until it says that more bytes are needed
-/// or the batch is long enough, and ask for the [`args`](Self::args) of each.
+/// Requests are found in batches, so that their keys can be prefetched before the first one runs:
+/// [`begin`](Self::begin) a batch, [`parse`](Self::parse) until it says that more bytes are needed or
+/// the batch is long enough, and get the [`args`](Self::args) of each.
 #[derive(Default)]
 pub struct RequestParser {
     /// Arguments of the batch's requests, as positions in the input; the last request may be
@@ -254,7 +255,8 @@ pub struct RequestParser {
     bulk: Option<usize>,
     /// The arguments of the batch's inline requests, unquoted.
     inline: Vec<u8>,
-    /// The arguments that were received into memory of its own, in order, of the batch and of what is incomplete.
+    /// The arguments of the batch and of the incomplete request that were received into memory of their
+    /// own, in order.
     long: Vec<Long>,
 }
 
@@ -269,7 +271,7 @@ pub struct Request {
 }
 
 impl RequestParser {
-    /// Forgets the requests of the last batch, whose `consumed` bytes are gone from the input.
+    /// Forgets the requests of the last batch, whose `consumed` bytes were removed from the input.
     pub fn begin(&mut self, consumed: usize) {
         if self.first == self.ranges.len() {
             self.ranges.clear();
@@ -284,10 +286,10 @@ impl RequestParser {
         }
         self.first = 0;
         self.position -= consumed;
-        let gone = self.forget_long(consumed);
+        let forgotten = self.forget_long(consumed);
         for (start, end) in &mut self.ranges {
             if *end == DETACHED {
-                *start -= gone;
+                *start -= forgotten;
             } else {
                 *start -= consumed;
                 *end -= consumed;
@@ -296,8 +298,8 @@ impl RequestParser {
         self.inline.clear();
     }
 
-    /// Forgets everything that it has parsed, of which `consumed` bytes are gone from the input: what it
-    /// now begins with was not parsed, or is to be parsed again.
+    /// Forgets everything that was parsed, of which `consumed` bytes were removed from the input: the
+    /// input now begins with bytes that were not parsed, or that are to be parsed again.
     pub fn restart(&mut self, consumed: usize) {
         self.ranges.clear();
         self.inline.clear();
@@ -310,19 +312,19 @@ impl RequestParser {
         };
     }
 
-    /// Forgets the long arguments of requests that are gone from the input. Says how many these were.
+    /// Forgets the long arguments of requests that were removed from the input. Returns how many.
     fn forget_long(&mut self, consumed: usize) -> usize {
         if self.long.is_empty() {
             return 0;
         }
         // Before one that is still needed, there is at least its length line.
-        let gone = self.long.iter().take_while(|long| long.position <= consumed).count();
-        self.long.drain(..gone);
+        let forgotten = self.long.iter().take_while(|long| long.position <= consumed).count();
+        self.long.drain(..forgotten);
         self.long.iter_mut().for_each(|long| long.position -= consumed);
         if self.long.is_empty() {
             self.long = Vec::new();
         }
-        gone
+        forgotten
     }
 
     /// Looks for the next request in `input`, which only grows during a batch.
@@ -417,25 +419,26 @@ impl RequestParser {
         }
     }
 
-    /// What is worth receiving into memory of its own of an input that ends `received` bytes after its start, and is
-    /// incomplete: the place of a long argument of which most is missing, and its length with the line
-    /// end.
+    /// The place of a long argument of which most is missing, and its length with the line end, if it
+    /// is worth receiving into memory of its own. The input ends `received` bytes after its start, and
+    /// is incomplete.
     pub fn worth_detaching(&self, received: usize) -> Option<(usize, usize)> {
         let len = self.bulk.filter(|len| *len >= LONG)?;
         (received - self.position < len / 2).then_some((self.position, len + 2))
     }
 
-    /// Bytes of the arguments that were received into memory of its own, of requests that are not gone from the input.
+    /// Bytes of the arguments that were received into memory of their own, of requests that are still
+    /// in the input.
     pub fn detached_bytes(&self) -> usize {
         self.long.iter().map(|long| long.bytes.len()).sum()
     }
 
-    /// Bytes of the argument that is not complete, of an input that ends `received` bytes after its start.
+    /// Bytes of the incomplete argument, of an input that ends `received` bytes after its start.
     pub fn unparsed(&self, received: usize) -> usize {
         received - self.position
     }
 
-    /// Takes the argument that was [`worth_detaching`](Self::worth_detaching).
+    /// Takes the argument that [`worth_detaching`](Self::worth_detaching) returned.
     pub fn take_detached(&mut self, bytes: Vec<u8>) {
         self.long.push(Long { position: self.position, bytes: Arc::new(bytes) });
     }
@@ -504,8 +507,8 @@ impl RequestParser {
         Ok(true)
     }
 
-    /// What is wrong with a line that should be an argument's length and does not begin like one:
-    /// nothing yet while it is incomplete, as in Valkey.
+    /// The error of a line that should be an argument's length and does not begin like one: none while
+    /// it is incomplete, as in Valkey.
     #[cold]
     fn unexpected(&self, input: &[u8]) -> Option<ProtocolError> {
         let line = &input[self.position..];
@@ -519,7 +522,7 @@ impl RequestParser {
 
     fn parse_inline(&mut self, input: &[u8]) -> Result<Option<Request>, ProtocolError> {
         let input = &input[self.position..];
-        // A line with a zero byte never ends, as in Valkey.
+        // A line with a zero byte is never complete, as in Valkey.
         let end = memchr2(b'\n', 0, input).filter(|&end| input[end] == b'\n');
         let Some(end) = end else {
             return if input.len() > MAX_LINE {
@@ -534,7 +537,7 @@ impl RequestParser {
         }
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
         if split_quoted(line, &mut self.inline, &mut self.ranges).is_none() {
-            // What it has found so far are positions in the unquoted text, not in the input.
+            // The positions that were found so far are in the unquoted text, not in the input.
             self.ranges.truncate(self.first);
             return Err(ProtocolError::UnbalancedQuotes);
         }
@@ -735,7 +738,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_parsed_ahead_is_parsed_again_after_a_restart() {
+    fn requests_parsed_ahead_are_parsed_again_after_a_restart() {
         let input = b"PING a\r\n*2\r\n$4\r\nECHO\r\n$1\r\nx\r\nPING b\r\n*1\r\n$4\r\nPI";
         let mut parser = RequestParser::default();
         let first = parser.parse(input, &LIMITS).unwrap().unwrap();
@@ -757,7 +760,7 @@ mod tests {
     }
 
     impl Connection {
-        /// Says whether there is something to parse.
+        /// Returns whether there is something to parse.
         fn receive(&mut self, mut bytes: &[u8], parser: &mut RequestParser) -> bool {
             if let Some((apart, len)) = &mut self.apart {
                 let (of_it, behind) = bytes.split_at(bytes.len().min(*len - apart.len()));
@@ -778,7 +781,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_is_detached_bytes_is_parsed_as_if_it_were_not(
+        fn detached_arguments_are_parsed_like_others(
             lens in prop::collection::vec(
                 prop::collection::vec(prop_oneof![0..20usize, 0..20usize, LONG - 1..2 * LONG], 1..5),
                 1..5,
@@ -849,7 +852,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_argument_that_was_detached_bytes_ends_with_a_line_end_too() {
+    fn a_detached_argument_must_end_with_a_line_end() {
         let mut input = format!("*1\r\n${LONG}\r\n").into_bytes();
         let mut parser = RequestParser::default();
         assert_eq!(parser.parse(&input, &LIMITS), Ok(None));
@@ -927,7 +930,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_judged_once_it_is_complete() {
+    fn a_line_is_checked_once_it_is_complete() {
         for input in ["*1\r\nx", "*1\r\n\n", "*1\r\n:\r", "*1\r\n\0", "*x", "*1\r", "*1\r\n$4\r"] {
             assert_eq!(requests(input.as_bytes()), Ok(vec![]), "{input:?}");
         }
@@ -943,7 +946,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unauthenticated_client_is_told_so() {
+    fn error_texts_name_the_limit_of_unauthenticated_clients() {
         let parse = |input: &str| {
             RequestParser::default().parse(input.as_bytes(), &Limits::UNAUTHENTICATED)
         };

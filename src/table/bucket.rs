@@ -126,7 +126,7 @@ impl<E: Slot> Bucket<E> {
         let mut word = [0; 8];
         word[..SLOTS].copy_from_slice(&self.tags);
         let differences = u64::from_le_bytes(word) ^ (LOW * u64::from(tag));
-        // A byte's high bit is set if the byte is zero; a false alarm above a true one does no harm.
+        // A byte's high bit is set if the byte is zero; a false positive above a true one does no harm.
         (differences.wrapping_sub(LOW) & !differences & HIGH) & (u64::MAX >> 8)
     }
 
@@ -276,7 +276,7 @@ impl<E: Slot> Bucket<E> {
                 while candidates != 0 {
                     let slot = candidates.trailing_zeros() as usize / 8;
                     candidates &= candidates - 1;
-                    // A false alarm is possible above a true one.
+                    // A false positive is possible above a true one.
                     if bucket.tags[slot] == tag
                         && let Some(entry) = bucket.entry(slot)
                     {

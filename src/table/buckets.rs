@@ -65,7 +65,7 @@ impl<E: Slot> Buckets<E> {
         self.rest.reserve_exact(buckets.div_ceil(SEGMENT).saturating_sub(1));
     }
 
-    /// Buckets that the segments have, used or not.
+    /// Buckets in the segments, used or not.
     fn capacity(&self) -> usize {
         self.first.len() + self.rest.len() * SEGMENT
     }

@@ -9,14 +9,14 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 static SECRETS: LazyLock<RapidSecrets> =
     LazyLock::new(|| RapidSecrets::seed(RandomState::new().hash_one(0u8)));
 
-/// The place of `key` in tables.
+/// The hash of `key`, which determines its place in tables.
 #[inline]
 pub fn hash(key: &[u8]) -> u64 {
     hash_with(key, &SECRETS)
 }
 
-/// With a last step that spreads each bit over all of them. Without it, a few secrets in a hundred put a
-/// third of some short keys that count up in one bucket of sixteen.
+/// RapidHash with a last step that spreads each bit over all of them. Without it, some secrets put a
+/// third of certain short sequential keys in one bucket of sixteen (a few secrets in a hundred).
 #[inline]
 fn hash_with(key: &[u8], secrets: &RapidSecrets) -> u64 {
     const AVALANCHE: bool = true;
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_count_up_are_spread_evenly_whatever_the_secrets() {
+    fn sequential_keys_are_spread_evenly_with_any_secrets() {
         type Name = fn(usize) -> String;
         let names: [Name; 3] =
             [|i| i.to_string(), |i| format!("m:{i}"), |i| format!("key:{i:012}")];
@@ -43,7 +43,7 @@ mod tests {
                 for key in &keys {
                     buckets[(hash_with(key.as_bytes(), &secrets) >> bits) as usize % 16] += 1;
                 }
-                // Of what is drawn evenly, more than this is in one of them once in 10^9 times.
+                // With an even distribution, one bucket exceeds this once in 10^9 times.
                 let most = buckets.iter().max();
                 assert!(most < Some(&28), "{most:?} like {} of seed {seed}", keys[0]);
             }

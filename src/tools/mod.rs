@@ -1,7 +1,7 @@
 //! The command-line tools, `verbena-benchmark` and `verbena-cli`, and the RESP client that they share.
 //!
-//! The binaries only parse their arguments and call in here. Nothing of the server is used, except
-//! the transport crate: to a server, the tools are clients like any other.
+//! The binaries only parse their arguments and call this module. Of the server, only the transport
+//! crate is used: to a server, the tools are clients like any other.
 
 pub mod benchmark;
 pub mod cli;

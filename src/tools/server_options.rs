@@ -1,4 +1,4 @@
-//! Which server the tools talk to, and how they introduce themselves: options that both tools have.
+//! The address of the server and the credentials: options that both tools have.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ pub struct ServerOptions {
     pub poll: bool,
 }
 
-/// A server URI, taken apart.
+/// The parts of a server URI.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Uri {
     pub transport: UriTransport,
@@ -63,7 +63,7 @@ pub struct Uri {
     pub db: Option<u32>,
 }
 
-/// What the scheme of a URI asks for.
+/// The transport that the scheme of a URI names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UriTransport {
     Tcp,
@@ -72,7 +72,7 @@ pub enum UriTransport {
 }
 
 impl ServerOptions {
-    /// Takes what the URI says over into the other options.
+    /// Copies the parts of the URI to the other options.
     pub fn apply_uri(&mut self) -> Option<u32> {
         let uri = self.uri.take()?;
         match uri.transport {
@@ -111,7 +111,7 @@ impl ServerOptions {
         })
     }
 
-    /// Connects and introduces itself: AUTH, HELLO 3 if `resp3`, SELECT if `db` is not 0.
+    /// Connects and sends AUTH, HELLO 3 if `resp3`, and SELECT if `db` is not 0.
     pub async fn connect(&self, resp3: bool, db: u32) -> Result<Client, SetupError> {
         let mut client = Client::connect(&self.target()).await.map_err(SetupError::Connect)?;
         let mut setup: Vec<Vec<&str>> = self.auth().into_iter().collect();
@@ -140,7 +140,7 @@ impl ServerOptions {
     }
 }
 
-/// Why a connection is not ready for commands.
+/// The reason why a connection is not ready for commands.
 #[derive(Debug)]
 pub enum SetupError {
     Connect(ConnectError),
@@ -167,7 +167,7 @@ pub fn broken(error: &std::io::Error) -> String {
     format!("Error: {}", Reason(error))
 }
 
-/// Takes `scheme://[user[:password]@]host[:port][/db]` or `unix://path` apart.
+/// Splits `scheme://[user[:password]@]host[:port][/db]` or `unix://path` into its parts.
 pub fn parse_uri(text: &str) -> Result<Uri, String> {
     let (scheme, rest) =
         text.split_once("://").ok_or("a URI begins with its scheme, as in redis://")?;

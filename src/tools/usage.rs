@@ -23,14 +23,14 @@ pub fn with_options<O: Usage>(tool: fn(O) -> ExitCode) -> ExitCode {
             None => tool(options),
         },
         Err(error) => {
-            // Nobody is left to tell if it cannot be printed.
+            // An error of printing cannot be reported anywhere.
             let _ = error.print();
             if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
     }
 }
 
-/// A command may have arguments that look like options, but no such name.
+/// A command may have arguments that begin like options, but it has no such name.
 fn unknown_option(command: &[OsString]) -> Option<String> {
     let name = command.first()?;
     name.as_bytes().starts_with(b"-").then(|| name.to_string_lossy().into_owned())

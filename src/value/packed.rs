@@ -638,7 +638,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 5 } else { 200 }))]
 
         #[test]
-        fn it_holds_what_a_vector_holds(steps in prop::collection::vec(step(), 0..40)) {
+        fn a_packed_collection_equals_a_vector(steps in prop::collection::vec(step(), 0..40)) {
             let (mut bytes, mut model) = (EMPTY.to_vec(), Vec::<Vec<u8>>::new());
             for step in steps {
                 match step {

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_reserved_is_filled_without_a_move() {
+    fn reserved_room_is_filled_without_a_move() {
         let mut entry = Entry::new(b"key", Value::Packed(PackedKind::List, b""), None);
         for more in [0, 10, 1000, 60_000] {
             entry.packed_mut().expect("a packed list").reserve(more);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn much_more_is_removed_than_the_slack_can_say() {
+    fn more_can_be_removed_than_the_slack_field_counts() {
         let mut entry = Entry::new(b"key", Value::Packed(PackedKind::List, &[7; 1 << 20]), None);
         splice(&mut entry, 1, 1 << 18, 0);
         assert_eq!(bytes(&entry), vec![7; (1 << 20) - (1 << 18)]);
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "what is removed lies inside the value")]
-    fn nothing_beyond_the_end_is_removed() {
+    fn removal_beyond_the_end_panics() {
         let mut entry = Entry::new(b"key", Value::Packed(PackedKind::List, b"abc"), None);
         splice(&mut entry, 2, 2, 0);
     }

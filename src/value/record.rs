@@ -391,7 +391,7 @@ mod tests {
     const LENGTHS: [usize; 9] = [0, 1, 10, 13, 255, 256, 300, 65_535, 65_536];
 
     #[test]
-    fn a_record_gives_back_what_it_was_made_of() {
+    fn a_record_returns_its_parts() {
         for key_len in LENGTHS {
             let key = vec![b'k'; key_len];
             let scored = Record::scored(&key, -0.5);

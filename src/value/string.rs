@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reply_refers_to_does_not_change() {
+    fn a_string_that_a_reply_refers_to_does_not_change() {
         let mut entry = entry(&[b'a'; INLINE_LIMIT]);
         let ValueRef::Object(Object::Str(shared)) = entry.value() else { panic!("a long string") };
         let reply = shared.clone();

@@ -171,7 +171,7 @@ mod tests {
 
     /// Accepted and refused by Valkey 9.1.2.
     #[test]
-    fn numbers_are_what_strtold_takes() {
+    fn numbers_are_read_as_strtold_reads_them() {
         for text in [
             "1e5",
             "+1",

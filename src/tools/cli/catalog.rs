@@ -1,4 +1,4 @@
-//! What the server says about its commands (COMMAND DOCS): for completion, hints and help.
+//! The commands of the server (COMMAND DOCS): for completion, hints and help.
 
 use crate::tools::client::Value;
 
@@ -19,7 +19,7 @@ pub struct Command {
 }
 
 struct Argument {
-    /// What it is called where a value stands.
+    /// Its name where a value stands.
     text: String,
     /// A word that stands before the value, or alone.
     token: Option<String>,
@@ -60,7 +60,7 @@ impl Catalog {
 
     /// The command that the words begin with, and how many of them are its name.
     pub fn find(&self, words: &[&str]) -> Option<(&Command, usize)> {
-        // A subcommand is told apart by its second word.
+        // A subcommand is identified by its second word.
         [2, 1].into_iter().filter(|count| *count <= words.len()).find_map(|count| {
             let name = words[..count].join(" ").to_ascii_uppercase();
             let index = self.commands.binary_search_by(|command| command.name.cmp(&name)).ok()?;
@@ -68,7 +68,7 @@ impl Catalog {
         })
     }
 
-    /// What the last word of `line` can become, in the case that it is written in.
+    /// The completions of the last word of `line`, in the case that it is written in.
     pub fn complete(&self, line: &str) -> Vec<String> {
         let (prefix, topic) = match line.split_once(' ') {
             Some((help, topic)) if help.eq_ignore_ascii_case("help") => (help, topic),
@@ -217,7 +217,7 @@ impl Argument {
         if self.optional { format!("[{whole}]") } else { whole }
     }
 
-    /// Words that it takes, if it is there.
+    /// Words that it takes, if it is present.
     fn width(&self) -> usize {
         let value = match self.shape {
             Shape::Value => 1,
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_is_what_is_still_to_come() {
+    fn a_hint_shows_the_remaining_arguments() {
         let catalog = catalog();
         let hint = |line: &str| catalog.hint(line).unwrap_or_default();
         assert_eq!(hint("set "), "key value [NX|XX] [GET] [EX seconds|KEEPTTL]");

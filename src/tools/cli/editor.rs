@@ -23,14 +23,14 @@ use super::catalog::Catalog;
 /// Lines that the history keeps.
 const HISTORY_LEN: usize = 1000;
 
-/// What the editor knows of the commands. It is filled when the server has told.
+/// The editor's data about the commands. It is filled when the server has replied.
 #[derive(Clone, Default)]
 pub struct Knowledge {
     pub catalog: Arc<OnceLock<Catalog>>,
     pub hints: Arc<AtomicBool>,
 }
 
-/// What the user has done.
+/// The input of the user.
 pub enum Input {
     Line(String),
     /// The end of the input, or Ctrl-C.
@@ -52,7 +52,8 @@ impl Terminal {
         editor.set_helper(Some(Words { knowledge }));
         let history = history_file();
         if let Some(path) = &history {
-            // There is none yet on the first day, and one that cannot be read is no reason to stop.
+            // The file does not exist at the first start, and one that cannot be read is no reason to
+            // stop.
             let _ = editor.load_history(path);
         }
         let (prompts, prompt_receiver) = mpsc::channel::<String>();
@@ -70,7 +71,7 @@ impl Terminal {
 
     /// Shows a prompt. The line comes with [`input`](Self::input).
     pub fn prompt(&mut self, prompt: String) {
-        // If the thread has gone, the input says so.
+        // If the thread has ended, the input says so.
         let _ = self.prompts.send(prompt);
     }
 

@@ -187,7 +187,7 @@ fn map(pairs: &[(Value, Value)], prefix: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The width of the numbers of `len` elements, and the indentation of what is in them.
+/// The width of the numbers of `len` elements, and the indentation of their content.
 fn columns(len: usize, prefix: &str) -> (usize, String) {
     let width = len.to_string().len();
     (width, format!("{prefix}{:1$}", "", width + 2))
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_cli_does_not_know_has_a_form_too() {
+    fn types_unknown_to_redis_cli_have_a_form_too() {
         assert_eq!(text(Style::Terminal, "(123\r\n"), "(big number) 123\n");
         assert_eq!(text(Style::Json, "(123\r\n"), "123\n");
         assert_eq!(text(Style::Terminal, "|1\r\n+ttl\r\n:1\r\n$1\r\nv\r\n"), "\"v\"\n");

@@ -8,10 +8,10 @@ use super::options::Options;
 use super::session::Session;
 use crate::tools::client::Value;
 
-/// Between two PINGs.
+/// The pause between two PINGs.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a line of the history lasts, by default.
+/// The duration of a line of the history, by default.
 const HISTORY: Duration = Duration::from_secs(15);
 
 /// Milliseconds, as redis-cli shows them.
@@ -54,7 +54,8 @@ impl Samples {
     }
 }
 
-/// Measures until it is interrupted, if a person watches; else for a second (or `-i`), for one line.
+/// Measures until it is interrupted, if the output is a terminal; else for a second (or `-i`), for one
+/// line.
 pub async fn run(options: &Options, session: &mut Session) -> io::Result<()> {
     let style = session.format.style;
     let Some(client) = session.client().await else {

@@ -1,8 +1,8 @@
 //! `verbena-cli`: commands from the command line, from a terminal and from the standard input.
 //!
-//! [`options`] says what to do; [`session`] has the connection; [`format`] writes replies. Line by
-//! line there is [`shell`], with its [`editor`] and the [`catalog`] of what the server can do. The
-//! modes have files of their own: [`pipe`], [`scan`], [`stat`], [`latency`].
+//! [`options`] is the command line; [`session`] has the connection; [`format`] writes replies.
+//! [`shell`] runs commands line by line, with its [`editor`] and the [`catalog`] of the server's
+//! commands. The modes have files of their own: [`pipe`], [`scan`], [`stat`], [`latency`].
 
 mod catalog;
 mod editor;
@@ -27,8 +27,8 @@ use session::{Outcome, Session};
 
 use super::client::Reason;
 
-/// Does what the options say. The status is that of redis-cli: 1 if there is no connection, or, with
-/// `-e`, if the command has failed.
+/// Runs the tool as the options say. The status is that of redis-cli: 1 if there is no connection, or,
+/// with `-e`, if the command has failed.
 pub fn run(mut options: Options) -> ExitCode {
     let result = prepare(&mut options).and_then(|()| {
         let runtime =
@@ -39,7 +39,7 @@ pub fn run(mut options: Options) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             match error.kind() {
-                // It has been said why; or there is nobody to say it to.
+                // The reason has been shown already, or the output is closed.
                 io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe => {}
                 io::ErrorKind::InvalidInput => eprintln!("{error}"),
                 _ => eprintln!("Error: {}", Reason(&error)),
@@ -49,7 +49,7 @@ pub fn run(mut options: Options) -> ExitCode {
     }
 }
 
-/// Settles who we are and where to go.
+/// Completes the options: password, address and database.
 fn prepare(options: &mut Options) -> io::Result<()> {
     let on_command_line = options.server.password.is_some()
         || options.server.uri.as_ref().is_some_and(|uri| uri.password.is_some());
@@ -124,12 +124,12 @@ async fn one_command(options: &Options, session: &mut Session) -> io::Result<Exi
     Ok(status)
 }
 
-/// What the user must put right.
+/// An error of the command line, which the user must correct.
 fn misused(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// The arguments of the command, with what comes from the standard input and from a script's file.
+/// The arguments of the command, with those from the standard input and from a script's file.
 fn command(options: &Options) -> io::Result<Vec<Vec<u8>>> {
     let mut args: Vec<Vec<u8>> =
         options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();

@@ -73,11 +73,11 @@ pub struct Options {
     #[arg(short = 'X', value_name = "TAG")]
     pub stdin_tag: Option<OsString>,
 
-    /// What stands between the elements of a raw reply
+    /// Text between the elements of a raw reply
     #[arg(short = 'd', value_name = "DELIMITER", default_value = "\n", hide_default_value = true)]
     pub element_delimiter: String,
 
-    /// What stands after a raw reply
+    /// Text after a raw reply
     #[arg(short = 'D', value_name = "DELIMITER", default_value = "\n", hide_default_value = true)]
     pub reply_delimiter: String,
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_command_is_its_own() {
+    fn words_after_a_command_are_its_arguments() {
         let options = parse("c -r -1 -n 3 zadd z -1 a -x --json");
         assert_eq!(options.command, ["zadd", "z", "-1", "a", "-x", "--json"]);
         assert_eq!((options.repeat, options.db), (-1, 3));

@@ -12,7 +12,7 @@ use super::options::Options;
 use super::session::Session;
 use crate::tools::client::{self, Reason, Value};
 
-/// Bytes that wait to be sent, at most: beyond it no more input is read.
+/// The most bytes that wait to be sent: beyond it no more input is read.
 const WINDOW: usize = 1 << 20;
 
 /// Bytes of one read of the standard input.
@@ -86,12 +86,12 @@ pub async fn run(options: &Options, session: &mut Session) -> ExitCode {
     if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Tells how it goes. If nobody listens any more, the replies are waited for all the same.
+/// Writes the progress. The replies are awaited even if it cannot be written.
 fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// A text that no command of the user sends.
+/// A text that no command of the user contains.
 fn magic() -> Vec<u8> {
     use std::hash::{BuildHasher, RandomState};
     let random = || RandomState::new().hash_one(std::process::id());

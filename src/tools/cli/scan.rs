@@ -1,4 +1,4 @@
-//! `--scan`, `--bigkeys` and `--memkeys`: walks over the keyspace.
+//! `--scan`, `--bigkeys` and `--memkeys`: iterations over the keyspace.
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use super::session::Session;
 use super::words::{quote, split};
 use crate::tools::client::{Client, Value};
 
-/// A walk with SCAN.
+/// An iteration with SCAN.
 struct Scan {
     pattern: Option<Vec<u8>>,
     count: Option<u64>,
@@ -105,10 +105,10 @@ fn not_connected() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
-/// What the keys of one type have in common.
+/// The totals of the keys of one type.
 struct Type {
     name: Vec<u8>,
-    /// What tells the size of a key, and in what unit.
+    /// The command for the size of a key, and the unit of its reply.
     command: &'static str,
     unit: &'static str,
     keys: u64,
@@ -116,7 +116,7 @@ struct Type {
     biggest: Option<(Vec<u8>, u64)>,
 }
 
-/// Types, the commands that tell their sizes, and the units of these.
+/// Types, the commands for their sizes, and the units of these.
 const TYPES: [(&str, &str, &str); 6] = [
     ("list", "LLEN", "items"),
     ("hash", "HLEN", "fields"),
@@ -165,7 +165,7 @@ pub async fn biggest(options: &Options, session: &mut Session, memory: bool) -> 
                 _ => return Err(unexpected("TYPE")),
             });
         }
-        // A key that has gone meanwhile has no type, and one of a module no size.
+        // A key that was removed meanwhile has no type, and one of a module no size.
         let mut sized = Vec::new();
         for (key, name) in keys.iter().zip(&found).filter(|(_, name)| *name != b"none") {
             let index = types.iter().position(|other| other.name == *name).unwrap_or_else(|| {
@@ -191,7 +191,7 @@ pub async fn biggest(options: &Options, session: &mut Session, memory: bool) -> 
         for (key, index) in sized {
             let size = match next_reply(client).await? {
                 Value::Integer(size) => size as u64,
-                // It has gone, or has become another type.
+                // The key was removed, or has become another type.
                 Value::Null | Value::Error(_) => continue,
                 _ => return Err(unexpected("the size of a key")),
             };

@@ -1,5 +1,5 @@
-//! The connection of a command-line session: commands in, replies out, and what must be said again
-//! after a reconnection (the user, the protocol, the database).
+//! The connection of a command-line session: sends commands, reads replies, and restores the
+//! connection's state (the user, the protocol, the database) after a reconnection.
 
 use std::io::{self, Write};
 
@@ -19,11 +19,11 @@ pub struct Session {
     in_transaction: bool,
     pub format: Format,
     show_pushes: bool,
-    /// Where the text of an error reply goes: the standard error, and not the output.
+    /// The destination of the text of an error reply: the standard error, and not the output.
     errors_apart: bool,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
@@ -31,7 +31,7 @@ pub enum Outcome {
     Failed,
     /// There is no connection any more. The reason has been shown.
     Disconnected,
-    /// From here on the server sends without being asked: see [`Session::stream`].
+    /// From here on the server sends without requests: see [`Session::stream`].
     Streaming,
 }
 
@@ -92,8 +92,8 @@ impl Session {
         self.connect().await;
     }
 
-    /// Connects and says who we are. What goes wrong is shown, on the standard error; true if there
-    /// is a connection, even if the server has refused the user or the database.
+    /// Connects and sends the user, the protocol and the database. Errors are shown on the standard
+    /// error; true if there is a connection, even if the server has refused the user or the database.
     pub async fn connect(&mut self) -> bool {
         match self.try_connect().await {
             Ok(client) => {
@@ -170,7 +170,7 @@ impl Session {
                     self.write_push(&Value::Push(items), out)?;
                 }
                 Ok(reply) => break reply,
-                // A server that shuts down says good-bye by closing.
+                // A server that shuts down replies by closing the connection.
                 Err(_) if is(args, "shutdown") => {
                     self.disconnect();
                     return Ok(Outcome::Done);
@@ -209,7 +209,7 @@ impl Session {
     /// the next one. Never ends; can be cancelled.
     pub async fn idle(&mut self) {
         if let Some(client) = &mut self.client {
-            // The next command will meet the same error, and show it.
+            // The next command will get the same error, and show it.
             let _ = client.collect_pushes().await;
         }
         std::future::pending().await
@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    /// Takes note of a command that changes the state of the connection.
+    /// Records a command that changes the state of the connection.
     fn remember(&mut self, args: &[Vec<u8>], reply: &Value) {
         if is(args, "exec") || is(args, "discard") {
             self.in_transaction = false;
@@ -256,7 +256,7 @@ impl Session {
         }
     }
 
-    /// What stands before a line that the user writes.
+    /// The prompt.
     pub fn prompt(&self) -> String {
         if self.client.is_none() {
             return "not connected> ".to_owned();
@@ -289,7 +289,7 @@ fn is_text_command(args: &[Vec<u8>]) -> bool {
     })
 }
 
-/// MONITOR aside, these are the commands after which the server sends without being asked.
+/// MONITOR aside, these are the commands after which the server sends without requests.
 fn subscribes(args: &[Vec<u8>]) -> bool {
     ["subscribe", "psubscribe", "ssubscribe"].iter().any(|name| is(args, name))
 }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn it_remembers_what_changes_the_connection() {
+    fn commands_that_change_the_connection_are_recorded() {
         let ok = Value::Simple("OK".into());
         let mut session = session("c -n 2");
         assert_eq!(session.db, 2);

@@ -12,7 +12,7 @@ use super::session::{Outcome, Session};
 use super::words;
 use crate::tools::client::Value;
 
-/// Time from which on a person is told how long a command has taken.
+/// Duration from which a command's time is shown to an interactive user.
 const LONG: Duration = Duration::from_millis(500);
 
 /// Whether to read another line.
@@ -22,7 +22,7 @@ enum Next {
     Quit,
 }
 
-/// Reads lines from a person.
+/// Reads lines from an interactive user.
 pub async fn interactive(session: &mut Session) -> io::Result<ExitCode> {
     let knowledge = Knowledge::default();
     knowledge.hints.store(true, Ordering::Relaxed);
@@ -78,7 +78,7 @@ pub async fn batch(session: &mut Session) -> io::Result<ExitCode> {
 struct Shell<'a> {
     session: &'a mut Session,
     knowledge: Knowledge,
-    /// A person reads the output as it comes.
+    /// Flushes after each line: an interactive user reads the output as it comes.
     person: bool,
 }
 
@@ -89,7 +89,7 @@ impl Shell<'_> {
             return;
         }
         let Some(client) = self.session.client().await else { return };
-        // A server that does not tell, or does not let us ask, is used without hints.
+        // A server that refuses COMMAND DOCS is used without hints.
         if let Ok(docs @ (Value::Map(_) | Value::Array(_))) =
             client.call(&["COMMAND", "DOCS"]).await
         {
@@ -146,7 +146,7 @@ impl Shell<'_> {
         Ok(Next::Line)
     }
 
-    /// Runs a command; true if the connection has survived it.
+    /// Runs a command; true if the connection is still open afterwards.
     async fn command(&mut self, args: &[Vec<u8>], out: &mut io::Stdout) -> io::Result<bool> {
         let start = Instant::now();
         let outcome = match self.session.execute(args, out).await? {
@@ -183,7 +183,7 @@ impl Shell<'_> {
     }
 }
 
-/// A command, its arguments and what it does.
+/// The synopsis of a command, and its summary.
 fn about(command: &Command, with_group: bool) -> String {
     let mut text = format!(
         "  \x1b[1m{}\x1b[0m \x1b[90m{}\x1b[0m\n  \x1b[33msummary:\x1b[0m {}\n  \
@@ -220,7 +220,7 @@ Set your preferences in ~/.verbenaclirc
     )
 }
 
-/// Takes in a preference: `:set hints`, `:set nohints`.
+/// Applies a preference: `:set hints`, `:set nohints`.
 fn prefer(knowledge: &Knowledge, words: &[&str]) {
     match words {
         [":set", "hints"] => knowledge.hints.store(true, Ordering::Relaxed),

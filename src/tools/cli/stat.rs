@@ -1,4 +1,4 @@
-//! `--stat`: what the server does, line by line.
+//! `--stat`: the server's statistics, line by line.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Words of a command line, and strings as they are shown: quotes and escapes.
 
 /// Splits a line into words. `"…"` knows the escapes `\n \r \t \b \a \xHH` and takes any other
-/// character after a backslash as it is; `'…'` knows `\'` alone. A quote ends its word: what follows
-/// it must be a space. `None` if a quote is not closed, or not followed so.
+/// character after a backslash as it is; `'…'` knows `\'` alone. A quote ends its word: a space must
+/// follow. `None` if a quote is not closed, or not followed so.
 pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line;
@@ -42,7 +42,7 @@ fn word(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     Some((word, rest))
 }
 
-/// Reads up to the closing double quote; what follows it comes back.
+/// Reads up to the closing double quote; returns the rest of the line.
 fn double<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         rest = match rest {
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_quoted_is_read_back(bytes: Vec<u8>) {
+        fn quoted_strings_are_read_back(bytes: Vec<u8>) {
             prop_assert_eq!(split(&quote(&bytes)), Some(vec![bytes]));
         }
     }

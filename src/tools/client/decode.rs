@@ -1,4 +1,4 @@
-//! Received bytes into values, each byte looked at once however they are cut.
+//! Decodes received bytes into values. Each byte is examined once, however the input is split.
 
 use std::io;
 
@@ -10,7 +10,7 @@ const MAX_LINE: usize = 16 << 20;
 /// Aggregates inside aggregates, at most.
 const MAX_DEPTH: usize = 1024;
 
-/// Elements for which room is made on the server's word alone.
+/// Elements for which room is allocated before they arrive.
 const MAX_RESERVED: usize = 1024;
 
 /// Decodes a stream of RESP2 or RESP3 replies. It holds the aggregates that are not complete; the
@@ -20,7 +20,7 @@ pub struct Decoder {
     open: Vec<Aggregate>,
 }
 
-/// What one call of [`Decoder::decode`] has done.
+/// The result of one call of [`Decoder::decode`].
 pub struct Progress {
     /// Bytes that the caller may forget.
     pub consumed: usize,
@@ -89,8 +89,8 @@ impl Decoder {
         }
     }
 
-    /// Puts a complete value into the aggregate that waits for it, and that into the next if it is
-    /// complete by now; the outermost value comes out.
+    /// Adds a complete value to the aggregate that waits for it, and that to the next if it is complete
+    /// by now; returns the outermost value.
     fn close(&mut self, mut value: Value) -> Option<Value> {
         while let Some(mut aggregate) = self.open.pop() {
             aggregate.items.push(value);
@@ -204,7 +204,7 @@ mod tests {
         Value::Bulk(text.into())
     }
 
-    /// One of every type, with what it decodes to.
+    /// One value of every type, encoded and decoded.
     fn examples() -> Vec<(&'static str, Value)> {
         vec![
             ("+OK\r\n", Value::Simple("OK".into())),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_decodes_however_it_is_cut() {
+    fn every_type_decodes_however_the_input_is_split() {
         for (encoded, value) in examples() {
             for cut in 0..encoded.len() {
                 let mut decoder = Decoder::default();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_resp_is_an_error() {
+    fn bytes_that_are_not_resp_are_an_error() {
         for input in [
             "HTTP/1.1 400\r\n",
             "\r\n",

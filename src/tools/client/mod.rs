@@ -14,14 +14,14 @@ use verbena_transport::{Connection, Target, connect};
 pub use decode::Decoder;
 pub use value::Value;
 
-/// Pushes that are kept while nobody looks at them. Beyond it the oldest are forgotten.
+/// The most pushes that are kept until they are read. Beyond it the oldest are dropped.
 const MAX_PUSHES: usize = 1000;
 
 /// A connection to a server, with the requests and replies of RESP on it.
 pub struct Client {
     connection: Box<dyn Connection>,
     decoder: Decoder,
-    /// Pushes that arrived while something else was waited for, or nothing.
+    /// Pushes that arrived while a reply was awaited, or nothing.
     pushes: VecDeque<Value>,
 }
 
@@ -34,7 +34,7 @@ impl Client {
         Ok(Client { connection, decoder: Decoder::default(), pushes: VecDeque::new() })
     }
 
-    /// The connection alone, for one who reads its replies himself.
+    /// The connection alone, for a caller that reads its replies itself.
     pub fn into_connection(self) -> Box<dyn Connection> {
         self.connection
     }
@@ -130,7 +130,7 @@ impl Client {
         }
     }
 
-    /// A push that arrived while nobody waited for one.
+    /// A push that arrived while none was awaited.
     pub fn next_push(&mut self) -> Option<Value> {
         self.pushes.pop_front()
     }

@@ -1,4 +1,4 @@
-//! What a server replies.
+//! The replies of a server.
 
 /// A reply, or a push, of RESP2 or RESP3.
 #[derive(Clone, Debug, PartialEq)]

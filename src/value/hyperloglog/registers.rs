@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whichever_instructions_merge_and_pack(
+        fn all_vector_instructions_merge_and_pack_alike(
             packed in prop::collection::vec(any::<u8>(), dense::LEN),
             raised in prop::collection::vec(0..=dense::MAX, REGISTERS),
         ) {

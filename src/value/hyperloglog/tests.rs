@@ -26,7 +26,7 @@ fn registers(bytes: &[u8]) -> Vec<u8> {
 
 /// The bytes of Valkey 9.1.2 after `PFADD key a b c d`.
 #[test]
-fn a_small_one_is_sparse_as_in_valkey() {
+fn a_small_hyperloglog_is_sparse_as_in_valkey() {
     let bytes = add(EMPTY, ["a", "b", "c", "d"].map(String::from), 3000);
     let runs = b"\\{\x80Dv\x80P\xb1\x84K\xfb\x80BZ";
     assert_eq!(bytes, [&EMPTY[..HEADER], runs].concat());
@@ -36,7 +36,7 @@ fn a_small_one_is_sparse_as_in_valkey() {
 }
 
 #[test]
-fn a_sparse_one_becomes_dense_at_the_limit() {
+fn a_sparse_hyperloglog_becomes_dense_at_the_limit() {
     let mut bytes = EMPTY.to_vec();
     for element in elements(0, 5000) {
         let before = bytes.clone();
@@ -99,7 +99,7 @@ fn registers_that_no_element_can_have_raised_are_counted_as_in_valkey() {
 }
 
 #[test]
-fn a_merge_in_order_of_registers_gives_what_one_by_one_gives() {
+fn a_merge_in_order_of_registers_equals_single_claims() {
     for (count, other) in [(3, 5), (100, 80), (900, 10), (10, 900), (1200, 1200)] {
         let (a, b) =
             (add(EMPTY, elements(0, count), 3000), add(EMPTY, elements(count / 2, other), 3000));

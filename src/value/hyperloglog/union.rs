@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whichever_way_dense_ones_are_merged(
+        fn dense_registers_merge_alike_in_every_way(
             seeds in prop::collection::vec(any::<[u8; 31]>(), 1..8)
         ) {
             let all: Vec<Box<Dense>> = seeds.iter().map(|seed| {

@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 5 } else { 300 }))]
 
     #[test]
-    fn a_list_holds_what_a_deque_holds(
+    fn a_list_equals_a_deque(
         steps in prop::collection::vec(step(), 0..120),
         elements in prop_oneof![Just(usize::MAX), 1..6usize],
         bytes in prop_oneof![Just(60usize), Just(200), Just(8192)],
@@ -129,7 +129,7 @@ proptest! {
 }
 
 #[test]
-fn a_queue_does_not_move_what_stays() {
+fn a_queue_does_not_move_the_remaining_elements() {
     let limit = Limit::new(-2);
     let mut entry = Entry::new(b"key", Value::Packed(PackedKind::List, packed::EMPTY), None);
     for number in 0..100_000 {

@@ -292,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_sorted_set(steps in vec((number(), any::<bool>()), 0..80)) {
+        fn an_intset_equals_a_btree_set(steps in vec((number(), any::<bool>()), 0..80)) {
             let (mut set, mut model) = (EMPTY.to_vec(), BTreeSet::new());
             for (number, adds) in steps {
                 if adds {

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_come_once_and_in_their_order_whatever_they_are_made_of() {
+    fn distinct_members_keep_their_order() {
         let texts: Vec<_> = (0..200).map(|n| format!("{}", n % 130)).collect();
         let bytes = texts.iter().map(|text| Element::Bytes(text.as_bytes()));
         let mut distinct = Distinct::default();

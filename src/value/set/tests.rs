@@ -156,7 +156,7 @@ fn a_sample_has_different_members_whatever_its_size() {
 }
 
 #[test]
-fn what_is_popped_is_gone_and_the_rest_stays() {
+fn popped_members_are_removed_and_the_others_stay() {
     let members = numbers(0..200);
     for count in [0, 1, 2, 100, 150, 160, 170, 198, 199, 200, 201] {
         for mut entry in in_every_encoding(&members) {
@@ -172,7 +172,7 @@ fn what_is_popped_is_gone_and_the_rest_stays() {
 }
 
 #[test]
-fn a_table_that_loses_almost_all_is_made_anew() {
+fn a_table_that_loses_most_members_is_rebuilt() {
     let table = |limits, count| {
         let mut entry = in_every_encoding(&numbers(0..100)).remove(0);
         change(&mut entry, limits).pop(count, |_| {});
@@ -214,7 +214,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn it_is_a_set(steps in vec(step(), 0..60)) {
+    fn a_set_equals_a_btree_set(steps in vec(step(), 0..60)) {
         let (mut entry, mut model) = (entry(), Model::new());
         let mut set = change(&mut entry, LIMITS);
         for step in steps {

@@ -206,7 +206,7 @@ fn limits_make_a_sorted_set_big_and_nothing_makes_it_small() {
 }
 
 #[test]
-fn what_is_not_a_number_is_no_score() {
+fn nan_is_refused_as_a_score() {
     for members in [1, 20] {
         let mut entry = empty();
         (0..members).for_each(|n| _ = put(&mut entry, &[n], f64::INFINITY));

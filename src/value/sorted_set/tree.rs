@@ -759,7 +759,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_from_an_end_is_full() {
+    fn nodes_filled_from_one_end_are_full() {
         for descending in [false, true] {
             let mut tree = Small::default();
             for n in 0..1000 {

@@ -54,7 +54,7 @@ fn approximate_trimming_takes_whole_nodes_only() {
 }
 
 #[test]
-fn a_node_without_entries_goes() {
+fn a_node_without_entries_is_removed() {
     let mut log = log(1..=12);
     for ms in 5..=8 {
         assert!(log.delete(id(ms)) && !log.delete(id(ms)));
@@ -64,7 +64,7 @@ fn a_node_without_entries_goes() {
 }
 
 #[test]
-fn what_was_read_is_known_at_either_end() {
+fn entries_read_are_known_at_either_end_of_the_stream() {
     let mut log = log(1..=10);
     assert_eq!(log.entries_up_to(StreamId::MIN), Some(0));
     assert_eq!(log.entries_up_to(id(1)), Some(1));
