@@ -255,3 +255,35 @@ fn a_snapshot_is_the_data_of_one_moment() {
         assert!(differences.is_empty(), "{} of {} differ", differences.len(), data.len());
     }
 }
+
+#[test]
+fn a_hash_whose_fields_have_all_expired_is_not_handed_over_empty() {
+    let settings = Settings { io_threads: 1, databases: DATABASES, ..Settings::default() };
+    let (server, _requests) = verbena::server::new(settings, None);
+    let mut runner = Runner::new(server, 0);
+    let soon = unix_milliseconds() + 1000;
+    runner.run("HSET gone a 1 b 2");
+    runner.run(&format!("HPEXPIREAT gone {soon} FIELDS 2 a b"));
+    runner.run("HSET stays a 1 b 2");
+    runner.run(&format!("HPEXPIREAT stays {soon} FIELDS 1 a"));
+    runner.run(&format!("SET key value PXAT {soon}"));
+    let (snapshot, _) = begin(server);
+    let expired: usize = (0..SHARDS)
+        .map(|shard| {
+            let entered = server.keyspace.enter(0);
+            let shards = std::iter::once(shard).collect();
+            let mut unit = entered.unit_of_shards(shards, soon + 1, Listeners::NONE);
+            unit.expire_some(shard, 100, drop).expired
+        })
+        .sum();
+    assert!(expired >= 3, "{expired}");
+    walk(server, &snapshot, &AtomicUsize::new(usize::MAX));
+    let taken = |key: &str| {
+        let part = snapshot.part(key.as_bytes()).lock().unwrap();
+        part.taken.get(&(0, key.as_bytes().to_vec())).map(|(expiry, _)| *expiry)
+    };
+    assert_eq!(taken("gone"), None);
+    assert_eq!(taken("stays"), Some(None));
+    assert_eq!(taken("key"), Some(Some(soon)));
+    end(server);
+}

@@ -15,7 +15,9 @@ use crate::value::Entry;
 /// them yet.
 pub trait BeforeWrite: Send + Sync {
     /// The entry is about to be changed or removed. Called with its shard locked, before every such
-    /// change of an entry in database `db`, perhaps several times within one command.
+    /// change of an entry in database `db`, perhaps several times within one command. Not before active expiry
+    /// removes fields that have expired: with or without them the entry says the same. An entry all of whose
+    /// fields have expired may go without a call.
     fn before_write(&self, db: usize, entry: &Entry);
 
     /// A key that has no entry in database `db` is about to get one: if it had one when the observer came,
@@ -117,6 +119,13 @@ impl Shard {
     pub(super) fn before_all(&self, db: usize) {
         if let Some(observer) = self.observers().and_then(|all| all.before_write.as_ref()) {
             self.table(db).iter().for_each(|entry| observer.before_write(db, entry));
+        }
+    }
+
+    /// Tells them of an entry that is out of its table already, unchanged.
+    pub(super) fn before_removal(&self, db: usize, entry: &Entry) {
+        if let Some(observer) = self.observers().and_then(|all| all.before_write.as_ref()) {
+            observer.before_write(db, entry);
         }
     }
 

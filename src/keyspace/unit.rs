@@ -377,26 +377,26 @@ impl<'k> Unit<'k> {
             }
         }
         // Of the fields' entries that go with them, only the event is still to be told: HDEL removes
-        // the key too.
+        // the key too. Nothing is left of them that a snapshot could take.
         for (db, entry) in removed.vacant {
             let key = Key::new(entry.key());
-            self.after_removal(db, &key, &entry);
+            self.after_removal(db, &key);
             self.event(db, "del", key.bytes);
             free(entry);
         }
         for (db, entry) in removed.expired {
             let key = Key::new(entry.key());
-            self.after_removal(db, &key, &entry);
+            self.shard_mut(shard_of(key.slot)).before_removal(db, &entry);
+            self.after_removal(db, &key);
             self.note_removal(db, &key, Reason::Expired);
             free(entry);
         }
     }
 
     /// Tells the observers of a key whose entry is out of its table already.
-    fn after_removal(&mut self, db: usize, key: &Key<'_>, entry: &Entry) {
+    fn after_removal(&mut self, db: usize, key: &Key<'_>) {
         let shard = self.shard_mut(shard_of(key.slot));
         if let Some(observers) = shard.observers_mut() {
-            observers.before_write.iter().for_each(|observer| observer.before_write(db, entry));
             observers.watched.touch(db, key.bytes, false);
             observers.parked.key_gone(db, key.bytes);
         }
