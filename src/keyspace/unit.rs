@@ -308,7 +308,7 @@ impl<'k> Unit<'k> {
         }
         shard.table_mut(db).insert(key.hash, entry);
         if shard.is_observed() {
-            self.after_write(db, key, true);
+            self.after_write(db, key);
         }
         self.event(db, "new", key.bytes);
     }
@@ -329,7 +329,7 @@ impl<'k> Unit<'k> {
         }
         let entry = shard.remove(db, position);
         if observed {
-            self.after_write(db, key, false);
+            self.after_write(db, key);
         }
         if reason != Reason::Command {
             self.note_removal(db, key, reason);
@@ -341,7 +341,7 @@ impl<'k> Unit<'k> {
     #[inline]
     pub fn modified(&mut self, db: usize, key: &Key<'_>) {
         if self.shard_mut(shard_of(key.slot)).is_observed() {
-            self.after_write(db, key, true);
+            self.after_write(db, key);
         }
     }
 
@@ -474,7 +474,8 @@ impl<'k> Unit<'k> {
     }
 
     #[cold]
-    fn after_write(&mut self, db: usize, key: &Key<'_>, exists: bool) {
+    fn after_write(&mut self, db: usize, key: &Key<'_>) {
+        let exists = self.find(db, key).is_some();
         let shard = self.shard_mut(shard_of(key.slot));
         let Some(observers) = shard.observers_mut() else { return };
         observers.watched.touch(db, key.bytes, exists);
