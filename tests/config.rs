@@ -293,6 +293,32 @@ fn a_new_port_is_listened_on_and_connections_stay() {
     assert!(std::net::TcpStream::connect(("127.0.0.1", taken.parse().unwrap())).is_err());
 }
 
+/// The listeners belong to another thread, which answers: the rest of a pipeline waits for that, and a
+/// transaction has the answer in its place.
+#[test]
+fn a_change_of_the_port_is_answered_in_its_turn() {
+    let server = Server::start(&["--io-threads", "2"]);
+    let mut client = server.connect();
+    client.write(b"CONFIG SET port 0\r\nCONFIG GET port\r\nPING\r\n");
+    assert!(client.read().is("OK"));
+    assert_eq!(client.read().elements()[1].text(), "0");
+    assert!(client.read().is("PONG"));
+    let port = server.port();
+    client.write(format!("MULTI\r\nCONFIG SET port {port}\r\nPING\r\nEXEC\r\n").as_bytes());
+    for expected in ["OK", "QUEUED", "QUEUED"] {
+        assert!(client.read().is(expected));
+    }
+    let replies = client.read();
+    assert!(replies.elements()[0].is("OK") && replies.elements()[1].is("PONG"), "{replies:?}");
+    assert!(server.connect().run("PING").is("PONG"));
+    // Of two parameters, none is changed if one cannot be.
+    let taken = Server::start(&[]);
+    let line = format!("CONFIG SET hz 77 port {}\r\nCONFIG GET hz\r\n", taken.port());
+    client.write(line.as_bytes());
+    assert!(client.read().error().contains("'port'"));
+    assert_ne!(client.read().elements()[1].text(), "77");
+}
+
 #[test]
 fn settings_of_a_pipeline_hold_for_its_rest() {
     let server = Server::start(&[]);

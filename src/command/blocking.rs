@@ -51,12 +51,26 @@ pub trait Blocked: Send + Sync {
     }
 }
 
-/// A command's wish to wait: see [`Cx::block`].
+/// Called with the parked call, as soon as its client is parked.
+pub type Begin = Box<dyn FnOnce(Arc<ParkedCall>)>;
+
+/// A command's wish to wait: see [`Cx::block`] and [`Cx::answer_later`].
 pub struct Block {
     /// Milliseconds of Unix time.
     pub deadline: Option<i64>,
     pub keys: Vec<(u16, Box<[u8]>)>,
     pub blocked: Box<dyn Blocked>,
+    /// Starts the work whose end is waited for, if that is not a key.
+    pub begin: Option<Begin>,
+}
+
+/// A command that is answered by another thread, and not when a key becomes readable.
+pub struct AnsweredLater;
+
+impl Blocked for AnsweredLater {
+    fn attempt(&self, _: &mut Cx<'_>, _: &Key<'_>, _: &mut Reply<'_>) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A client that waits, with its command.
@@ -129,6 +143,14 @@ impl ParkedCall {
         }
     }
 
+    /// Ends the wait with the outcome of what was waited for, from any thread.
+    pub fn complete(&self, outcome: Result) {
+        self.end_waiting(|out| match &outcome {
+            Ok(()) => out.ok(),
+            Err(error) => out.error(error.text()),
+        });
+    }
+
     fn end_waiting(&self, reply: impl FnOnce(&mut Reply<'_>)) -> bool {
         let state = self.state.lock();
         let waits = matches!(*state, State::Waiting);
@@ -188,7 +210,7 @@ impl ParkedCall {
 #[cold]
 pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
     serve_ready(env, unit);
-    if let Some(Block { deadline, keys, blocked }) = caller.block.take() {
+    if let Some(Block { deadline, keys, blocked, begin }) = caller.block.take() {
         let call = Arc::new(ParkedCall {
             record: caller.record.clone(),
             db: caller.db,
@@ -202,6 +224,9 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
         let parked: Arc<dyn Parked> = call.clone();
         for (slot, key) in &call.keys {
             unit.park(call.db, *slot, key, &parked);
+        }
+        if let Some(begin) = begin {
+            begin(call.clone());
         }
         caller.parked = Some(call);
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
-use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, find};
+use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, Settings, find};
 use crate::glob;
 use crate::resp::{Args, Reply};
+use crate::state::{ControlRequest, Listening, RemoteListeners, Server, changes_listeners};
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
@@ -120,10 +121,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::SYNTAX);
     }
-    let change = cx.server.config.change();
     let old = cx.server.config.load();
-    let mut new = (*old).clone();
-    let mut assignments: Vec<(&[u8], &'static Parameter, &[u8])> = Vec::new();
+    let mut assignments: Vec<Assignment> = Vec::new();
     for index in (2..args.len()).step_by(2) {
         let (name, value) = (args.at(index), args.at(index + 1));
         let parameter = find(name).ok_or_else(|| unknown(name))?;
@@ -141,25 +140,58 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
                 }
             }
         }
-        if assignments.iter().any(|(other, ..)| other.eq_ignore_ascii_case(name)) {
+        if assignments.iter().any(|other| other.name.eq_ignore_ascii_case(name)) {
             return Err(failed(name, "duplicate parameter"));
         }
-        assignments.push((name, parameter, value));
+        assignments.push(Assignment { name: name.into(), parameter, value: value.into() });
     }
-    for (name, parameter, value) in &assignments {
+    let server = cx.server;
+    if cx.caller.may_wait() && changes_listeners(&old, &assigned(&old, &assignments)?) {
+        cx.answer_later(Box::new(move |call| {
+            let work = move |listening: &mut dyn Listening| {
+                call.complete(assign(server, &assignments, listening));
+            };
+            // The control thread ends only with the process.
+            let _ = server.control.send(ControlRequest::Run(Box::new(work)));
+        }));
+        return Ok(());
+    }
+    assign(server, &assignments, &mut RemoteListeners(server))?;
+    out.ok();
+    Ok(())
+}
+
+/// One parameter with its new value.
+struct Assignment {
+    /// As the client wrote it.
+    name: Box<[u8]>,
+    parameter: &'static Parameter,
+    value: Box<[u8]>,
+}
+
+/// The settings after the assignments.
+fn assigned(old: &Settings, assignments: &[Assignment]) -> Result<Settings> {
+    let mut new = old.clone();
+    for Assignment { name, parameter, value } in assignments {
         parameter.set_from_command(&mut new, value).map_err(|refusal| failed(name, &refusal))?;
     }
-    let new = Arc::new(new);
-    cx.server.apply(&old, &new).map_err(|(parameter, refusal)| {
-        let named = assignments.iter().find(|(_, assigned, _)| assigned.name == parameter);
-        failed(named.map_or(parameter.as_bytes(), |(name, ..)| name), &refusal)
+    Ok(new)
+}
+
+/// Puts the assignments in force, all or none.
+fn assign(server: &Server, assignments: &[Assignment], listening: &mut dyn Listening) -> Result {
+    let change = server.config.change();
+    let old = server.config.load();
+    let new = Arc::new(assigned(&old, assignments)?);
+    server.apply(&old, &new, listening).map_err(|(parameter, refusal)| {
+        let named = assignments.iter().find(|assigned| assigned.parameter.name == parameter);
+        failed(named.map_or(parameter.as_bytes(), |assigned| &assigned.name), &refusal)
     })?;
     let limit = new.maxmemory;
     change.store(new);
     if limit != old.maxmemory {
-        cx.server.limit_memory(limit);
+        server.limit_memory(limit);
     }
-    out.ok();
     Ok(())
 }
 

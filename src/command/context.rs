@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::blocking::{Block, Blocked};
+use super::blocking::{AnsweredLater, Begin, Block, Blocked};
 use super::call::Env;
 use super::{Caller, CommandError, Origin, Result};
 use crate::config::Settings;
@@ -288,7 +288,15 @@ impl<'a> Cx<'a> {
             return blocked.refuse(out);
         }
         let keys = keys.iter().map(|key| (key.slot, key.bytes.into())).collect();
-        self.caller.block = Some(Block { deadline, keys, blocked });
+        self.caller.block = Some(Block { deadline, keys, blocked, begin: None });
+    }
+
+    /// Has the client wait until the work that `begin` starts has completed the parked call, on whatever
+    /// thread. The command must not have replied, and its caller must be one that may wait.
+    pub fn answer_later(&mut self, begin: Begin) {
+        let blocked = Box::new(AnsweredLater);
+        let block = Block { deadline: None, keys: Vec::new(), blocked, begin: Some(begin) };
+        self.caller.block = Some(block);
     }
 
     /// Records that the command changed `key`, and the keyspace event that says how.

@@ -44,7 +44,7 @@ mod transaction;
 
 pub use crate::error::{CommandError, Result};
 pub use crate::keyspace::EntryMut;
-pub use blocking::{Blocked, ParkedCall, serve_ready};
+pub use blocking::{Begin, Blocked, ParkedCall, serve_ready};
 pub use call::{Env, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};
 pub use context::Cx;

@@ -66,10 +66,7 @@ pub(super) async fn run(
                 paused = None;
             }
             request = requests.recv() => match request {
-                Some(ControlRequest::Listen { old, new, answer }) => {
-                    // The asking thread waits for it.
-                    let _ = answer.send(listeners.change(&old, &new));
-                }
+                Some(ControlRequest::Run(work)) => work(&mut listeners),
                 Some(ControlRequest::Adjust(new)) => listeners.adjust(&new),
                 Some(ControlRequest::Shutdown(by)) => {
                     log::notice(format_args!("User requested shutdown... ({by})"));

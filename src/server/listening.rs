@@ -1,6 +1,7 @@
 //! The listeners: opening them, changing them while the server runs, and accepting.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use verbena_transport::{
@@ -9,6 +10,7 @@ use verbena_transport::{
 
 use crate::config::{Settings, system_text};
 use crate::log;
+use crate::state::Listening;
 
 /// One address to listen on, as the settings name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,34 +43,6 @@ impl Listeners {
             return Err("Configured to not listen anywhere, exiting.".into());
         }
         Ok(listeners)
-    }
-
-    /// Opens the listeners that only the new settings name and closes those that only the old ones do; leaves
-    /// everything as it was if that can't be done.
-    pub fn change(&mut self, old: &Settings, new: &Settings) -> Result<(), String> {
-        if new.rdma_bind != old.rdma_bind && new.rdma_port == 0 {
-            self.check_rdma_addresses(new)?;
-        }
-        let wanted = places(new);
-        let closed: Vec<Place> = self.places().filter(|place| !wanted.contains(place)).collect();
-        // First: an old address may be in the way of a new one.
-        self.open.retain(|(place, _)| wanted.contains(place));
-        let kept: Vec<Place> = self.places().collect();
-        for place in wanted {
-            if kept.contains(&place) {
-                continue;
-            }
-            if let Err(refusal) = self.add(place, new) {
-                self.open.retain(|(place, _)| kept.contains(place));
-                for place in closed {
-                    if let Err(error) = self.add(place, old) {
-                        log::warning(error);
-                    }
-                }
-                return Err(refusal);
-            }
-        }
-        Ok(())
     }
 
     /// Checks, while RDMA has no port, that its addresses can be listened on: no later command would tell that
@@ -180,6 +154,34 @@ fn places(settings: &Settings) -> Vec<Place> {
         places.extend(named(&rdma::BACKEND, settings.rdma_port, &settings.rdma_bind));
     }
     places
+}
+
+impl Listening for Listeners {
+    fn change(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
+        if new.rdma_bind != old.rdma_bind && new.rdma_port == 0 {
+            self.check_rdma_addresses(new)?;
+        }
+        let wanted = places(new);
+        let closed: Vec<Place> = self.places().filter(|place| !wanted.contains(place)).collect();
+        // First: an old address may be in the way of a new one.
+        self.open.retain(|(place, _)| wanted.contains(place));
+        let kept: Vec<Place> = self.places().collect();
+        for place in wanted {
+            if kept.contains(&place) {
+                continue;
+            }
+            if let Err(refusal) = self.add(place, new) {
+                self.open.retain(|(place, _)| kept.contains(place));
+                for place in closed {
+                    if let Err(error) = self.add(place, old) {
+                        log::warning(error);
+                    }
+                }
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A backend's places that have these names.

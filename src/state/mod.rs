@@ -24,8 +24,9 @@ use crate::config::{Config, KeyspaceEvents, Settings};
 use crate::keyspace::{Keyspace, Listeners, OTHER_THREADS};
 use crate::process;
 
+pub use apply::{RemoteListeners, changes_listeners};
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
-pub use control::ControlRequest;
+pub use control::{ControlRequest, Listening};
 pub use delivery::Delivery;
 pub use eviction::{Eviction, Room};
 pub use lazy_free::LazyFree;
