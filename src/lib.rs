@@ -2,19 +2,21 @@
 //!
 //! Data flows one way: transport bytes → [`resp`] → [`session`] → [`command`] → [`keyspace`] →
 //! [`value`] → reply bytes. Nothing deeper calls back up. `docs/ARCHITECTURE.md` is the map.
+//!
+//! Public is what the binaries, benches, tests and fuzz targets use.
 
 pub mod allocator;
-pub mod bits;
+mod bits;
 pub mod command;
 pub mod config;
-pub mod error;
-pub mod geo;
-pub mod glob;
+mod error;
+mod geo;
+mod glob;
 pub mod keyspace;
 pub mod log;
-pub mod number;
+mod number;
 pub mod process;
-pub mod random;
+mod random;
 pub mod rdb;
 pub mod resp;
 pub mod server;
