@@ -332,6 +332,9 @@ impl<'k> Unit<'k> {
             self.after_write(db, key);
         }
         if reason != Reason::Command {
+            if let Some(observers) = self.shard_mut(shard_of(key.slot)).observers() {
+                observers.parked.key_gone(db, key.bytes);
+            }
             self.note_removal(db, key, reason);
         }
         entry
@@ -457,13 +460,10 @@ impl<'k> Unit<'k> {
         self.shard_mut(shard)
     }
 
-    /// Tells the observers and the listeners of an entry that is no longer there for a reason of the
-    /// server's own.
+    /// Counts an entry that is no longer there for a reason of the server's own, and tells the listeners
+    /// of it.
     #[cold]
     fn note_removal(&mut self, db: usize, key: &Key<'_>, reason: Reason) {
-        if let Some(observers) = self.shard_mut(shard_of(key.slot)).observers() {
-            observers.parked.key_gone(db, key.bytes);
-        }
         self.expired_keys += u64::from(reason == Reason::Expired);
         if let Some(event) = reason.event() {
             self.event(db, event, key.bytes);
