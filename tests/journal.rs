@@ -1,79 +1,25 @@
 //! The journal: what is recorded of each command, so that repeating the records gives the same data.
 
-use std::cell::RefCell;
+#[path = "common/speech.rs"]
+mod speech;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use verbena::command::{self, Caller, Origin};
+use verbena::command::Replay;
 use verbena::config::Settings;
-use verbena::keyspace::journal::{Batch, Sink};
+use verbena::keyspace::journal::{Batch, Record, Sink};
 use verbena::rdb::{self, Writer};
-use verbena::resp::{OwnedArgs, Protocol, Reply};
+use verbena::server;
 use verbena::state::{Attributes, ClientRecord, Server};
 use verbena::value::entry::Value;
 use verbena::value::hash::{FieldExpiry, HashMut, Limits};
 use verbena::value::{Entry, PackedKind, packed};
 use verbena::worker::Worker;
-use verbena::{server, session};
-use verbena_transport::{Connection, ConnectionInfo, Endpoint, unix};
-
-/// A peer that says something, and then listens no more or stays.
-struct Speech {
-    info: ConnectionInfo,
-    text: Vec<u8>,
-    said: usize,
-    stays: bool,
-    replies: Rc<RefCell<Vec<u8>>>,
-}
-
-impl Connection for Speech {
-    fn info(&self) -> &ConnectionInfo {
-        &self.info
-    }
-
-    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        let new = self.text.len() - self.said;
-        if new == 0 && self.stays {
-            return Poll::Pending;
-        }
-        self.said = self.text.len();
-        Poll::Ready(Ok(new))
-    }
-
-    fn expect(&mut self, _: usize) {}
-
-    fn buffers(&mut self) -> (&[u8], &mut [u8]) {
-        (&self.text[..self.said], &mut [])
-    }
-
-    fn advance(&mut self, received: usize, _: usize) {
-        self.text.drain(..received);
-        self.said -= received;
-    }
-
-    fn queue(&mut self, chunk: Bytes) {
-        self.replies.borrow_mut().extend_from_slice(&chunk);
-    }
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn unsent(&self) -> usize {
-        0
-    }
-
-    fn memory(&self) -> (usize, usize) {
-        (0, 0)
-    }
-
-    fn shutdown(&mut self) {}
-}
 
 /// The records, each with its database.
 #[derive(Default)]
@@ -149,15 +95,7 @@ impl Stage {
 
     /// A client that says this, and its replies.
     fn client(&self, text: &str, stays: bool) -> Actor {
-        let here = Endpoint::Path("test".into());
-        let info =
-            ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
-        let now = self.worker.refresh_clock();
-        let record = self.server.clients.register(info.clone(), now, session::SIZE);
-        let replies = Rc::<RefCell<Vec<u8>>>::default();
-        let text = format!("{text}\n").replace('\n', "\r\n").into();
-        let speech = Speech { info, text, said: 0, stays, replies: replies.clone() };
-        let serve = session::serve(self.worker.clone(), Box::new(speech), record.clone());
+        let (serve, record, replies) = speech::client(&self.worker, &format!("{text}\n"), stays);
         Actor { serve: Box::pin(serve), record, replies }
     }
 
@@ -169,34 +107,12 @@ impl Stage {
         assert!(!replies.lines().any(|line| line.starts_with('-')), "{text}: {replies}");
         replies
     }
-
-    /// Repeats a command of a journal.
-    fn replay(&self, db: usize, resp: &[u8]) {
-        let (worker, settings) = (&self.worker, self.worker.settings());
-        let mut owned = OwnedArgs::default();
-        let range = owned.push_words(words(resp));
-        let args = owned.args(range);
-        let found = command::table().resolve(args).expect("a journal has known commands");
-        let keys = command::keys_of(found, args);
-        let origin = Origin::Replay;
-        let record = self.client("", false).record;
-        let mut caller = Caller { origin, db, ..Caller::new(record, &settings) };
-        let entered = self.server.keyspace.enter(0);
-        let mut unit =
-            entered.unit(&keys, worker.refresh_clock(), self.server.listeners(&settings));
-        let mut out = Reply::new(&mut [], Protocol::Resp2);
-        let env = worker.env(&settings);
-        command::call(&env, &mut unit, &mut caller, found, &keys, args, &mut out);
-        command::settle(&env, &mut unit, &mut caller);
-        let reply = out.into_chunks().concat();
-        assert!(!reply.starts_with(b"-"), "{}: {}", text(resp), reply.escape_ascii());
-    }
 }
 
 struct Actor {
     serve: Pin<Box<dyn Future<Output = ()>>>,
     record: Arc<ClientRecord>,
-    replies: Rc<RefCell<Vec<u8>>>,
+    replies: speech::Replies,
 }
 
 impl Actor {
@@ -674,7 +590,11 @@ fn assert_repeated(commands: &str, questions: &str) {
         stage.server.keyspace.journal.attach(kept.clone());
         stage.say(commands).await;
         let records = kept.0.lock().unwrap().clone();
-        records.iter().for_each(|(db, resp)| other.replay(*db, resp));
+        let mut replay = Replay::new(other.server);
+        for (db, resp) in &records {
+            let repeated = replay.batch(&[Record { db: *db, slot: None, resp }], now());
+            assert_eq!(repeated, Ok(()), "{}", text(resp));
+        }
         let records: Vec<String> = records.iter().map(|(_, resp)| text(resp)).collect();
         assert_eq!(stage.say(questions).await, other.say(questions).await, "{records:#?}");
     })

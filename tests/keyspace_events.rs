@@ -1,65 +1,17 @@
 //! Keyspace events: the events of each command, by class, collected by a listener instead of
 //! subscribers.
 
+#[path = "common/speech.rs"]
+mod speech;
+
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use verbena::config::Settings;
 use verbena::keyspace::KeyspaceEvent;
+use verbena::server;
 use verbena::state::Server;
 use verbena::worker::Worker;
-use verbena::{server, session};
-use verbena_transport::{Connection, ConnectionInfo, Endpoint, unix};
-
-/// A peer that sends its requests and then closes its sending direction.
-struct Speech {
-    info: ConnectionInfo,
-    text: Vec<u8>,
-    said: usize,
-}
-
-impl Connection for Speech {
-    fn info(&self) -> &ConnectionInfo {
-        &self.info
-    }
-
-    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        let new = self.text.len() - self.said;
-        self.said = self.text.len();
-        Poll::Ready(Ok(new))
-    }
-
-    fn expect(&mut self, _: usize) {}
-
-    fn buffers(&mut self) -> (&[u8], &mut [u8]) {
-        (&self.text[..self.said], &mut [])
-    }
-
-    fn advance(&mut self, received: usize, _: usize) {
-        self.text.drain(..received);
-        self.said -= received;
-    }
-
-    fn queue(&mut self, chunk: Bytes) {
-        assert!(!chunk.starts_with(b"-"), "{}", String::from_utf8_lossy(&chunk));
-    }
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn unsent(&self) -> usize {
-        0
-    }
-
-    fn memory(&self) -> (usize, usize) {
-        (0, 0)
-    }
-
-    fn shutdown(&mut self) {}
-}
 
 /// The events of these commands with these classes switched on, as `name key`.
 fn events(classes: &str, commands: &str) -> Vec<String> {
@@ -83,14 +35,12 @@ fn events(classes: &str, commands: &str) -> Vec<String> {
 }
 
 fn run(server: &'static Server, text: &str) {
-    let here = Endpoint::Path("test".into());
-    let info =
-        ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
     verbena_transport::event_loop::block_on(async {
         let worker = Rc::new(Worker::new(server, 0));
-        let record = server.clients.register(info.clone(), worker.refresh_clock(), session::SIZE);
-        let speech = Speech { info, text: text.replace('\n', "\r\n").into(), said: 0 };
-        session::serve(worker, Box::new(speech), record).await;
+        let (session, _, replies) = speech::client(&worker, text, false);
+        session.await;
+        let replies = String::from_utf8_lossy(&replies.borrow()).into_owned();
+        assert!(!replies.lines().any(|line| line.starts_with('-')), "{replies}");
     })
     .unwrap();
 }
