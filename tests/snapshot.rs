@@ -93,7 +93,7 @@ fn walk(server: &'static Server, snapshot: &Snapshot, written: &AtomicUsize) {
         let mut is_complete = false;
         while !is_complete {
             let entered = server.keyspace.enter(server.workers());
-            let shards = std::iter::once(shard).collect();
+            let shards = &shard.into();
             let mut unit = entered.unit_of_shards(shards, 0, Listeners::NONE);
             is_complete = true;
             unit.visit(shard, |tables| {
@@ -271,7 +271,7 @@ fn a_hash_whose_fields_have_all_expired_is_not_handed_over_empty() {
     let expired: usize = (0..SHARDS)
         .map(|shard| {
             let entered = server.keyspace.enter(0);
-            let shards = std::iter::once(shard).collect();
+            let shards = &shard.into();
             let mut unit = entered.unit_of_shards(shards, soon + 1, Listeners::NONE);
             unit.expire_some(shard, 100, drop).expired
         })

@@ -198,8 +198,8 @@ impl ParkedCall {
     pub fn leave(self: &Arc<Self>, entered: &Entered<'_>) {
         let parked: Arc<dyn Parked> = self.clone();
         for (slot, key) in &self.keys {
-            let shard = std::iter::once(shard_of(*slot)).collect();
-            let mut unit = entered.unit_of_shards(shard, 0, Listeners::NONE);
+            let shard = shard_of(*slot).into();
+            let mut unit = entered.unit_of_shards(&shard, 0, Listeners::NONE);
             unit.unpark(self.db, *slot, key, &parked);
         }
     }

@@ -45,12 +45,11 @@ pub fn call(
         env.stats.error(&error);
         out.error(error.text());
     }
-    if let Some(records) = unit.records() {
-        let is_replaced = replaced != Some(records.replaced());
-        if unit.changes != changes && !is_replaced {
-            let slot = keys.first().map(|key| key.slot);
-            unit.records().into_iter().for_each(|records| records.push(db, slot, args.iter()));
-        }
+    if unit.changes != changes
+        && let Some(records) = unit.records()
+        && replaced == Some(records.replaced())
+    {
+        records.push(db, keys.first().map(|key| key.slot), args.iter());
     }
 }
 

@@ -13,7 +13,7 @@ use super::call::{Env, call, settle};
 use super::table::{CommandTable, Registered, keys_of, table};
 use super::{Caller, CommandError, Flags, Origin, Scope};
 use crate::keyspace::journal::Record;
-use crate::keyspace::{Key, SHARDS, Section, Unit, shard_of};
+use crate::keyspace::{Key, Section, ShardSet, Unit};
 use crate::resp::{Args, Limits, Protocol, ProtocolError, Reply, RequestParser};
 use crate::state::{ClientRecord, Server, unix_milliseconds};
 
@@ -164,7 +164,7 @@ impl Replay {
         let env =
             Env { server, settings: &settings, stats: &server.stats[thread], clock: &self.clock };
         let mut entered = server.keyspace.enter(thread);
-        let unit = shards(steps).map(|shards| entered.unit_of_shards(shards, now, listeners));
+        let unit = shards(steps).map(|shards| entered.unit_of_shards(&shards, now, listeners));
         match unit {
             Some(unit) if !unit.parked_use_other_keys() => run(&env, unit, &mut self.caller, steps),
             unit => {
@@ -178,12 +178,12 @@ impl Replay {
 }
 
 /// The shards that the steps need; `None` for the whole keyspace.
-fn shards(steps: &[Step<'_>]) -> Option<SmallVec<[usize; 16]>> {
-    let mut shards = SmallVec::new();
+fn shards(steps: &[Step<'_>]) -> Option<ShardSet> {
+    let mut shards = ShardSet::default();
     for step in steps {
         match admission::scope(step.found, step.args) {
-            Scope::Keys => shards.extend(step.keys.iter().map(|key| shard_of(key.slot))),
-            Scope::EveryShard => shards.extend(0..SHARDS),
+            Scope::Keys => shards.extend(step.keys.iter().map(|key| key.slot)),
+            Scope::EveryShard => shards = ShardSet::ALL,
             // Alone it would take one shard at a time, which cannot be done with others locked.
             Scope::Shards if steps.len() == 1 => {}
             Scope::Shards | Scope::Transaction | Scope::Exclusive => return None,

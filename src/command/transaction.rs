@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use super::table::{Registered, keys_of};
 use super::{Caller, Categories, Command, CommandError, Cx, Flags, Group, Origin, Result, Scope};
-use super::{KeyFlags, KeySpec, call};
-use crate::keyspace::{Entered, Key, Listeners, WatchState, shard_of};
+use super::{KeyFlags, KeySpec, admission, call};
+use crate::keyspace::{Entered, Key, Listeners, ShardSet, WatchState, shard_of};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::state::{Attributes, ClientRecord};
 
@@ -88,7 +88,7 @@ struct Queue {
     /// A command was refused, so EXEC executes nothing.
     refused: bool,
     /// The shards of the keys.
-    shards: SmallVec<[usize; 16]>,
+    shards: ShardSet,
     /// One of the commands needs the whole keyspace.
     exclusive: bool,
 }
@@ -109,9 +109,6 @@ struct WatchedKey {
     slot: u16,
     key: Box<[u8]>,
 }
-
-/// Shards of a queue that are kept without looking for repetitions.
-const UNSORTED: usize = 64;
 
 impl Transaction {
     /// Whether commands are queued.
@@ -150,17 +147,10 @@ impl Transaction {
         if queue.refused || self.watches.as_ref().is_some_and(|w| w.state.is_changed()) {
             return;
         }
-        let command = found.command;
-        queue.flags |= command.flags;
-        match command.scope_of.map_or(command.scope, |scope_of| scope_of(args)) {
+        queue.flags |= found.command.flags;
+        match admission::scope(found, args) {
             Scope::Keys | Scope::Transaction => {
-                for key in keys_of(found, args) {
-                    queue.shards.push(shard_of(key.slot));
-                }
-                if queue.shards.len() > UNSORTED {
-                    queue.shards.sort_unstable();
-                    queue.shards.dedup();
-                }
+                queue.shards.extend(keys_of(found, args).iter().map(|key| key.slot));
             }
             Scope::Shards | Scope::EveryShard | Scope::Exclusive => queue.exclusive = true,
         }
@@ -173,14 +163,14 @@ impl Transaction {
         self.queue.as_ref().is_some_and(|queue| queue.exclusive && !queue.refused)
     }
 
-    /// The shards that EXEC needs, and those that DISCARD and UNWATCH need with `watched_only`: some of
-    /// them perhaps repeated.
-    pub fn shards(&self, watched_only: bool) -> SmallVec<[usize; 16]> {
+    /// The shards that EXEC needs, and those that DISCARD and UNWATCH need with `watched_only`.
+    pub fn shards(&self, watched_only: bool) -> ShardSet {
+        let mut shards = ShardSet::default();
         let watched = self.watches.iter().flat_map(|watches| &watches.keys);
-        let watched = watched.map(|watched| shard_of(watched.slot));
+        shards.extend(watched.map(|watched| watched.slot));
         let queue = self.queue.as_ref().filter(|queue| !watched_only && !queue.refused);
-        let queued = queue.into_iter().flat_map(|queue| queue.shards.iter().copied());
-        queued.chain(watched).collect()
+        queue.into_iter().for_each(|queue| shards.insert_all(&queue.shards));
+        shards
     }
 
     /// Ends the watches of a client that is gone.
@@ -188,8 +178,8 @@ impl Transaction {
         let Some(watches) = self.watches.take() else { return };
         let listeners = Listeners::NONE;
         for WatchedKey { db, slot, key } in &watches.keys {
-            let shards = SmallVec::from_slice(&[shard_of(*slot)]);
-            let mut unit = entered.unit_of_shards(shards, 0, listeners);
+            let shard = shard_of(*slot).into();
+            let mut unit = entered.unit_of_shards(&shard, 0, listeners);
             unit.unwatch(*db, *slot, key, &watches.state);
         }
         watches.state.reset();

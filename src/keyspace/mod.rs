@@ -12,6 +12,7 @@ mod key;
 pub mod parked;
 mod schedule;
 mod shard;
+mod shard_set;
 mod unit;
 mod watched;
 
@@ -30,6 +31,7 @@ pub use big_reader::{Busy, Section};
 pub use key::{Key, SLOTS, slot};
 pub use schedule::Schedule;
 pub use shard::{BeforeWrite, Shard};
+pub use shard_set::ShardSet;
 pub use unit::{Entered, EntryMut, KeyspaceEvent, Listeners, ReadyKey, Reason, Unit};
 pub use watched::{Presence, WatchState};
 

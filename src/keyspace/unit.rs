@@ -18,7 +18,9 @@ use super::journal::Records;
 use super::parked::Parked;
 use super::shard::{BeforeWrite, Observers, Shard};
 use super::watched::{Presence, WatchState};
-use super::{Expired, Key, Keyspace, Position, SHARDS, Section, Swept, Table, shard_of, slot};
+use super::{
+    Expired, Key, Keyspace, Position, SHARDS, Section, ShardSet, Swept, Table, shard_of, slot,
+};
 use crate::config::KeyspaceEvents;
 use crate::table::Slot;
 use crate::value::Entry;
@@ -721,29 +723,27 @@ impl<'k> Entered<'k> {
             }
             keys => {
                 keys.iter().for_each(|key| keyspace.prefetch_shard(key.slot));
-                let shards = keys.iter().map(|key| shard_of(key.slot));
-                self.lock_shards(shards.collect::<SmallVec<[usize; 16]>>())
+                let mut shards: SmallVec<[usize; 16]> =
+                    keys.iter().map(|key| shard_of(key.slot)).collect();
+                shards.sort_unstable();
+                shards.dedup();
+                self.lock_shards(shards.into_iter())
             }
         };
         Unit::new(keyspace, shards, now, listeners)
     }
 
-    /// A unit with these shards, in any order. Without any it takes one at a time as it is asked for.
-    pub fn unit_of_shards(
-        &self,
-        shards: SmallVec<[usize; 16]>,
-        now: i64,
-        listeners: Listeners,
-    ) -> Unit<'k> {
-        let shards = if shards.is_empty() { Shards::Each(None) } else { self.lock_shards(shards) };
+    /// A unit with these shards. Without any it takes one at a time as it is asked for.
+    pub fn unit_of_shards(&self, shards: &ShardSet, now: i64, listeners: Listeners) -> Unit<'k> {
+        let shards =
+            if shards.is_empty() { Shards::Each(None) } else { self.lock_shards(shards.iter()) };
         Unit::new(self.keyspace, shards, now, listeners)
     }
 
-    fn lock_shards(&self, mut shards: SmallVec<[usize; 16]>) -> Shards<'k> {
+    /// Locks shards, which must come in ascending order.
+    fn lock_shards(&self, shards: impl Iterator<Item = usize>) -> Shards<'k> {
         let keyspace = self.keyspace;
-        shards.sort_unstable();
-        shards.dedup();
-        let guards = shards.iter().map(|&shard| (shard, keyspace.shards[shard].lock())).collect();
+        let guards = shards.map(|shard| (shard, keyspace.shards[shard].lock())).collect();
         Shards::Many { guards, latest: 0 }
     }
 

@@ -7,7 +7,7 @@ use crate::command::{
     CommandError, Flags, Registered, Scope, abort, admission, call, keys_of, settle,
 };
 use crate::config::Settings;
-use crate::keyspace::{Entered, Key, Listeners, SHARDS, Section, Unit};
+use crate::keyspace::{Entered, Key, Listeners, Section, ShardSet, Unit};
 use crate::log;
 use crate::resp::{Args, Limits, Reply, Request};
 use crate::state::{Paused, Room};
@@ -357,13 +357,13 @@ fn many_shards(
     listeners: Listeners,
 ) -> Option<Unit<'static>> {
     if scope == Scope::EveryShard {
-        return Some(entered.unit_of_shards((0..SHARDS).collect(), now, listeners));
+        return Some(entered.unit_of_shards(&ShardSet::ALL, now, listeners));
     }
     let executes = admission::is_exec(found);
     if executes && caller.transaction.is_exclusive() {
         return None;
     }
-    let unit = entered.unit_of_shards(caller.transaction.shards(!executes), now, listeners);
+    let unit = entered.unit_of_shards(&caller.transaction.shards(!executes), now, listeners);
     let escalates = unit.parked_use_other_keys() && admission::may_write(caller, found);
     (!escalates).then_some(unit)
 }

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
 use verbena_transport::Alarm;
 use verbena_transport::event_loop::yield_now;
 
@@ -122,7 +121,7 @@ fn slice(
     let listeners = server.listeners(&settings);
     for shard in todo {
         let env = worker.env(&settings);
-        let mut unit = entered.unit_of_shards(SmallVec::from_slice(&[shard]), now, listeners);
+        let mut unit = entered.unit_of_shards(&shard.into(), now, listeners);
         let free = |entry| server.lazy_free.entry(entry);
         let swept = unit.expire_some(shard, entries, free);
         // Of fields Valkey counts as changes only those that a command removes.
