@@ -78,6 +78,23 @@ fn blocked_readers_get_valkeys_replies_when_their_group_or_key_changes() {
     }
 }
 
+/// The error that ends a wait is one of the command that waited.
+#[test]
+fn an_error_that_ends_a_wait_counts_as_a_failed_call() {
+    for server in [Server::oracle(&[]), Server::start(&[])] {
+        let (mut control, mut reader) = (server.connect(), server.connect());
+        let id = reader.run("CLIENT ID").integer();
+        control.run("XGROUP CREATE s g $ MKSTREAM");
+        reader.send(&["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"]);
+        control.wait_until_blocked(id);
+        assert_eq!(control.run("XGROUP DESTROY s g"), Value::Integer(1));
+        assert!(reader.read().error().starts_with("NOGROUP "));
+        let stats = control.run("INFO commandstats").text();
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_xreadgroup:")).unwrap();
+        assert!(line.contains(":calls=1,") && line.ends_with(",failed_calls=1"), "{line}");
+    }
+}
+
 #[test]
 fn added_entries_go_to_one_consumer_in_the_order_of_arrival() {
     let server = Server::start_mirrored(&["--io-threads", "2"]);

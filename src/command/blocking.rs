@@ -79,6 +79,8 @@ pub struct ParkedCall {
     db: usize,
     protocol: Protocol,
     no_touch: bool,
+    /// The number of the command, in the command table.
+    command: Option<usize>,
     /// Milliseconds of Unix time.
     pub deadline: Option<i64>,
     /// With their slots.
@@ -216,6 +218,7 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
             db: caller.db,
             protocol: caller.protocol,
             no_touch: caller.no_touch,
+            command: caller.last_command,
             deadline,
             keys,
             blocked,
@@ -283,6 +286,7 @@ fn attempt(
         Ok(false) => None,
         Ok(true) => Some(out.into_chunks()),
         Err(error) => {
+            call.command.iter().for_each(|id| env.stats.commands[*id].failed.add(1));
             env.stats.error(&error);
             out.error(error.text());
             Some(out.into_chunks())
@@ -322,6 +326,7 @@ mod tests {
             db: 0,
             protocol: Protocol::Resp2,
             no_touch: false,
+            command: None,
             deadline: None,
             keys: Vec::new(),
             blocked: Box::new(Reader),
