@@ -8,6 +8,7 @@
 //! A unit is settled once, by the layer above: parked clients are served, the journal is committed, then
 //! the locks are released ([`Unit::finish`]), then events are delivered.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -104,9 +105,9 @@ enum Shards<'k> {
     One(usize, MutexGuard<'k, Shard>),
     Many {
         /// In ascending order of the shards.
-        guards: SmallVec<[(usize, MutexGuard<'k, Shard>); 4]>,
+        guards: Guards<'k>,
         /// The index of the one that was asked for last, and will be again.
-        latest: usize,
+        latest: Cell<usize>,
     },
     /// One shard at a time, as they are asked for; never more than one.
     Each(Option<(usize, MutexGuard<'k, Shard>)>),
@@ -115,6 +116,22 @@ enum Shards<'k> {
         #[expect(dead_code, reason = "keeps others out as long as the unit exists")]
         ExclusiveGuard<'k>,
     ),
+}
+
+/// Locked shards, each with its index.
+type Guards<'k> = SmallVec<[(usize, MutexGuard<'k, Shard>); 4]>;
+
+/// The position of a shard among the locked ones; `latest` is tried first, and set to it.
+///
+/// # Panics
+/// If it is not locked: the command has not declared the key.
+#[inline]
+fn position(guards: &Guards<'_>, latest: &Cell<usize>, shard: usize) -> usize {
+    if guards[latest.get()].0 != shard {
+        let found = guards.binary_search_by_key(&shard, |(index, _)| *index);
+        latest.set(found.expect("the unit holds the key's shard"));
+    }
+    latest.get()
 }
 
 impl Listeners {
@@ -177,10 +194,7 @@ impl<'k> Unit<'k> {
                 debug_assert_eq!(*index, shard, "the unit holds the key's shard");
                 guard
             }
-            Shards::Many { guards, .. } => {
-                let found = guards.binary_search_by_key(&shard, |(index, _)| *index);
-                &guards[found.expect("the unit holds the key's shard")].1
-            }
+            Shards::Many { guards, latest } => &guards[position(guards, latest, shard)].1,
             Shards::Each(held) => match held {
                 Some((index, guard)) if *index == shard => guard,
                 _ => panic!("the unit holds another shard"),
@@ -207,11 +221,8 @@ impl<'k> Unit<'k> {
                 guard
             }
             Shards::Many { guards, latest } => {
-                if guards[*latest].0 != shard {
-                    let found = guards.binary_search_by_key(&shard, |(index, _)| *index);
-                    *latest = found.expect("the command declared this key");
-                }
-                &mut guards[*latest].1
+                let at = position(guards, latest, shard);
+                &mut guards[at].1
             }
             Shards::Each(held) => {
                 if held.as_ref().is_none_or(|(index, _)| *index != shard) {
@@ -744,7 +755,7 @@ impl<'k> Entered<'k> {
     fn lock_shards(&self, shards: impl Iterator<Item = usize>) -> Shards<'k> {
         let keyspace = self.keyspace;
         let guards = shards.map(|shard| (shard, keyspace.shards[shard].lock())).collect();
-        Shards::Many { guards, latest: 0 }
+        Shards::Many { guards, latest: Cell::new(0) }
     }
 
     /// Leaves, runs `work` with a unit that has the whole keyspace to itself, and enters again.
