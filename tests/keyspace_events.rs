@@ -28,7 +28,7 @@ fn events(classes: &str, commands: &str) -> Vec<String> {
             seen.lock().unwrap().push(text);
         }
     };
-    server.events.subscribe(Arc::new(listener));
+    server.delivery.listen(Arc::new(listener));
     run(server, &format!("config set notify-keyspace-events {classes}\r\n{commands}\r\n"));
     let seen = seen.lock().unwrap();
     seen.clone()

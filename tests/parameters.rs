@@ -27,7 +27,6 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
         "scripts and modules",
         &["busy-reply-threshold", "enable-module-command", "lua-enable-insecure-api"],
     ),
-    ("publish/subscribe and client-side caching", &["tracking-table-max-keys"]),
     (
         "append-only file",
         &[

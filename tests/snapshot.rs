@@ -150,7 +150,14 @@ impl Runner {
         let keys = keys_of(found, args);
         let settings = server.config.load();
         let stats = &server.stats[self.thread];
-        let env = Env { server, settings: &settings, stats, clock: &self.clock };
+        let changed_keys = Default::default();
+        let env = Env {
+            server,
+            settings: &settings,
+            stats,
+            clock: &self.clock,
+            changed_keys: &changed_keys,
+        };
         let now = unix_milliseconds();
         let mut work = |mut unit: Unit<'static>| {
             let mut out = Reply::new(&mut [], Protocol::Resp2);

@@ -1,6 +1,6 @@
 //! Admission: what is checked before a command runs, in this order, whoever calls it.
 
-use super::{Caller, CommandError, Flags, Registered, Result, Scope};
+use super::{Caller, CommandError, Flags, Registered, Result, Scope, pubsub};
 use crate::config::Settings;
 use crate::resp::Args;
 
@@ -17,6 +17,27 @@ pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result
     authenticated(caller, flags, settings)?;
     if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(found));
+    }
+    if caller.is_subscriber() || caller.monitors {
+        receiver(caller, found)?;
+    }
+    Ok(())
+}
+
+/// What a client may run that waits for messages.
+#[cold]
+fn receiver(caller: &Caller, found: &Registered) -> Result {
+    if caller.is_subscriber() && !pubsub::may_run_subscribed(&found.full_name) {
+        let name = &found.full_name;
+        return Err(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+             are allowed in this context"
+        )
+        .into());
+    }
+    let data = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
+    if caller.monitors && found.command.flags.intersects(data) {
+        return Err("ERR Replica can't interact with the keyspace".into());
     }
     Ok(())
 }

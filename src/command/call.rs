@@ -1,12 +1,13 @@
 //! The one way in which a command runs, whoever its caller is.
 
+use super::client::tracking;
 use super::context::Cx;
 use super::table::Registered;
-use super::{Caller, Result, blocking};
+use super::{Caller, Origin, Result, blocking, monitor};
 use crate::config::Settings;
 use crate::keyspace::{Key, Unit};
 use crate::resp::{Args, Reply};
-use crate::state::{Server, WorkerStats};
+use crate::state::{ChangedKeys, ClientRecord, OutboxSender, Server, WorkerStats};
 
 /// The surroundings of a call: the server, and what belongs to the calling thread.
 #[derive(Clone, Copy)]
@@ -16,6 +17,8 @@ pub struct Env<'e> {
     pub stats: &'e WorkerStats,
     /// Ticks are taken from it for the statistics.
     pub clock: &'e quanta::Clock,
+    /// The thread's keys for those who have asked for all changes of keys with a prefix.
+    pub changed_keys: &'e ChangedKeys,
 }
 
 /// Runs a command within a unit that holds what the command needs: the shards of `keys`, or the keyspace.
@@ -45,6 +48,13 @@ pub fn call(
         env.stats.error(&error);
         out.error(error.text());
     }
+    if env.server.monitors.is_watched() {
+        monitor::show(env, caller, found, args);
+    }
+    if caller.tracking.is_some() {
+        let max_keys = env.settings.tracking_table_max_keys;
+        tracking::note_reads(env.server, max_keys, unit, caller, found, keys);
+    }
     if unit.changes != changes
         && let Some(records) = unit.records()
         && replaced == Some(records.replaced())
@@ -61,25 +71,55 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
     if unit.has_ready_keys() || caller.block.is_some() {
         blocking::settle(env, unit, caller);
     }
-    release(env, unit);
+    // A replay has no client, and no turn at whose end others are told of the keys that have changed.
+    let is_client = caller.origin != Origin::Replay;
+    release_by(env, unit, is_client.then_some(&*caller.record));
 }
 
 /// The last part of [`settle`], for units without a caller.
 #[inline]
 pub fn release(env: &Env<'_>, unit: &mut Unit<'static>) {
+    release_by(env, unit, None);
+}
+
+#[inline]
+fn release_by(env: &Env<'_>, unit: &mut Unit<'static>, by: Option<&ClientRecord>) {
     let stats = env.stats;
     stats.changes.add(unit.changes);
     if unit.expired_keys + unit.expired_fields > 0 {
         stats.expired_keys.add(unit.expired_keys);
         stats.expired_fields.add(unit.expired_fields);
     }
-    let events = &env.server.events;
-    let mut published = false;
-    unit.finish(|unit_events| {
-        events.publish(unit_events);
-        published = true;
+    let delivery = &env.server.delivery;
+    let mut queued = false;
+    let changed = unit.finish(|notices| {
+        delivery.queue(notices, by.map(|by| by.id));
+        queued = true;
     });
-    if published {
-        events.deliver();
+    if queued || changed.is_some() {
+        deliver(env, queued, changed, by);
     }
+}
+
+/// Hands others what the unit has for them: notices, if it has `queued` some, and the keys that have
+/// `changed`, for those who have asked for all changes. These wait for the end of a client's turn.
+#[cold]
+fn deliver(
+    env: &Env<'_>,
+    queued: bool,
+    changed: Option<Vec<Box<[u8]>>>,
+    by: Option<&ClientRecord>,
+) {
+    let server = env.server;
+    let mut sender = OutboxSender::new(&env.settings.client_output_buffer_limit);
+    if queued {
+        server.deliver(&mut sender);
+    }
+    if let Some(changed) = changed {
+        env.changed_keys.extend(changed);
+        if by.is_none() {
+            server.tracking.broadcast(env.changed_keys, None, &server.clients, &mut sender);
+        }
+    }
+    server.end_over_limit(sender);
 }

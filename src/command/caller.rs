@@ -6,12 +6,15 @@
 //! in the caller.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::blocking::{Block, ParkedCall};
+use super::client::tracking::{self, ClientTracking};
+use super::pubsub::{self, Subscriptions};
 use super::transaction::Transaction;
 use crate::config::Settings;
 use crate::resp::{Limits, Protocol};
-use crate::state::{Attributes, ClientRecord};
+use crate::state::{Attributes, ClientRecord, Server};
 
 /// Where a caller's commands come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,12 @@ pub struct Caller {
     pub waits: bool,
     /// The queue of MULTI, and the watched keys.
     pub transaction: Transaction,
+    /// What it has subscribed to; `None` while that is nothing.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// Its tracking of keys, if it has ever used that.
+    pub tracking: Option<Box<ClientTracking>>,
+    /// It is shown all commands (MONITOR).
+    pub monitors: bool,
     /// The running command asks that the client wait for keys.
     pub block: Option<Block>,
     /// The client's last command, if the client waits for its keys.
@@ -91,6 +100,9 @@ impl Caller {
             redirect: false,
             waits: false,
             transaction: Transaction::default(),
+            subscriptions: None,
+            tracking: None,
+            monitors: false,
             block: None,
             parked: None,
             last_command: None,
@@ -101,7 +113,8 @@ impl Caller {
 
     /// Back to the state of a new connection, but for what it has told of itself (RESET). The
     /// transaction is ended apart: its watches need the locks of their keys.
-    pub fn reset(&mut self, settings: &Settings) {
+    pub fn reset(&mut self, server: &Server, settings: &Settings) {
+        self.leave(server);
         self.db = 0;
         self.protocol = Protocol::Resp2;
         self.authenticated = settings.requirepass.is_empty();
@@ -111,6 +124,21 @@ impl Caller {
         if self.reply_mode == ReplyMode::Off {
             self.reply_mode = ReplyMode::On;
         }
+    }
+
+    /// Ends everything that others send it: subscriptions, tracking, MONITOR.
+    pub fn leave(&mut self, server: &Server) {
+        pubsub::leave(self, server);
+        tracking::leave(self, server);
+        if std::mem::take(&mut self.monitors) {
+            server.monitors.remove(&self.record);
+        }
+    }
+
+    /// Whether it may run only the commands that have to do with subscriptions, and few others.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
     /// What the client's next request may ask for.
@@ -144,6 +172,15 @@ impl Caller {
         attributes.set(Attributes::NO_TOUCH, self.no_touch);
         attributes.set(Attributes::RESP3, self.protocol == Protocol::Resp3);
         attributes.set(Attributes::REDIRECT, self.redirect);
+        attributes.set(Attributes::PUBSUB, self.subscriptions.is_some());
+        attributes.set(Attributes::MONITOR, self.monitors);
+        if let Some(tracking) = self.tracking.as_deref() {
+            attributes.set(Attributes::TRACKING, tracking.is_on());
+            attributes.set(Attributes::BROADCASTS, tracking.broadcasts());
+            attributes.set(Attributes::REDIRECT_BROKEN, tracking.is_broken());
+            record.tracking_redirect.store(tracking.redirect(), Ordering::Relaxed);
+            record.tracking_memory.set(tracking.memory() as u64);
+        }
         self.transaction.publish(record, &mut attributes);
         record.set_attributes(attributes);
         record.set_last_command(self.last_command);

@@ -157,6 +157,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     assign(server, &assignments, &mut RemoteListeners(server))?;
+    // A transaction's next commands announce what is wanted now.
+    cx.unit.want_events(server.listeners(&server.config.load()).events);
     out.ok();
     Ok(())
 }

@@ -78,7 +78,7 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Connection,
         run: |cx, _, out| {
             transaction::discard_all(cx);
-            cx.caller.reset(cx.settings);
+            cx.caller.reset(cx.server, cx.settings);
             out.simple("RESET");
             Ok(())
         },
@@ -95,8 +95,14 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-fn ping(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+fn ping(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     match args.len() {
+        len @ 1..=2 if cx.caller.is_subscriber() => {
+            // A client that waits for messages gets one.
+            out.array(2);
+            out.bulk(b"pong");
+            out.bulk(if len == 2 { args.at(1) } else { b"" });
+        }
         1 => out.simple("PONG"),
         2 => out.bulk(&args[1]),
         _ => return Err(CommandError::arity("ping")),
@@ -187,6 +193,8 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     cx.caller.protocol = protocol.unwrap_or(cx.caller.protocol);
     out.protocol = cx.caller.protocol;
+    // What others send it has the form of its protocol.
+    cx.caller.publish();
     greet(cx, out);
     Ok(())
 }

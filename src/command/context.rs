@@ -8,7 +8,7 @@ use super::{Caller, CommandError, Origin, Result};
 use crate::config::Settings;
 use crate::keyspace::{EntryMut, Key, Position, Reason, Shard, Unit};
 use crate::resp::Reply;
-use crate::state::{Server, WorkerStats};
+use crate::state::{ChangedKeys, Server, WorkerStats};
 use crate::value::entry::Value;
 use crate::value::{Entry, ValueRef, access};
 
@@ -18,6 +18,7 @@ pub struct Cx<'a> {
     pub settings: &'a Settings,
     pub stats: &'a WorkerStats,
     clock: &'a quanta::Clock,
+    changed_keys: &'a ChangedKeys,
     pub caller: &'a mut Caller,
     /// The call's keys, in the order of the command's key specs; the unit has their shards.
     pub keys: &'a [Key<'a>],
@@ -35,10 +36,10 @@ impl<'a> Cx<'a> {
         caller: &'a mut Caller,
         keys: &'a [Key<'a>],
     ) -> Self {
-        let Env { server, settings, stats, clock } = *env;
+        let Env { server, settings, stats, clock, changed_keys } = *env;
         let now = unit.now;
         let expiry_now = if caller.origin == Origin::Replay { i64::MIN } else { now };
-        Cx { server, settings, stats, clock, caller, keys, unit, now, expiry_now }
+        Cx { server, settings, stats, clock, changed_keys, caller, keys, unit, now, expiry_now }
     }
 
     /// The time at which it is judged whether something has expired, in milliseconds of Unix time: now, but
@@ -55,8 +56,13 @@ impl<'a> Cx<'a> {
 
     /// The surroundings of a call within this one.
     pub(super) fn env(&self) -> Env<'a> {
-        let (settings, stats, clock) = (self.settings, self.stats, self.clock);
-        Env { server: self.server, settings, stats, clock }
+        Env {
+            server: self.server,
+            settings: self.settings,
+            stats: self.stats,
+            clock: self.clock,
+            changed_keys: self.changed_keys,
+        }
     }
 
     /// The first key.

@@ -16,7 +16,9 @@ use super::{Categories, Command, Cx, Flags, Group, Registered, Result, Scope};
 use crate::config::{Addresses, Settings};
 use crate::keyspace::{SHARDS, Shard};
 use crate::resp::{Args, Reply};
-use crate::state::{Attributes, ClientRecord, Paused, machine_memory, unix_microseconds};
+use crate::state::{
+    Attributes, ClientRecord, Paused, SubscriptionKind, machine_memory, unix_microseconds,
+};
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "info",
@@ -172,7 +174,9 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("client_recent_max_output_buffer", largest(|record| record.send_memory.get()));
     let blocked = |record: &&Arc<ClientRecord>| record.attributes().contains(Attributes::BLOCKED);
     lines.add("blocked_clients", clients.iter().filter(blocked).count());
-    lines.zeros("tracking_clients pubsub_clients");
+    lines.add("tracking_clients", cx.server.tracking.clients());
+    let subscribed = |record: &&Arc<ClientRecord>| record.attributes().contains(Attributes::PUBSUB);
+    lines.add("pubsub_clients", clients.iter().filter(subscribed).count());
     let watching = clients.iter().filter(|record| record.multi.watched() > 0).count();
     lines.add("watching_clients", watching);
     lines.zeros("clients_in_timeout_table");
@@ -327,13 +331,22 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("current_eviction_exceeded_time", current);
     lines.add("keyspace_hits", server.total(|stats| stats.keyspace_hits.get()));
     lines.add("keyspace_misses", server.total(|stats| stats.keyspace_misses.get()));
+    for (name, kind) in [
+        ("pubsub_channels", SubscriptionKind::Channel),
+        ("pubsub_patterns", SubscriptionKind::Pattern),
+        ("pubsubshard_channels", SubscriptionKind::ShardChannel),
+    ] {
+        lines.add(name, server.pubsub.count(kind));
+    }
     lines.zeros(
-        "pubsub_channels pubsub_patterns pubsubshard_channels latest_fork_usec total_forks \
-         migrate_cached_sockets slave_expires_tracked_keys active_defrag_hits \
-         active_defrag_misses active_defrag_key_hits active_defrag_key_misses \
-         total_active_defrag_time current_active_defrag_time tracking_total_keys \
-         tracking_total_items tracking_total_prefixes unexpected_error_replies",
+        "latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys \
+         active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses \
+         total_active_defrag_time current_active_defrag_time",
     );
+    lines.add("tracking_total_keys", server.keyspace.tracked.keys());
+    lines.add("tracking_total_items", server.keyspace.tracked.items());
+    lines.add("tracking_total_prefixes", server.tracking.prefixes());
+    lines.zeros("unexpected_error_replies");
     lines.add("total_error_replies", server.errors().values().sum::<u64>());
     lines.add("dump_payload_sanitizations", 0);
     lines.add("total_reads_processed", server.total(|stats| stats.reads.get()));

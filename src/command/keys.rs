@@ -148,10 +148,11 @@ fn rename(cx: &mut Cx<'_>, replace: bool) -> Result<bool> {
     if cx.write(&from).is_none() {
         return Err(CommandError::NO_SUCH_KEY);
     }
-    if from.bytes == to.bytes || !make_room(cx, cx.caller.db, &to, replace) {
+    if from.bytes == to.bytes || !replace && cx.peek(&to).is_some() {
         return Ok(false);
     }
     if let Some(entry) = cx.remove(&from) {
+        make_room(cx, cx.caller.db, &to, replace);
         let expiry = entry.expiry();
         cx.insert_in(cx.caller.db, &to, entry.rekey(to.bytes, expiry));
         cx.changed("rename_from", &from);

@@ -26,7 +26,10 @@ mod info;
 mod keys;
 mod list;
 mod memory;
+mod monitor;
 mod object;
+mod pubsub;
+mod redaction;
 mod replay;
 mod rewrite;
 mod sampling;
@@ -47,6 +50,7 @@ pub use crate::keyspace::EntryMut;
 pub use blocking::{Begin, Blocked, ParkedCall, serve_ready};
 pub use call::{Env, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};
+pub use client::tracking::stop_broadcasts;
 pub use context::Cx;
 pub use replay::{Replay, ReplayError, ReplayFailure};
 pub use spec::{
@@ -88,7 +92,9 @@ const FAMILIES: &[&[Command]] = &[
     list::read::COMMANDS,
     list::transfer::COMMANDS,
     memory::COMMANDS,
+    monitor::COMMANDS,
     object::COMMANDS,
+    pubsub::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
     stream::add::COMMANDS,

@@ -15,7 +15,7 @@ use super::{Caller, CommandError, Flags, Origin, Scope};
 use crate::keyspace::journal::Record;
 use crate::keyspace::{Key, Section, ShardSet, Unit};
 use crate::resp::{Args, Limits, Protocol, ProtocolError, Reply, RequestParser};
-use crate::state::{ClientRecord, Server, unix_milliseconds};
+use crate::state::{ChangedKeys, ClientRecord, Server, unix_milliseconds};
 
 /// Whatever was recorded was accepted once.
 const LIMITS: Limits = Limits { multibulk: i64::MAX, bulk: i64::MAX, unauthenticated: false };
@@ -71,6 +71,7 @@ pub struct Replay {
     thread: usize,
     caller: Caller,
     clock: quanta::Clock,
+    changed_keys: ChangedKeys,
     /// One for each record of the longest batch so far.
     parsers: Vec<RequestParser>,
 }
@@ -99,6 +100,7 @@ impl Replay {
             thread: server.workers(),
             caller,
             clock: quanta::Clock::new(),
+            changed_keys: ChangedKeys::default(),
             parsers: Vec::new(),
         }
     }
@@ -161,8 +163,13 @@ impl Replay {
         let (server, thread) = (self.server, self.thread);
         let settings = server.config.load();
         let listeners = server.listeners(&settings);
-        let env =
-            Env { server, settings: &settings, stats: &server.stats[thread], clock: &self.clock };
+        let env = Env {
+            server,
+            settings: &settings,
+            stats: &server.stats[thread],
+            clock: &self.clock,
+            changed_keys: &self.changed_keys,
+        };
         let mut entered = server.keyspace.enter(thread);
         let unit = shards(steps).map(|shards| entered.unit_of_shards(&shards, now, listeners));
         match unit {

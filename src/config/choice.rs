@@ -399,6 +399,16 @@ impl KeyspaceEvents {
         self.0 == 0
     }
 
+    /// Whether events are announced in the channels of their keys.
+    pub fn include_key_channels(self) -> bool {
+        self.0 & Self::bit(b'K') != 0
+    }
+
+    /// Whether events are announced in the channels of their names.
+    pub fn include_event_channels(self) -> bool {
+        self.0 & Self::bit(b'E') != 0
+    }
+
     /// Whether events of that name are announced: in the key's channel (`K`) or in the event's (`E`).
     #[cold]
     pub fn include(self, name: &str) -> bool {

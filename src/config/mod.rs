@@ -19,7 +19,9 @@ use parking_lot::{Mutex, MutexGuard};
 pub use choice::*;
 pub use command_line::{Request, Startup, parse};
 pub use file::LoadError;
-pub use parameter::{Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory};
+pub use parameter::{
+    Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory, quoted,
+};
 pub use rewrite::rewrite;
 pub use settings::{PARAMETERS, Settings, find};
 

@@ -13,6 +13,7 @@ pub mod parked;
 mod schedule;
 mod shard;
 mod shard_set;
+mod tracked;
 mod unit;
 mod watched;
 
@@ -32,7 +33,10 @@ pub use key::{Key, SLOTS, slot};
 pub use schedule::Schedule;
 pub use shard::{BeforeWrite, Shard};
 pub use shard_set::ShardSet;
-pub use unit::{Entered, EntryMut, KeyspaceEvent, Listeners, ReadyKey, Reason, Unit};
+pub use tracked::{TrackedTotals, Tracker};
+pub use unit::{
+    Entered, EntryMut, Invalidation, KeyspaceEvent, Listeners, Notice, ReadyKey, Reason, Unit,
+};
 pub use watched::{Presence, WatchState};
 
 /// The hash table of one database in one shard.
@@ -60,6 +64,8 @@ pub struct Keyspace {
     schedule: Arc<Schedule>,
     databases: usize,
     pub journal: Journal,
+    /// What clients track, in all shards.
+    pub tracked: Arc<TrackedTotals>,
 }
 
 impl Keyspace {
@@ -78,6 +84,7 @@ impl Keyspace {
             schedule,
             databases,
             journal: Journal::default(),
+            tracked: Arc::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::parked::ParkedClients;
+use super::tracked::TrackedKeys;
 use super::watched::WatchedKeys;
 use super::{Expired, NEVER, Position, Swept, Table};
 use crate::table::{NoteExpiry, Tables};
@@ -30,12 +31,16 @@ pub trait BeforeWrite: Send + Sync {
 pub(super) struct Observers {
     pub parked: ParkedClients,
     pub watched: WatchedKeys,
+    pub tracked: Option<TrackedKeys>,
     pub before_write: Option<Arc<dyn BeforeWrite>>,
 }
 
 impl Observers {
     fn is_empty(&self) -> bool {
-        self.parked.is_empty() && self.watched.is_empty() && self.before_write.is_none()
+        self.parked.is_empty()
+            && self.watched.is_empty()
+            && self.tracked.as_ref().is_none_or(TrackedKeys::is_empty)
+            && self.before_write.is_none()
     }
 }
 
@@ -93,6 +98,11 @@ impl Shard {
 
     pub(super) fn observers_mut(&mut self) -> Option<&mut Observers> {
         self.observers.as_deref_mut()
+    }
+
+    /// What clients track of the shard's keys, if they do.
+    pub(super) fn tracked_mut(&mut self) -> Option<&mut TrackedKeys> {
+        self.observers_mut()?.tracked.as_mut()
     }
 
     /// Adds observers, or takes them away.

@@ -8,6 +8,7 @@
 //! A unit is settled once, by the layer above: parked clients are served, the journal is committed, then
 //! the locks are released ([`Unit::finish`]), then events are delivered.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use super::big_reader::ExclusiveGuard;
 use super::journal::Records;
 use super::parked::Parked;
 use super::shard::{BeforeWrite, Observers, Shard};
+use super::tracked::{TrackedKeys, Tracker};
 use super::watched::{Presence, WatchState};
 use super::{
     Expired, Key, Keyspace, Position, SHARDS, Section, ShardSet, Swept, Table, shard_of, slot,
@@ -66,6 +68,25 @@ pub struct ReadyKey {
     pub key: Box<[u8]>,
 }
 
+/// Something that a unit has for others, in the order in which it came to be.
+pub enum Notice {
+    /// With the classes of events that were wanted then.
+    Event(KeyspaceEvent, KeyspaceEvents),
+    Invalidation(Invalidation),
+    /// For the layer above to know.
+    Other(Box<dyn Any + Send>),
+}
+
+/// Keys that have changed, for clients that may have cached them.
+pub enum Invalidation {
+    /// A key, and the clients that have read it since it last changed.
+    Changed(Box<[u8]>, Vec<Arc<Tracker>>),
+    /// A key that has not changed, but is no longer remembered, and the clients that have read it.
+    Forgotten(Box<[u8]>, Vec<Arc<Tracker>>),
+    /// All keys.
+    All,
+}
+
 /// Those who listen to what a unit does.
 #[derive(Clone, Copy, Debug)]
 pub struct Listeners {
@@ -95,8 +116,10 @@ pub struct Unit<'k> {
 /// What a unit's changes cause for others.
 #[derive(Default)]
 struct Notices {
-    events: Vec<KeyspaceEvent>,
+    posts: Vec<Notice>,
     ready: Vec<ReadyKey>,
+    /// Keys that have changed, for the clients that have asked for changes of all keys with a prefix.
+    changed: Vec<Box<[u8]>>,
 }
 
 /// The shards that a unit holds.
@@ -415,6 +438,7 @@ impl<'k> Unit<'k> {
         if let Some(observers) = shard.observers_mut() {
             observers.watched.touch(db, key.bytes, false);
             observers.parked.key_gone(db, key.bytes);
+            self.invalidate(key);
         }
     }
 
@@ -438,7 +462,16 @@ impl<'k> Unit<'k> {
             }
         }
         self.every_key_ready();
+        self.invalidate_all();
         taken
+    }
+
+    /// Notes that all keys have changed, in whichever database: nobody remembers which was read.
+    fn invalidate_all(&mut self) {
+        for shard in 0..SHARDS {
+            self.shard_mut(shard).tracked_mut().into_iter().for_each(TrackedKeys::clear);
+        }
+        self.note_invalid(Invalidation::All);
     }
 
     /// Exchanges two databases. The unit must be exclusive.
@@ -492,9 +525,30 @@ impl<'k> Unit<'k> {
         let shard = self.shard_mut(shard_of(key.slot));
         let Some(observers) = shard.observers_mut() else { return };
         observers.watched.touch(db, key.bytes, exists);
-        if observers.parked.has(db, key.bytes) {
+        let (parked, tracked) = (observers.parked.has(db, key.bytes), observers.tracked.is_some());
+        if tracked {
+            self.invalidate(key);
+        }
+        if parked {
             self.note_ready(db, key.slot, key.bytes);
         }
+    }
+
+    /// Notes that a key has changed, for those who may have cached it.
+    fn invalidate(&mut self, key: &Key<'_>) {
+        let Some(tracked) = self.shard_mut(shard_of(key.slot)).tracked_mut() else { return };
+        let (broadcasts, readers) = (tracked.broadcasts, tracked.take(key.bytes));
+        if !readers.is_empty() {
+            self.note_invalid(Invalidation::Changed(key.bytes.into(), readers));
+        }
+        if broadcasts {
+            self.notices.get_or_insert_default().changed.push(key.bytes.into());
+        }
+    }
+
+    fn note_invalid(&mut self, invalidation: Invalidation) {
+        let posts = &mut self.notices.get_or_insert_default().posts;
+        posts.push(Notice::Invalidation(invalidation));
     }
 
     // --- Those who are told ---
@@ -511,8 +565,14 @@ impl<'k> Unit<'k> {
     fn push_event(&mut self, db: usize, name: &'static str, key: &[u8]) {
         if self.wanted.include(name) {
             let notices = self.notices.get_or_insert_default();
-            notices.events.push(KeyspaceEvent { db, name, key: key.into() });
+            let event = KeyspaceEvent { db, name, key: key.into() };
+            notices.posts.push(Notice::Event(event, self.wanted));
         }
+    }
+
+    /// Has the unit record events of these classes from now on.
+    pub fn want_events(&mut self, classes: KeyspaceEvents) {
+        self.wanted = classes;
     }
 
     /// Has the clients that wait for a key tried again, whether or not it was changed.
@@ -599,26 +659,72 @@ impl<'k> Unit<'k> {
                 .is_some_and(|observers| observers.watched.began_expired(db, key.bytes, state))
     }
 
+    /// A client has read a key, and is to be told when that changes.
+    pub fn track(&mut self, key: &Key<'_>, tracker: &Arc<Tracker>) {
+        let totals = self.keyspace.tracked.clone();
+        self.shard_mut(shard_of(key.slot)).observe(|observers| {
+            observers
+                .tracked
+                .get_or_insert_with(|| TrackedKeys::new(totals))
+                .add(key.bytes, tracker);
+        });
+    }
+
+    /// Whether all changes of a shard's keys are noted, for clients that have asked for those of all keys
+    /// with a prefix.
+    pub fn broadcast_changes(&mut self, shard: usize, broadcasts: bool) {
+        let totals = self.keyspace.tracked.clone();
+        self.shard_mut(shard).observe(|observers| {
+            observers.tracked.get_or_insert_with(|| TrackedKeys::new(totals)).broadcasts =
+                broadcasts;
+        });
+    }
+
+    /// Forgets some tracked key of a shard, as if it had changed. False if there is none.
+    pub fn evict_tracked(&mut self, shard: usize) -> bool {
+        let taken =
+            self.shard_mut(shard).observe(|observers| observers.tracked.as_mut()?.take_any());
+        let Some((key, readers)) = taken else { return false };
+        self.note_invalid(Invalidation::Forgotten(key, readers));
+        true
+    }
+
+    /// The unit's notices so far.
+    pub fn posts(&mut self) -> Option<&mut Vec<Notice>> {
+        self.notices.as_mut().map(|notices| &mut notices.posts)
+    }
+
+    /// Has a notice delivered with the unit's events, in their order.
+    pub fn post(&mut self, notice: Box<dyn Any + Send>) {
+        self.notices.get_or_insert_default().posts.push(Notice::Other(notice));
+    }
+
     /// Has `observer` see every entry of a shard before it changes, or takes the observer away.
     pub fn observe_writes(&mut self, shard: usize, observer: Option<Arc<dyn BeforeWrite>>) {
         self.shard_mut(shard).observe(|observers| observers.before_write = observer);
     }
 
-    /// Commits the journal's records, and releases the locks. The events that are to be delivered are
-    /// handed to `publish` before that, so that units which touched the same key publish in their order.
+    /// Commits the journal's records, and releases the locks. The notices that are to be delivered are
+    /// handed to `queue` before that, so that units which touched the same key queue them in their order. Returns the keys that have changed, where clients have
+    /// asked for changes of all keys with a prefix.
     #[inline]
-    pub fn finish(&mut self, publish: impl FnOnce(Vec<KeyspaceEvent>)) {
+    pub fn finish(&mut self, queue: impl FnOnce(Vec<Notice>)) -> Option<Vec<Box<[u8]>>> {
         if let Some(records) = self.records.take()
             && !records.is_empty()
         {
             self.keyspace.journal.commit(&records);
         }
-        if let Some(notices) = self.notices.take()
-            && !notices.events.is_empty()
-        {
-            publish(notices.events);
+        let mut changed = None;
+        if let Some(notices) = self.notices.take() {
+            if !notices.posts.is_empty() {
+                queue(notices.posts);
+            }
+            if !notices.changed.is_empty() {
+                changed = Some(notices.changed);
+            }
         }
         self.shards = Shards::None;
+        changed
     }
 }
 

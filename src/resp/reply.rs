@@ -134,6 +134,13 @@ impl<'a> Reply<'a> {
         self.spill.extend_from_slice(bytes);
     }
 
+    /// Appends bytes that are encoded and shared already.
+    pub fn raw_shared(&mut self, bytes: Bytes) {
+        self.cut();
+        self.spilled = true;
+        self.push_chunk(bytes);
+    }
+
     /// `prefix`, a decimal number, CRLF: the header of everything that has a length.
     #[inline]
     fn header(&mut self, prefix: u8, number: i64) {
@@ -210,9 +217,7 @@ impl<'a> Reply<'a> {
             return self.bulk(&bytes);
         }
         self.header(b'$', bytes.len() as i64);
-        self.cut();
-        self.spilled = true;
-        self.push_chunk(bytes);
+        self.raw_shared(bytes);
         self.raw(b"\r\n");
     }
 

@@ -20,7 +20,9 @@ use smallvec::SmallVec;
 use verbena_transport::event_loop::yield_task;
 use verbena_transport::{Connection, ConnectionInfo};
 
-use crate::command::{Caller, CommandTable, Ending, ParkedCall, Registered, ReplyMode};
+use crate::command::{
+    Caller, CommandTable, Ending, ParkedCall, Registered, ReplyMode, stop_broadcasts,
+};
 use crate::keyspace::Key;
 use crate::keyspace::parked::Parked;
 use crate::log;
@@ -177,10 +179,14 @@ impl Session {
     /// Takes the bytes that other threads have for the client. They go between two replies.
     #[cold]
     fn take_outbox(&mut self, connection: &mut dyn Connection) {
-        for chunk in self.caller.record.outbox.take() {
-            self.encoded += chunk.len() as u64;
-            connection.queue(chunk);
-        }
+        let (_, space) = connection.buffers();
+        let mut out = Reply::new(space, self.caller.protocol);
+        self.caller.record.outbox.move_to(&mut out);
+        self.encoded += out.len() as u64;
+        let written = out.written();
+        let chunks = out.into_chunks();
+        connection.advance(0, written);
+        chunks.into_iter().for_each(|chunk| connection.queue(chunk));
     }
 
     /// Waits for bytes.
@@ -459,7 +465,7 @@ impl Session {
             }
         };
         let left = received.len() - consumed;
-        drop(turn);
+        turn.end(&self.caller);
         let written = reply.written();
         self.encoded += reply.len() as u64;
         let chunks = reply.into_chunks();
@@ -549,9 +555,12 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.caller.transaction.is_watching() {
-            let entered = self.worker.server.keyspace.enter(self.worker.index);
-            self.caller.transaction.leave(&entered);
+        let (server, caller) = (self.worker.server, &mut self.caller);
+        caller.leave(server);
+        if caller.transaction.is_watching() || caller.tracking.is_some() {
+            let entered = server.keyspace.enter(self.worker.index);
+            caller.transaction.leave(&entered);
+            stop_broadcasts(server, &entered);
         }
     }
 }

@@ -214,7 +214,9 @@ fn bytes_from_other_threads_go_between_two_replies() {
     let record = peer.session.caller.record.clone();
     let send = {
         let record = record.clone();
-        move |text: &'static str| record.send(Bytes::from_static(text.as_bytes()))
+        move |text: &'static str| {
+            record.send(text.as_bytes()[0], &Bytes::from_static(&text.as_bytes()[1..]));
+        }
     };
     send("+first\r\n");
     peer.run();
@@ -313,7 +315,7 @@ fn events_in_any_order_lose_and_double_nothing() {
                 5 => {
                     let message = format!("+message {messages}\r\n");
                     messages += 1;
-                    peer.session.caller.record.send(message.into());
+                    peer.session.caller.record.send(b'+', &Bytes::from(message[1..].to_owned()));
                     peer.run();
                 }
                 6 => {

@@ -112,6 +112,14 @@ impl<'w> Turn<'w> {
         caller.limits(&self.settings)
     }
 
+    /// Ends the turn: tells others of the keys that `caller` has changed in it.
+    #[inline]
+    pub(super) fn end(self, caller: &Caller) {
+        if !self.worker.changed_keys.is_empty() {
+            self.worker.broadcast_changed_keys(&self.settings, &caller.record);
+        }
+    }
+
     /// Executes one request and appends its reply, if the client wants one.
     #[inline]
     pub(super) fn execute(
@@ -127,6 +135,10 @@ impl<'w> Turn<'w> {
             self.run_unheard(caller, pending, args, out);
         }
         out.protocol = caller.protocol;
+        if !caller.record.outbox.is_empty() && caller.ending == Ending::Open {
+            // What others have for the client goes between two replies.
+            caller.record.outbox.move_to(out);
+        }
     }
 
     #[cold]

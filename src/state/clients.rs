@@ -35,6 +35,16 @@ bitflags! {
         const MULTI = 1 << 7;
         /// A key that it watches was changed.
         const WATCH_CHANGED = 1 << 8;
+        /// It has subscribed to something.
+        const PUBSUB = 1 << 9;
+        /// It is shown all commands.
+        const MONITOR = 1 << 10;
+        /// It is told when keys change.
+        const TRACKING = 1 << 11;
+        /// Those with certain prefixes, that is.
+        const BROADCASTS = 1 << 12;
+        /// The client is gone that was to be told in its place.
+        const REDIRECT_BROKEN = 1 << 13;
     }
 }
 
@@ -42,8 +52,13 @@ impl Attributes {
     /// The letters of CLIENT LIST's `flags`.
     pub fn letters(self) -> String {
         let letters: String = [
+            (Attributes::MONITOR, 'O'),
+            (Attributes::PUBSUB, 'P'),
             (Attributes::MULTI, 'x'),
             (Attributes::BLOCKED, 'b'),
+            (Attributes::TRACKING, 't'),
+            (Attributes::REDIRECT_BROKEN, 'R'),
+            (Attributes::BROADCASTS, 'B'),
             (Attributes::WATCH_CHANGED, 'd'),
             (Attributes::CLOSE_AFTER_REPLY, 'c'),
             (Attributes::UNIX, 'U'),
@@ -149,6 +164,15 @@ pub struct ClientRecord {
     class: AtomicU8,
     /// The transaction that it queues, and what it watches.
     pub multi: Multi,
+    /// How many channels, patterns and shard channels it has subscribed to, and their memory in bytes.
+    pub subscriptions: Gauge,
+    pub pattern_subscriptions: Gauge,
+    pub shard_subscriptions: Gauge,
+    pub subscription_memory: Gauge,
+    /// The id of the client that is told of changed keys in its place; 0 for none, -1 where it is not told.
+    pub tracking_redirect: AtomicI64,
+    /// Bytes that the prefixes of its keys take.
+    pub tracking_memory: Gauge,
     /// Bytes that the session takes besides its buffers.
     session_memory: usize,
     killed: AtomicBool,
@@ -179,6 +203,12 @@ impl ClientRecord {
             outbox: Outbox::default(),
             class: AtomicU8::new(OutboxClass::Normal as u8),
             multi: Multi::default(),
+            subscriptions: Gauge::default(),
+            pattern_subscriptions: Gauge::default(),
+            shard_subscriptions: Gauge::default(),
+            subscription_memory: Gauge::default(),
+            tracking_redirect: AtomicI64::new(-1),
+            tracking_memory: Gauge::default(),
             session_memory,
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
@@ -199,10 +229,23 @@ impl ClientRecord {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Hands the client's session bytes to send, from any thread.
-    pub fn send(&self, bytes: Bytes) {
-        self.outbox.push(bytes);
-        self.wake();
+    /// Hands the client's session a whole message to send, from any thread: the byte `first` and what
+    /// follows it. Returns the bytes that wait for the peer.
+    pub fn send(&self, first: u8, rest: &Bytes) -> u64 {
+        if self.is_killed() {
+            return 0;
+        }
+        let (before, waiting) = self.outbox.push(first, rest);
+        if before == 0 {
+            self.wake();
+        }
+        waiting as u64 + self.unsent.get()
+    }
+
+    /// Whether it speaks RESP3.
+    #[inline]
+    pub fn is_resp3(&self) -> bool {
+        self.attributes.load(Ordering::Relaxed) & Attributes::RESP3.bits() != 0
     }
 
     /// The class whose limit (`client-output-buffer-limit`) applies to the client.
@@ -282,6 +325,8 @@ impl ClientRecord {
             + self.query_memory.get()
             + self.send_memory.get()
             + self.multi.memory.get()
+            + self.subscription_memory.get()
+            + self.tracking_memory.get()
             + self.outbox.len() as u64
     }
 
@@ -297,9 +342,9 @@ impl ClientRecord {
         };
         // What this server does not have, or does not keep per client, is 0 for every client.
         format!(
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 \
-             ssub=0 multi={} watch={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} \
-             obl=0 oll={} omem={unsent} tot-mem={} events={} cmd={command} user=default redir=-1 \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} \
+             ssub={} multi={} watch={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} \
+             obl=0 oll={} omem={unsent} tot-mem={} events={} cmd={command} user=default redir={} \
              resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             self.id,
             self.info.peer,
@@ -311,6 +356,9 @@ impl ClientRecord {
             attributes.letters(),
             attributes.capabilities(),
             self.db.get(),
+            self.subscriptions.get(),
+            self.pattern_subscriptions.get(),
+            self.shard_subscriptions.get(),
             self.multi.queued(),
             self.multi.watched(),
             self.query_memory.get().saturating_sub(query),
@@ -320,6 +368,7 @@ impl ClientRecord {
             u8::from(unsent > 0),
             self.memory(),
             if unsent > 0 { "rw" } else { "r" },
+            self.tracking_redirect.load(Ordering::Relaxed),
             if attributes.contains(Attributes::RESP3) { 3 } else { 2 },
             labels.lib_name,
             labels.lib_version,
@@ -359,6 +408,7 @@ impl Clients {
     pub fn kill(&self, record: &ClientRecord) {
         self.remove(record.id);
         record.killed.store(true, Ordering::Release);
+        record.outbox.clear();
         record.wake();
     }
 

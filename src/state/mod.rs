@@ -8,9 +8,13 @@ mod delivery;
 mod eviction;
 mod lazy_free;
 mod memory;
+mod monitors;
 mod outbox;
 mod pause;
+mod pubsub;
+mod push;
 mod stats;
+mod tracking;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -27,13 +31,17 @@ use crate::process;
 pub use apply::{RemoteListeners, changes_listeners};
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
 pub use control::{ControlRequest, Listening};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Published};
 pub use eviction::{Eviction, Room};
 pub use lazy_free::LazyFree;
 pub use memory::{Memory, MemoryUse, machine_memory};
+pub use monitors::Monitors;
 pub use outbox::{Outbox, OutboxClass};
 pub use pause::{Pause, Paused};
+pub use pubsub::{Name, PubSub, SubscriptionKind};
+pub use push::{OutboxSender, Push};
 pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
+pub use tracking::{ChangedKeys, Tracking, TrackingTarget};
 
 /// What all threads of the server share.
 pub struct Server {
@@ -45,7 +53,10 @@ pub struct Server {
     pub pause: Pause,
     pub lazy_free: LazyFree,
     pub eviction: Eviction,
-    pub events: Delivery,
+    pub delivery: Delivery,
+    pub pubsub: PubSub,
+    pub tracking: Tracking,
+    pub monitors: Monitors,
     /// One for each thread that enters the keyspace: the workers, then the others.
     pub stats: Box<[CachePadded<WorkerStats>]>,
     /// Connections of each worker.
@@ -89,6 +100,15 @@ impl Server {
         self.active_expire.store(on, Ordering::Relaxed);
     }
 
+    /// Ends the clients whose output buffers are over their limits.
+    pub fn end_over_limit(&self, sender: OutboxSender<'_>) {
+        for client in sender.over_limit() {
+            client.log_output_limit(unix_milliseconds(), &self.command_names);
+            self.clients.kill(&client);
+            self.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// How many worker threads there are. The number of the thread that is none follows theirs.
     pub fn workers(&self) -> usize {
         self.loads.len()
@@ -98,7 +118,7 @@ impl Server {
     #[inline]
     pub fn listeners(&self, settings: &Settings) -> Listeners {
         let mut events = settings.notify_keyspace_events;
-        if !events.is_empty() && !self.events.has_subscribers() {
+        if !events.is_empty() && self.pubsub.is_idle() && !self.delivery.has_listeners() {
             events = KeyspaceEvents::default();
         }
         Listeners { events, journal: self.keyspace.journal.is_listening() }
@@ -120,7 +140,10 @@ impl Server {
             pause: Pause::default(),
             lazy_free: LazyFree::default(),
             eviction: Eviction::default(),
-            events: Delivery::default(),
+            delivery: Delivery::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
+            monitors: Monitors::default(),
             stats: (0..workers + OTHER_THREADS)
                 .map(|_| WorkerStats::new(command_names.len()).into())
                 .collect(),

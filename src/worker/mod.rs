@@ -19,7 +19,9 @@ use crate::allocator::ThreadCount;
 use crate::command::{self, CommandTable, Env};
 use crate::config::Settings;
 use crate::keyspace::Entered;
-use crate::state::{Room, Server, WorkerStats, unix_milliseconds};
+use crate::state::{
+    ChangedKeys, ClientRecord, OutboxSender, Room, Server, WorkerStats, unix_milliseconds,
+};
 use deadlines::Deadlines;
 use eviction::Evictor;
 
@@ -38,6 +40,8 @@ pub struct Worker {
     evictor: RefCell<Evictor>,
     /// What the thread may have allocated before the memory in use is looked at again.
     granted: Cell<i64>,
+    /// Keys that are still to be told of.
+    pub changed_keys: ChangedKeys,
     /// A client of this worker waits for the end of a pause.
     paused: Notify,
 }
@@ -92,6 +96,7 @@ impl Worker {
             deadlines: Rc::default(),
             evictor: RefCell::default(),
             granted: Cell::new(i64::MIN),
+            changed_keys: ChangedKeys::default(),
             paused: Notify::new(),
         }
     }
@@ -129,6 +134,16 @@ impl Worker {
         self.granted.set(i64::MIN);
     }
 
+    /// Tells those who have asked for all changes of keys with a prefix of the keys that `by` has changed.
+    #[cold]
+    pub fn broadcast_changed_keys(&self, settings: &Settings, by: &ClientRecord) {
+        let server = self.server;
+        let mut sender = OutboxSender::new(&settings.client_output_buffer_limit);
+        let changed = &self.changed_keys;
+        server.tracking.broadcast(changed, Some(by), &server.clients, &mut sender);
+        server.end_over_limit(sender);
+    }
+
     /// Whether there is a pause now. Its end wakes the clients that are marked as blocked.
     pub fn is_paused(&self) -> bool {
         let paused = self.server.pause.remaining(self.refresh_clock()) > 0;
@@ -153,6 +168,12 @@ impl Worker {
     /// The surroundings of this thread's calls.
     #[inline]
     pub fn env<'e>(&'e self, settings: &'e Settings) -> Env<'e> {
-        Env { server: self.server, settings, stats: self.stats(), clock: &self.clock }
+        Env {
+            server: self.server,
+            settings,
+            stats: self.stats(),
+            clock: &self.clock,
+            changed_keys: &self.changed_keys,
+        }
     }
 }

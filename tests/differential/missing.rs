@@ -23,15 +23,9 @@ pub const MISSING: &[(&str, &str)] = &[
          commandlog commandlog|get commandlog|help commandlog|len commandlog|reset failover \
          latency latency|doctor latency|graph latency|help latency|histogram latency|history \
          latency|latest latency|reset lolwut module module|help \
-         module|list module|load module|loadex module|unload monitor psync replconf replicaof \
+         module|list module|load module|loadex module|unload psync replconf replicaof \
          save slaveof slowlog slowlog|get slowlog|help slowlog|len \
          slowlog|reset sync",
-    ),
-    (
-        "pubsub",
-        "psubscribe publish pubsub pubsub|channels pubsub|help pubsub|numpat pubsub|numsub \
-         pubsub|shardchannels pubsub|shardnumsub punsubscribe spublish ssubscribe subscribe \
-         sunsubscribe unsubscribe",
     ),
     (
         "scripting",
@@ -40,5 +34,4 @@ pub const MISSING: &[(&str, &str)] = &[
          function|restore function|stats script script|debug script|exists script|flush \
          script|help script|kill script|load script|show",
     ),
-    ("tracking and pausing clients", "client|tracking"),
 ];

@@ -1,6 +1,7 @@
 //! CLIENT: what the server knows of its connections, and what they can ask of it.
 
 mod filter;
+pub mod tracking;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Handler, Result, Scope};
 use super::{Ending, ReplyMode};
@@ -42,18 +43,10 @@ pub const COMMANDS: &[Command] = &[Command {
     arity: -2,
     group: Group::Connection,
     subcommands: &[
-        row("caching", 3, OWN, |_, _, _| {
-            Err("ERR CLIENT CACHING can be called only when the client is in tracking mode with \
-                 OPTIN or OPTOUT mode enabled"
-                .into())
-        }),
+        row("caching", 3, OWN, tracking::caching),
         row("capa", -3, OWN, capa),
         row("getname", 2, OWN, getname),
-        row("getredir", 2, OWN, |_, _, out| {
-            // Its invalidation messages are redirected to nobody.
-            out.integer(-1);
-            Ok(())
-        }),
+        row("getredir", 2, OWN, tracking::getredir),
         row("help", 2, Flags::LOADING.union(Flags::STALE), |_, _, out| {
             out.array(HELP.len());
             HELP.iter().for_each(|line| out.simple(line));
@@ -81,7 +74,9 @@ pub const COMMANDS: &[Command] = &[Command {
         row("reply", 3, OWN.union(Flags::NO_MULTI), reply),
         with_tips(row("setinfo", 4, OWN, setinfo), EVERYWHERE),
         with_tips(row("setname", 3, OWN, setname), EVERYWHERE),
-        row("trackinginfo", 2, ANY_TIME, trackinginfo),
+        // It visits the shards one by one.
+        Command { scope: Scope::Shards, ..row("tracking", -3, ANY_TIME, tracking::tracking) },
+        row("trackinginfo", 2, ANY_TIME, tracking::trackinginfo),
         row("unblock", -3, ADMIN, unblock),
         exclusive(row("unpause", 2, ADMIN, unpause)),
     ],
@@ -220,18 +215,6 @@ fn reply(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         b"skip" => cx.caller.reply_mode = ReplyMode::SkipNext,
         _ => return Err(CommandError::SYNTAX),
     }
-    Ok(())
-}
-
-fn trackinginfo(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.integer(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
     Ok(())
 }
 
