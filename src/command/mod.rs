@@ -11,6 +11,7 @@ mod call;
 mod caller;
 mod catalog;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod context;
@@ -25,6 +26,7 @@ mod hyperloglog;
 mod info;
 mod keys;
 mod list;
+mod lolwut;
 mod memory;
 mod object;
 mod replay;
@@ -65,6 +67,7 @@ const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     catalog::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     connection::COMMANDS,
     database::COMMANDS,
     debug::COMMANDS,
@@ -87,6 +90,7 @@ const FAMILIES: &[&[Command]] = &[
     list::push::COMMANDS,
     list::read::COMMANDS,
     list::transfer::COMMANDS,
+    lolwut::COMMANDS,
     memory::COMMANDS,
     object::COMMANDS,
     scan::COMMANDS,

@@ -20,7 +20,7 @@ pub use choice::*;
 pub use command_line::{Request, Startup, parse};
 pub use file::LoadError;
 pub use parameter::{Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory};
-pub use rewrite::rewrite;
+pub use rewrite::{Written, rewrite};
 pub use settings::{PARAMETERS, Settings, find};
 
 /// The settings of a running server.

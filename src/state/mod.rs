@@ -11,8 +11,9 @@ mod memory;
 mod outbox;
 mod pause;
 mod stats;
+mod switches;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -34,6 +35,7 @@ pub use memory::{Memory, MemoryUse, machine_memory};
 pub use outbox::{Outbox, OutboxClass};
 pub use pause::{Pause, Paused};
 pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
+pub use switches::{Switch, Switches};
 
 /// What all threads of the server share.
 pub struct Server {
@@ -66,9 +68,9 @@ pub struct Server {
     /// Names this run of the server: 40 hexadecimal digits.
     pub run_id: String,
     /// Names the history of the data, for replicas: 40 hexadecimal digits.
-    pub replication_id: String,
-    /// False if DEBUG SET-ACTIVE-EXPIRE turned the removal of expired keys off that nobody asks for.
-    pub active_expire: AtomicBool,
+    replication_id: Mutex<String>,
+    /// What DEBUG has turned off.
+    pub switches: Switches,
 }
 
 /// Microseconds of Unix time.
@@ -84,9 +86,14 @@ pub fn unix_milliseconds() -> i64 {
 }
 
 impl Server {
-    /// DEBUG SET-ACTIVE-EXPIRE.
-    pub fn set_active_expire(&self, on: bool) {
-        self.active_expire.store(on, Ordering::Relaxed);
+    /// Names the history of the data, for replicas: 40 hexadecimal digits.
+    pub fn replication_id(&self) -> String {
+        self.replication_id.lock().clone()
+    }
+
+    /// DEBUG CHANGE-REPL-ID.
+    pub fn change_replication_id(&self) {
+        *self.replication_id.lock() = process::random_id();
     }
 
     /// How many worker threads there are. The number of the thread that is none follows theirs.
@@ -137,8 +144,8 @@ impl Server {
             started: Instant::now(),
             started_at: unix_milliseconds(),
             run_id: process::random_id(),
-            replication_id: process::random_id(),
-            active_expire: AtomicBool::new(true),
+            replication_id: Mutex::new(process::random_id()),
+            switches: Switches::default(),
         }));
         (server, requests)
     }
