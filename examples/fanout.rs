@@ -58,7 +58,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn main() -> ExitCode {
     let options = Options::parse();
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let run = LocalSet::new().run_until(async {
+    let tasks = LocalSet::new();
+    let run = tasks.run_until(async {
         match options.mode {
             Mode::Publish => publish(&options).await,
             Mode::Track => track(&options).await,
@@ -239,6 +240,7 @@ async fn idle(options: &Options) -> io::Result<bool> {
         clients.push(connect(options.port, &[&["SUBSCRIBE", &channel]], ":1").await?);
     }
     println!("ready");
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    // Nothing arrives meanwhile.
+    std::io::Read::read_to_end(&mut io::stdin(), &mut Vec::new())?;
     Ok(true)
 }

@@ -12,6 +12,8 @@
 //! - a backslash at the end is a backslash;
 //! - with more than a thousand runs of `*`, the one at the end aside, it matches nothing.
 
+use crate::random;
+
 /// Runs of `*` with something after them that a matching pattern may have.
 const MAX_STARS: usize = 1000;
 
@@ -25,6 +27,20 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
 /// class.
 pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     run::<true>(pattern, text)
+}
+
+/// Matches random patterns with random texts: a test of the process's own, which ends if it has no fault.
+pub fn try_at_random() {
+    const ROUNDS: usize = 100_000;
+    let bytes = |most: u64, letters: &[u8]| -> Vec<u8> {
+        let letter = || letters[random::below(letters.len() as u64) as usize];
+        (0..random::below(most)).map(|_| letter()).collect()
+    };
+    for _ in 0..ROUNDS {
+        let (text, pattern) = (bytes(32, b"abc[-"), bytes(32, b"*?[]^-\\abc"));
+        std::hint::black_box(matches(&pattern, &text));
+        std::hint::black_box(matches_ignoring_case(&pattern, &text));
+    }
 }
 
 /// The one text that `pattern` matches, if it has nothing special in it.

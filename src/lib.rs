@@ -9,6 +9,7 @@ pub mod allocator;
 mod bits;
 pub mod command;
 pub mod config;
+mod crash;
 mod error;
 mod geo;
 mod glob;

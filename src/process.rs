@@ -3,7 +3,10 @@
 
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::setsid;
@@ -86,6 +89,7 @@ pub fn prepare(settings: &mut Settings) -> Result<(), String> {
 /// A process with threads can't be forked safely, and this needs no fork: the new one reads the same
 /// arguments.
 pub fn daemonize(startup: &Startup) -> io::Result<bool> {
+    STARTED_IN.get_or_init(|| startup.started_in.clone());
     if !startup.settings.daemonize || startup.settings.supervised != Supervised::No {
         return Ok(false);
     }
@@ -107,6 +111,21 @@ pub fn daemonize(startup: &Startup) -> io::Result<bool> {
     }
     Ok(true)
 }
+
+/// Executes the program again, in this process: with the same arguments, in the working directory that it was
+/// started in. Returns only if that fails.
+pub fn execute_again() -> io::Error {
+    let Some(started_in) = STARTED_IN.get() else { return io::ErrorKind::NotFound.into() };
+    match std::env::current_exe() {
+        Ok(program) => {
+            Command::new(program).args(std::env::args_os().skip(1)).current_dir(started_in).exec()
+        }
+        Err(error) => error,
+    }
+}
+
+/// The working directory before the settings named another one.
+static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Forty random hexadecimal digits.
 pub fn random_id() -> String {

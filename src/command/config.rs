@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
-use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, Settings, find};
+use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, Settings, Written, find};
 use crate::glob;
 use crate::resp::{Args, Reply};
 use crate::state::{ControlRequest, Listening, RemoteListeners, Server, changes_listeners};
@@ -212,7 +212,7 @@ fn rewrite(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Err("ERR The server is running without a config file".into());
     };
     let _alone = config.change();
-    match crate::config::rewrite(file, &config.load()) {
+    match crate::config::rewrite(file, &config.load(), Written::Changed) {
         Ok(()) => {
             crate::log::notice("CONFIG REWRITE executed with success.");
             out.ok();

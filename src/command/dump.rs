@@ -5,6 +5,7 @@ use crate::config::RdbVersionCheck;
 use crate::number::parse_i64;
 use crate::rdb::{self, Reader, Writer};
 use crate::resp::{Args, Reply};
+use crate::state::Switch;
 use crate::value::access;
 
 const RESTORE: Command = Command {
@@ -115,8 +116,9 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     let expiry = options.expiry(args.at(2), cx.now)?;
     let strict = cx.settings.rdb_version_check == RdbVersionCheck::Strict;
-    let payload =
-        rdb::open(args.at(3), strict).ok_or("ERR DUMP payload version or checksum are wrong")?;
+    let checked = cx.server.switches.is_on(Switch::Checksums);
+    let payload = rdb::open(args.at(3), strict, checked)
+        .ok_or("ERR DUMP payload version or checksum are wrong")?;
     let mut entry = rdb::typed(&mut Reader::new(payload))
         .and_then(|value| rdb::load(key.bytes, value, expiry, cx.settings))
         .map_err(|_| "ERR Bad data format")?;

@@ -387,7 +387,7 @@ fn replication(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("role", "master");
     lines.zeros("connected_slaves replicas_waiting_psync");
     lines.add("master_failover_state", "no-failover");
-    lines.add("master_replid", &cx.server.replication_id);
+    lines.add("master_replid", cx.server.replication_id());
     lines.add("master_replid2", "0".repeat(40));
     lines.add("master_repl_offset", 0);
     lines.add("second_repl_offset", -1);

@@ -11,6 +11,7 @@ mod call;
 mod caller;
 mod catalog;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod context;
@@ -25,6 +26,7 @@ mod hyperloglog;
 mod info;
 mod keys;
 mod list;
+mod lolwut;
 mod memory;
 mod monitor;
 mod object;
@@ -69,6 +71,7 @@ const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     catalog::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     connection::COMMANDS,
     database::COMMANDS,
     debug::COMMANDS,
@@ -91,6 +94,7 @@ const FAMILIES: &[&[Command]] = &[
     list::push::COMMANDS,
     list::read::COMMANDS,
     list::transfer::COMMANDS,
+    lolwut::COMMANDS,
     memory::COMMANDS,
     monitor::COMMANDS,
     object::COMMANDS,

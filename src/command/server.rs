@@ -68,8 +68,9 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn shutdown(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result {
-    let (mut save, mut nosave, mut failover, mut abort, mut others) =
-        (false, false, false, false, 0);
+    let (mut save, mut nosave, mut failover, mut now, mut force) =
+        (false, false, false, false, false);
+    let (mut abort, mut others) = (false, 0);
     for option in args.iter().skip(1) {
         let flag = match option.to_ascii_lowercase().as_slice() {
             b"save" => &mut save,
@@ -79,8 +80,10 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result {
                 abort = true;
                 continue;
             }
-            // There is nothing to wait for, and no primary to protect.
-            b"now" | b"force" | b"safe" => {
+            b"now" => &mut now,
+            b"force" => &mut force,
+            // There is no primary to protect.
+            b"safe" => {
                 others += 1;
                 continue;
             }
@@ -98,7 +101,7 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result {
     if failover {
         return Err("ERR SHUTDOWN FAILOVER is only supported in cluster mode.".into());
     }
-    if save {
+    if save && !force {
         log::warning("SHUTDOWN SAVE was refused: this version can't save the data to a file.");
         return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
     }
@@ -106,7 +109,7 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result {
     let info = &cx.caller.record.info;
     let by = format!("{by} addr={} laddr={}'", info.peer, info.local);
     // The control thread ends only with the process.
-    let _ = cx.server.control.send(ControlRequest::Shutdown(by));
+    let _ = cx.server.control.send(ControlRequest::Shutdown { by, now });
     // There is no reply: the end of the connection says that it is done.
     cx.caller.ending = Ending::AfterReply;
     Ok(())

@@ -22,7 +22,7 @@ pub use file::LoadError;
 pub use parameter::{
     Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory, quoted,
 };
-pub use rewrite::rewrite;
+pub use rewrite::{Written, rewrite};
 pub use settings::{PARAMETERS, Settings, find};
 
 /// The settings of a running server.

@@ -16,7 +16,7 @@ use super::listening::Listeners;
 use super::workers::{Handoff, Message};
 use crate::config::{Settings, system_text};
 use crate::log;
-use crate::state::{ControlRequest, Server, unix_milliseconds};
+use crate::state::{ControlRequest, Server, Switch, unix_milliseconds};
 
 /// How often clients are looked for that are idle, or do not read, for too long.
 const IDLE_SWEEP: Duration = Duration::from_secs(1);
@@ -33,20 +33,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accept errors are logged at most this often.
 const ERROR_LOG_PAUSE: Duration = Duration::from_secs(1);
 
+/// How the server ends.
+pub(super) enum End {
+    /// Clients may take so long to read the replies to what they have sent.
+    Shutdown { patience: Duration },
+    /// As a shutdown; then the program is executed again, after this time.
+    Restart(Duration),
+}
+
+/// How long a shutdown waits for clients to read their replies, at the most.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a shutdown looks whether all clients are gone.
+const FAREWELL_STEP: Duration = Duration::from_millis(2);
+
 /// Serves until the server is to end.
 pub(super) async fn run(
     server: &'static Server,
     mut listeners: Listeners,
     mut requests: mpsc::UnboundedReceiver<ControlRequest>,
     workers: &[mpsc::UnboundedSender<Message>],
-    mut signals: Signals,
-) -> io::Result<()> {
+    signals: &mut Signals,
+) -> io::Result<End> {
     let mut sampling = tokio::time::interval(SAMPLING);
     sampling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut sweeping = tokio::time::interval(IDLE_SWEEP);
     sweeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut measuring = tokio::time::interval(MEASURING);
     measuring.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let is_on = || server.switches.is_on(Switch::PeriodicTasks);
     let mut paused = None;
     let mut last_logged: Option<Instant> = None;
     loop {
@@ -68,23 +83,69 @@ pub(super) async fn run(
             request = requests.recv() => match request {
                 Some(ControlRequest::Run(work)) => work(&mut listeners),
                 Some(ControlRequest::Adjust(new)) => listeners.adjust(&new),
-                Some(ControlRequest::Shutdown(by)) => {
+                Some(ControlRequest::Shutdown { by, now }) => {
                     log::notice(format_args!("User requested shutdown... ({by})"));
-                    return Ok(());
+                    return Ok(End::shutdown(server, now));
                 }
+                Some(ControlRequest::Restart(delay)) => return Ok(End::Restart(delay)),
                 // The server owns a sender, and lives as long as the process.
-                None => return Ok(()),
+                None => return Ok(End::shutdown(server, true)),
             },
-            name = signals.recv() => {
-                log::notice(format_args!("Received {name} scheduling shutdown..."));
-                log::notice("User requested shutdown...");
-                return Ok(());
+            signal = signals.recv() => {
+                if let Some(end) = obey(server, signal) {
+                    return Ok(end);
+                }
             }
-            _ = sampling.tick() => server.sample(),
-            _ = measuring.tick() => {
+            _ = sampling.tick(), if is_on() => server.sample(),
+            _ = measuring.tick(), if is_on() => {
                 server.memory.measure();
             }
-            _ = sweeping.tick() => sweep(server, &server.config.load()),
+            _ = sweeping.tick(), if is_on() => sweep(server, &server.config.load()),
+        }
+    }
+}
+
+impl End {
+    fn shutdown(server: &Server, now: bool) -> End {
+        let timeout = Duration::from_secs(server.config.load().shutdown_timeout.max(0) as u64);
+        End::Shutdown { patience: if now { Duration::ZERO } else { timeout.min(PATIENCE) } }
+    }
+}
+
+/// The end that a signal asks for, as the settings say.
+fn obey(server: &Server, signal: Ending) -> Option<End> {
+    let settings = server.config.load();
+    let (name, options) = match signal {
+        Ending::Terminate => ("SIGTERM", settings.shutdown_on_sigterm),
+        Ending::Interrupt => ("SIGINT", settings.shutdown_on_sigint),
+    };
+    log::notice(format_args!("Received {name} scheduling shutdown..."));
+    log::notice("User requested shutdown...");
+    if options.save && !options.force {
+        log::warning("The data can't be saved: this version writes no file.");
+        log::warning("Errors trying to shut down the server, check the logs for more information.");
+        return None;
+    }
+    Some(End::shutdown(server, options.now))
+}
+
+/// Ends all clients' connections: each after the replies to the requests that have arrived, if its client reads
+/// them within `patience`. A second SIGINT ends the process at once.
+pub(super) async fn part(server: &Server, signals: &mut Signals, patience: Duration) {
+    if patience.is_zero() {
+        return;
+    }
+    server.clients.finish_all();
+    let gone = async {
+        while !server.clients.is_empty() {
+            tokio::time::sleep(FAREWELL_STEP).await;
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(patience, gone) => {}
+        () = signals.interrupted() => {
+            log::warning("You insist... exiting now.");
+            std::process::exit(1);
         }
     }
 }
@@ -149,6 +210,13 @@ const PROTECTED: &str = "-DENIED Running in protected mode because protected mod
     NOTE: You only need to do one of the above things in order for the server to start accepting \
     connections from the outside.\r\n";
 
+/// A signal that asks for the end.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Terminate,
+    Interrupt,
+}
+
 /// The signals that end the server, and the one that must not.
 pub(super) struct Signals {
     terminate: Signal,
@@ -165,16 +233,21 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to end; its name.
-    async fn recv(&mut self) -> &'static str {
+    /// Waits for a signal to end.
+    async fn recv(&mut self) -> Ending {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return Ending::Terminate,
+                _ = self.interrupt.recv() => return Ending::Interrupt,
                 // The terminal is gone: a server stays.
                 _ = self.hangup.recv() => {}
             }
         }
+    }
+
+    /// Waits for a SIGINT.
+    async fn interrupted(&mut self) {
+        self.interrupt.recv().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod control;
 mod listening;
+mod report;
 mod start;
 mod workers;
 

@@ -1,18 +1,19 @@
 //! How a server starts: its state, its listeners, its threads.
 
 use std::io;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
-use super::control;
+use super::control::{self, End};
 use super::listening::Listeners;
-use super::workers;
+use super::{report, workers};
 use crate::command;
 use crate::config::{Settings, Startup, system_text};
-use crate::log;
 use crate::process::{self, PidFile};
 use crate::state::{ControlRequest, Server};
+use crate::{crash, log};
 
 /// The state of a server that serves nobody yet, and what is asked of its control thread. [`prepare`]
 /// makes one; benches and tests do without listeners.
@@ -29,6 +30,13 @@ pub fn run(startup: Startup) -> Result<(), String> {
         return Ok(());
     }
     let (server, requests) = prepare(startup)?;
+    let source = |write: fn(&Server) -> String| Box::new(move || write(server));
+    let sources: crash::Sources = vec![
+        ("INFO OUTPUT", source(report::info)),
+        ("CLIENT LIST OUTPUT", source(report::clients)),
+        ("CONFIG DEBUG OUTPUT", source(report::settings)),
+    ];
+    crash::install(&server.config.load(), sources).map_err(|error| system_text(&error))?;
     serve(server, requests)
 }
 
@@ -64,31 +72,43 @@ pub fn serve(
     requests: mpsc::UnboundedReceiver<ControlRequest>,
 ) -> Result<(), String> {
     let failed = |error: io::Error| system_text(&error);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
-        let settings = server.config.load();
-        let listeners = Listeners::open(&settings)?;
-        let _pidfile = PidFile::write(&settings);
-        let handoffs = (0..server.workers())
-            .map(|index| workers::start(server, index))
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(failed)?;
-        // Whoever reads that the server is ready may send it a signal.
-        let signals = control::Signals::new().map_err(failed)?;
-        log::notice("Server initialized");
-        let backends = listeners.backends();
-        for backend in &backends {
-            log::notice(format_args!("Ready to accept connections {backend}"));
-        }
-        let ready = [NotifyState::Status("Ready to accept connections"), NotifyState::Ready];
-        process::notify_supervisor(&settings, &ready);
-        server.memory.ready();
-        control::run(server, listeners, requests, &handoffs, signals).await.map_err(failed)?;
-        process::notify_supervisor(&settings, &[NotifyState::Stopping]);
-        backends.iter().filter_map(|backend| backend.closing_note).for_each(log::notice);
-        Ok::<_, String>(())
-    })?;
-    log::warning("Verbena is now ready to exit, bye bye...");
-    Ok(())
+    let end = {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        runtime.block_on(async {
+            let settings = server.config.load();
+            let listeners = Listeners::open(&settings)?;
+            let _pidfile = PidFile::write(&settings);
+            let handoffs = (0..server.workers())
+                .map(|index| workers::start(server, index))
+                .collect::<io::Result<Vec<_>>>()
+                .map_err(failed)?;
+            // Whoever reads that the server is ready may send it a signal.
+            let mut signals = control::Signals::new().map_err(failed)?;
+            log::notice("Server initialized");
+            let backends = listeners.backends();
+            for backend in &backends {
+                log::notice(format_args!("Ready to accept connections {backend}"));
+            }
+            let ready = [NotifyState::Status("Ready to accept connections"), NotifyState::Ready];
+            process::notify_supervisor(&settings, &ready);
+            server.memory.ready();
+            let end = control::run(server, listeners, requests, &handoffs, &mut signals);
+            let end = end.await.map_err(failed)?;
+            process::notify_supervisor(&settings, &[NotifyState::Stopping]);
+            backends.iter().filter_map(|backend| backend.closing_note).for_each(log::notice);
+            let (patience, end) = match end {
+                End::Shutdown { patience } => (patience, None),
+                End::Restart(delay) => (Duration::ZERO, Some(delay)),
+            };
+            control::part(server, &mut signals, patience).await;
+            Ok::<_, String>(end)
+        })?
+    };
+    let Some(delay) = end else {
+        log::warning("Verbena is now ready to exit, bye bye...");
+        return Ok(());
+    };
+    std::thread::sleep(delay);
+    Err(format!("Can't execute the program again: {}", process::execute_again()))
 }

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use verbena_transport::event_loop::{self, spawn_local};
 use verbena_transport::{Alarm, Connection, Incoming};
 
-use crate::log;
 use crate::session;
 use crate::state::Server;
 use crate::worker::{self, Worker};
+use crate::{crash, log};
 
 /// How long a refused peer may take to read why.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -75,6 +75,7 @@ pub(super) fn start(
 ) -> io::Result<mpsc::UnboundedSender<Message>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
+        crash::give_stack();
         let worker = Rc::new(Worker::new(server, index));
         event_loop::block_on(serve(worker, receiver)).expect("an event loop");
     })?;

@@ -352,6 +352,9 @@ impl Session {
                 self.worker.stats().reads.add(1);
                 self.served += n;
             }
+            Poll::Pending if self.caller.record.is_finishing() && connection.unsent() == 0 => {
+                return Poll::Ready(Err(gone()));
+            }
             Poll::Pending => self.served = 0,
         }
         received.map(Ok)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::control::Listening;
 use super::{ControlRequest, Server};
 use crate::config::{Refusal, Settings, system_text};
-use crate::{log, process};
+use crate::{crash, log, process};
 
 /// The parameter that is the reason why settings can't be put in force, and why.
 type Obstacle = (&'static str, Refusal);
@@ -35,6 +35,7 @@ impl Server {
             return Err(obstacle);
         }
         log::configure(new).map_err(|error| ("logfile", system_text(&error).into()))?;
+        crash::configure(new);
         let known = old.unmet();
         new.unmet().into_iter().filter(|text| !known.contains(text)).for_each(log::warning);
         // The control thread ends only with the process.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 
@@ -124,6 +124,11 @@ impl Multi {
     }
 }
 
+/// How a connection goes on.
+const OPEN: u8 = 0;
+const FINISHING: u8 = 1;
+const KILLED: u8 = 2;
+
 /// One client, as other threads see it.
 ///
 /// The session publishes its state here once per turn; only its own thread writes the gauges and
@@ -175,7 +180,7 @@ pub struct ClientRecord {
     pub tracking_memory: Gauge,
     /// Bytes that the session takes besides its buffers.
     session_memory: usize,
-    killed: AtomicBool,
+    ending: AtomicU8,
     /// Wakes the session's task, which stays the same for its whole life.
     waker: OnceLock<Waker>,
 }
@@ -210,7 +215,7 @@ impl ClientRecord {
             tracking_redirect: AtomicI64::new(-1),
             tracking_memory: Gauge::default(),
             session_memory,
-            killed: AtomicBool::new(false),
+            ending: AtomicU8::new(OPEN),
             waker: OnceLock::new(),
             info,
         }
@@ -226,7 +231,13 @@ impl ClientRecord {
 
     #[inline]
     pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.ending.load(Ordering::Acquire) == KILLED
+    }
+
+    /// Whether the connection is to end once nothing more arrives and all replies are sent.
+    #[inline]
+    pub fn is_finishing(&self) -> bool {
+        self.ending.load(Ordering::Acquire) == FINISHING
     }
 
     /// Hands the client's session a whole message to send, from any thread: the byte `first` and what
@@ -274,7 +285,7 @@ impl ClientRecord {
         if self.waker.get().is_none() {
             // Only the session's own task sets it, so it can't be set in between.
             let _ = self.waker.set(cx.waker().clone());
-            if self.is_killed() {
+            if self.ending.load(Ordering::Acquire) != OPEN {
                 cx.waker().wake_by_ref();
             }
         }
@@ -407,9 +418,23 @@ impl Clients {
     /// Ends a connection, from any thread. It is no longer among the connected ones.
     pub fn kill(&self, record: &ClientRecord) {
         self.remove(record.id);
-        record.killed.store(true, Ordering::Release);
+        record.ending.store(KILLED, Ordering::Release);
         record.outbox.clear();
         record.wake();
+    }
+
+    /// Ends all connections: each when its client has been sent the replies to all requests that have arrived.
+    pub fn finish_all(&self) {
+        for record in self.all() {
+            // A killed one stays so.
+            let _ = record.ending.compare_exchange(
+                OPEN,
+                FINISHING,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            record.wake();
+        }
     }
 
     /// The clients that are connected now, by ascending id.

@@ -1,6 +1,7 @@
 //! What other threads ask of the control thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Settings;
 
@@ -20,6 +21,8 @@ pub enum ControlRequest {
     Run(Work),
     /// These settings are in force now.
     Adjust(Arc<Settings>),
-    /// End the server; the text says who asked.
-    Shutdown(String),
+    /// End the server; the text says who asked. `now` waits for no client to read its replies.
+    Shutdown { by: String, now: bool },
+    /// End the server in good order, and execute the program again after this time.
+    Restart(Duration),
 }

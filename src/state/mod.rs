@@ -14,9 +14,10 @@ mod pause;
 mod pubsub;
 mod push;
 mod stats;
+mod switches;
 mod tracking;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -41,6 +42,7 @@ pub use pause::{Pause, Paused};
 pub use pubsub::{Name, PubSub, SubscriptionKind};
 pub use push::{OutboxSender, Push};
 pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
+pub use switches::{Switch, Switches};
 pub use tracking::{ChangedKeys, Tracking, TrackingTarget};
 
 /// What all threads of the server share.
@@ -77,9 +79,9 @@ pub struct Server {
     /// Names this run of the server: 40 hexadecimal digits.
     pub run_id: String,
     /// Names the history of the data, for replicas: 40 hexadecimal digits.
-    pub replication_id: String,
-    /// False if DEBUG SET-ACTIVE-EXPIRE turned the removal of expired keys off that nobody asks for.
-    pub active_expire: AtomicBool,
+    replication_id: Mutex<String>,
+    /// What DEBUG has turned off.
+    pub switches: Switches,
 }
 
 /// Microseconds of Unix time.
@@ -95,9 +97,14 @@ pub fn unix_milliseconds() -> i64 {
 }
 
 impl Server {
-    /// DEBUG SET-ACTIVE-EXPIRE.
-    pub fn set_active_expire(&self, on: bool) {
-        self.active_expire.store(on, Ordering::Relaxed);
+    /// Names the history of the data, for replicas: 40 hexadecimal digits.
+    pub fn replication_id(&self) -> String {
+        self.replication_id.lock().clone()
+    }
+
+    /// DEBUG CHANGE-REPL-ID.
+    pub fn change_replication_id(&self) {
+        *self.replication_id.lock() = process::random_id();
     }
 
     /// Ends the clients whose output buffers are over their limits.
@@ -160,8 +167,8 @@ impl Server {
             started: Instant::now(),
             started_at: unix_milliseconds(),
             run_id: process::random_id(),
-            replication_id: process::random_id(),
-            active_expire: AtomicBool::new(true),
+            replication_id: Mutex::new(process::random_id()),
+            switches: Switches::default(),
         }));
         (server, requests)
     }

@@ -5,7 +5,6 @@
 //! nothing is due it sleeps until something is.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use verbena_transport::Alarm;
@@ -14,6 +13,7 @@ use verbena_transport::event_loop::yield_now;
 use super::Worker;
 use crate::command;
 use crate::keyspace::{NEVER, Swept};
+use crate::state::Switch;
 
 /// The longest time without a break for clients.
 const SLICE: Duration = Duration::from_micros(30);
@@ -74,7 +74,11 @@ pub async fn run(worker: Rc<Worker>) {
         }
         last_cycle = Some(Instant::now());
         let server = worker.server;
-        if server.active_expire.load(Ordering::Relaxed) && server.pause.current(now).is_none() {
+        let is_on = |switch| server.switches.is_on(switch);
+        if is_on(Switch::ActiveExpiry)
+            && is_on(Switch::PeriodicTasks)
+            && server.pause.current(now).is_none()
+        {
             let effort = Effort::new(settings.active_expire_effort);
             cycle(&worker, now, effort, interval).await;
         }

@@ -54,6 +54,23 @@ fn serialized_length(entry: &Entry, settings: &Settings) -> usize {
     out.into_bytes().len() - 1
 }
 
+/// DEBUG SDSLEN key: lengths and sizes of a key and its string, which share one allocation unless the
+/// string is long.
+pub fn string_lengths(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    let key = args.at(2);
+    let entry = cx.inspect(&Key::new(key)).ok_or(CommandError::NO_SUCH_KEY)?;
+    let ValueRef::Bytes(bytes) = entry.value() else {
+        return Err("ERR Not an sds encoded string.".into());
+    };
+    out.simple(&format!(
+        "key_sds_len:{} key_sds_avail:0 obj_alloc:{} val_sds_len:{} val_sds_avail:0 val_alloc:0",
+        key.len(),
+        entry.allocated(),
+        bytes.len(),
+    ));
+    Ok(())
+}
+
 /// DEBUG LISTPACK key
 pub fn print_listpack(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let entry = cx.inspect(&Key::new(args.at(2))).ok_or(CommandError::NO_SUCH_KEY)?;

@@ -12,6 +12,12 @@ use crate::resp::{Args, Reply};
 use crate::table::SLOTS;
 use crate::value::{Entry, Object, ValueRef};
 
+/// DEBUG STRUCTSIZE: bytes of the structures that data consists of.
+pub fn sizes() -> String {
+    let (bits, entry, object) = (usize::BITS, size_of::<Entry>(), size_of::<Object>());
+    format!("bits:{bits} entry:{entry} object:{object} table:{} ", size_of::<Table>())
+}
+
 /// What is said of one table, or of several together.
 #[derive(Default)]
 struct Stats {
