@@ -23,6 +23,11 @@ fn document(name: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(LINES.get(name)?).ok()
 }
 
+/// The documents of all commands, with those that this server does not have.
+pub fn documents() -> impl Iterator<Item = (&'static str, Value)> {
+    LINES.iter().filter_map(|(name, object)| Some((*name, serde_json::from_str(object).ok()?)))
+}
+
 fn subcommand<'a>(document: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
     document.get("subcommands")?.get(name)?.as_object()
 }

@@ -54,6 +54,7 @@ pub use call::{Env, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};
 pub use client::tracking::stop_broadcasts;
 pub use context::Cx;
+pub use docs::documents;
 pub use replay::{Replay, ReplayError, ReplayFailure};
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,

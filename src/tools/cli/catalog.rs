@@ -1,5 +1,8 @@
 //! The commands of the server (COMMAND DOCS): for completion, hints and help.
 
+use serde_json::Value as Json;
+
+use crate::command::documents;
 use crate::tools::client::Value;
 
 /// The commands of a server, in order of their names.
@@ -43,6 +46,21 @@ fn text(value: &Value) -> String {
     value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
 }
 
+/// A document in the form that it has in a reply to COMMAND DOCS.
+fn reply(document: Json) -> Value {
+    match document {
+        Json::Object(fields) => Value::Map(
+            fields
+                .into_iter()
+                .map(|(name, value)| (Value::Bulk(name.into()), reply(value)))
+                .collect(),
+        ),
+        Json::Array(items) => Value::Array(items.into_iter().map(reply).collect()),
+        Json::String(text) => Value::Bulk(text.into()),
+        Json::Number(_) | Json::Bool(_) | Json::Null => Value::Null,
+    }
+}
+
 impl Catalog {
     /// Reads the reply to COMMAND DOCS.
     pub fn new(docs: Value) -> Catalog {
@@ -52,6 +70,15 @@ impl Catalog {
         }
         commands.sort_by(|a: &Command, b| a.name.cmp(&b.name));
         Catalog { commands }
+    }
+
+    /// The commands of Valkey as of this version of Verbena.
+    pub fn built_in() -> Catalog {
+        Catalog::new(Value::Map(
+            documents()
+                .map(|(name, document)| (Value::Bulk(name.into()), reply(document)))
+                .collect(),
+        ))
     }
 
     pub fn commands(&self) -> &[Command] {
@@ -360,6 +387,16 @@ mod tests {
                 ),
             ),
         ]))
+    }
+
+    #[test]
+    fn the_built_in_catalog_has_commands_and_subcommands() {
+        let catalog = Catalog::built_in();
+        let (command, _) = catalog.find(&["expire"]).unwrap();
+        assert_eq!(command.synopsis(), "key seconds [NX|XX|GT|LT]");
+        assert_eq!(command.group, "generic");
+        let (command, words) = catalog.find(&["config", "get"]).unwrap();
+        assert_eq!((&*command.name, words), ("CONFIG GET", 2));
     }
 
     #[test]

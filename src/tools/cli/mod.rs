@@ -1,19 +1,24 @@
 //! `verbena-cli`: commands from the command line, from a terminal and from the standard input.
 //!
 //! [`options`] is the command line; [`session`] has the connection; [`format`] writes replies.
-//! [`shell`] runs commands line by line, with its [`editor`] and the [`catalog`] of the server's
-//! commands. The modes have files of their own: [`pipe`], [`scan`], [`stat`], [`latency`].
+//! [`shell`] runs commands line by line, with its [`editor`], the [`catalog`] of the server's commands and
+//! the [`help`] about them; [`input`] is the standard input. Of a subscriber, [`subscriptions`] knows the
+//! channels, and [`messages`] shows what comes while there is no command. The modes have files of their own: [`pipe`], [`scan`], [`stat`], [`latency`].
 
 mod catalog;
 mod editor;
 mod format;
+mod help;
+mod input;
 mod latency;
+mod messages;
 pub mod options;
 mod pipe;
 mod scan;
 mod session;
 mod shell;
 mod stat;
+mod subscriptions;
 mod words;
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -71,6 +76,7 @@ fn prepare(options: &mut Options) -> io::Result<()> {
 }
 
 async fn run_mode(options: &Options) -> io::Result<ExitCode> {
+    check_stdin(options)?;
     let mut session = Session::new(options, io::stdout().is_terminal());
     let session = &mut session;
     if options.pipe {
@@ -86,7 +92,7 @@ async fn run_mode(options: &Options) -> io::Result<ExitCode> {
         stat::run(options, session).await?;
     } else if options.latency || options.latency_history {
         latency::run(options, session).await?;
-    } else if options.command.is_empty() && options.eval.is_none() && !options.stdin {
+    } else if options.command.is_empty() && options.eval.is_none() {
         return match io::stdin().is_terminal() {
             true => shell::interactive(session).await,
             false => shell::batch(session).await,
@@ -99,6 +105,11 @@ async fn run_mode(options: &Options) -> io::Result<ExitCode> {
 
 async fn one_command(options: &Options, session: &mut Session) -> io::Result<ExitCode> {
     let args = command(options)?;
+    if let Some((name, topic)) = args.split_first()
+        && (name.eq_ignore_ascii_case(b"help") || name == b"?")
+    {
+        return shell::help_once(session, topic).await;
+    }
     if options.error_status {
         session.write_errors_apart();
     }
@@ -121,12 +132,31 @@ async fn one_command(options: &Options, session: &mut Session) -> io::Result<Exi
             _ => {}
         }
     }
+    if session.is_subscribed() {
+        session.stream(&mut out).await?;
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(status)
 }
 
 /// An error of the command line, which the user must correct.
 fn misused(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Refuses an argument from the standard input where no command takes it.
+fn check_stdin(options: &Options) -> io::Result<()> {
+    let option = match (options.stdin, &options.stdin_tag) {
+        (false, None) => return Ok(()),
+        (true, Some(_)) => return Err(misused("Options -x and -X are mutually exclusive.")),
+        (true, None) => "-x",
+        (false, Some(_)) => "-X",
+    };
+    if options.command.is_empty() && options.eval.is_none() {
+        let text = format!("Unrecognized option or bad number of args for: '{option}'");
+        return Err(misused(&text));
+    }
+    Ok(())
 }
 
 /// The arguments of the command, with those from the standard input and from a script's file.

@@ -66,7 +66,7 @@ pub struct Options {
     pub interval: Option<Duration>,
 
     /// Read the last argument from the standard input
-    #[arg(short = 'x', conflicts_with = "stdin_tag")]
+    #[arg(short = 'x')]
     pub stdin: bool,
 
     /// Read from the standard input the arguments that are TAG

@@ -1,13 +1,12 @@
 //! `--pipe`: the standard input goes to the server as it is, the replies are counted.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::input;
 use super::options::Options;
 use super::session::Session;
 use crate::tools::client::{self, Reason, Value};
@@ -15,14 +14,11 @@ use crate::tools::client::{self, Reason, Value};
 /// The most bytes that wait to be sent: beyond it no more input is read.
 const WINDOW: usize = 1 << 20;
 
-/// Bytes of one read of the standard input.
-const CHUNK: usize = 64 * 1024;
-
 /// Sends the standard input, and waits for the reply to a last command of our own.
 pub async fn run(options: &Options, session: &mut Session) -> ExitCode {
     let Some(client) = session.client().await else { return ExitCode::FAILURE };
     let magic = magic();
-    let mut input = read_input();
+    let mut input = input::chunks();
     let mut sent_all = false;
     let (mut errors, mut replies) = (0u64, 0u64);
     let patience = Duration::from_secs(options.pipe_timeout);
@@ -96,29 +92,4 @@ fn magic() -> Vec<u8> {
     use std::hash::{BuildHasher, RandomState};
     let random = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:04x}", random(), random() as u16).into_bytes()
-}
-
-/// Reads the standard input on a thread of its own, a little ahead.
-fn read_input() -> mpsc::Receiver<io::Result<Bytes>> {
-    let (sender, receiver) = mpsc::channel(4);
-    std::thread::spawn(move || {
-        let mut stdin = io::stdin().lock();
-        loop {
-            let mut chunk = vec![0; CHUNK];
-            let chunk = match stdin.read(&mut chunk) {
-                Ok(0) => return,
-                Ok(n) => {
-                    chunk.truncate(n);
-                    Ok(chunk.into())
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-            let failed = chunk.is_err();
-            if sender.blocking_send(chunk).is_err() || failed {
-                return;
-            }
-        }
-    });
-    receiver
 }

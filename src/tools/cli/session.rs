@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use verbena_transport::{Address, Target};
 
-use super::format::{Format, Style};
+use super::format::Format;
 use super::options::Options;
+use super::subscriptions::{Subscriptions, is_published};
 use crate::tools::client::{Client, ConnectError, Reason, Value};
 
 /// A session. It connects when it is first needed, and again after a connection has broken.
@@ -17,6 +18,7 @@ pub struct Session {
     resp3: bool,
     db: u32,
     in_transaction: bool,
+    subscriptions: Subscriptions,
     pub format: Format,
     show_pushes: bool,
     /// The destination of the text of an error reply: the standard error, and not the output.
@@ -31,7 +33,7 @@ pub enum Outcome {
     Failed,
     /// There is no connection any more. The reason has been shown.
     Disconnected,
-    /// From here on the server sends without requests: see [`Session::stream`].
+    /// MONITOR: from here on the server sends without requests. See [`Session::stream`].
     Streaming,
 }
 
@@ -64,6 +66,7 @@ impl Session {
             resp3: options.wants_resp3(),
             db: options.db,
             in_transaction: false,
+            subscriptions: Subscriptions::default(),
             format: options.format(),
             show_pushes: options.show_pushes.unwrap_or(terminal),
             errors_apart: false,
@@ -77,6 +80,11 @@ impl Session {
 
     pub fn is_connected(&self) -> bool {
         self.client.is_some()
+    }
+
+    /// Whether messages may come at any time.
+    pub fn is_subscribed(&self) -> bool {
+        !self.subscriptions.is_empty()
     }
 
     /// Connects elsewhere, as the same user.
@@ -107,6 +115,12 @@ impl Session {
         }
     }
 
+    /// As [`connect`](Self::connect), but it does not matter whether there is a server.
+    pub async fn try_connecting(&mut self) -> bool {
+        self.client = self.try_connect().await.ok();
+        self.client.is_some()
+    }
+
     async fn try_connect(&mut self) -> Result<Client, ConnectError> {
         let mut client = Client::connect(&self.target).await?;
         let failed = |error| ConnectError { target: self.target.clone(), error };
@@ -120,6 +134,7 @@ impl Session {
             && let Some(error) = client.call(&["HELLO", "3"]).await.map_err(failed)?.as_error()
         {
             eprintln!("HELLO 3 failed: {error}");
+            self.resp3 = false;
         }
         let db = self.db.to_string();
         if self.db != 0
@@ -142,10 +157,11 @@ impl Session {
     pub fn disconnect(&mut self) {
         self.client = None;
         self.in_transaction = false;
+        self.subscriptions.clear();
     }
 
     /// Shows why the connection has broken, and forgets it.
-    fn broken(&mut self, error: &io::Error) -> Outcome {
+    pub fn broken(&mut self, error: &io::Error) -> Outcome {
         eprintln!("Error: {}", Reason(error));
         self.disconnect();
         Outcome::Disconnected
@@ -155,27 +171,26 @@ impl Session {
     pub async fn execute(&mut self, args: &[Vec<u8>], out: &mut impl Write) -> io::Result<Outcome> {
         let Some(client) = self.client().await else { return Ok(Outcome::Disconnected) };
         client.send(args);
-        if subscribes(args) && self.format.style != Style::Raw {
-            writeln!(out, "Reading messages... (press Ctrl-C to quit)")?;
-            out.flush()?;
-        }
+        let mut confirmations = self.subscriptions.confirmations(args);
         let reply = loop {
-            let Some(client) = &mut self.client else { return Ok(Outcome::Disconnected) };
-            let reply = match client.next_push() {
-                Some(push) => Ok(push),
-                None => client.receive().await,
-            };
-            match reply {
-                Ok(Value::Push(items)) if !confirms(args, &items) => {
-                    self.write_push(&Value::Push(items), out)?;
-                }
-                Ok(reply) => break reply,
+            let value = match self.receive().await {
+                Ok(value) => value,
                 // A server that shuts down replies by closing the connection.
                 Err(_) if is(args, "shutdown") => {
                     self.disconnect();
                     return Ok(Outcome::Done);
                 }
                 Err(error) => return Ok(self.broken(&error)),
+            };
+            if !self.is_push(&value, confirmations > 0) {
+                break value;
+            }
+            self.write_push(&value, out)?;
+            if confirmations > 0 && confirms(args, &value) {
+                confirmations -= 1;
+                if confirmations == 0 {
+                    return Ok(Outcome::Done);
+                }
             }
         };
         self.remember(args, &reply);
@@ -185,24 +200,63 @@ impl Session {
         }
         Ok(match reply {
             Value::Error(_) => Outcome::Failed,
-            _ if subscribes(args) || is(args, "monitor") => Outcome::Streaming,
+            _ if is(args, "monitor") && reply.as_bytes() == Some(b"OK") => Outcome::Streaming,
             _ => Outcome::Done,
         })
+    }
+
+    /// The next value from the server: first those that have come while there was no command.
+    pub async fn receive(&mut self) -> io::Result<Value> {
+        match &mut self.client {
+            Some(client) => match client.next_push() {
+                Some(value) => Ok(value),
+                None => client.receive().await,
+            },
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Writes the pushes that have come while there was no command.
+    pub fn write_collected(&mut self, out: &mut impl Write) -> io::Result<()> {
+        while let Some(value) = self.client.as_mut().and_then(Client::next_push) {
+            self.write_unasked(&value, out)?;
+        }
+        out.flush()
+    }
+
+    /// Whether a value answers no command. RESP2 does not say so: a message, or the confirmation of a
+    /// subscription, is an array that the replies to the commands of a subscriber cannot be.
+    fn is_push(&self, value: &Value, subscribing: bool) -> bool {
+        match value {
+            Value::Push(_) => true,
+            Value::Array(items) => {
+                !self.resp3 && (subscribing || self.is_subscribed()) && is_published(items)
+            }
+            _ => false,
+        }
     }
 
     /// Writes what the server sends, for ever: ends when the connection does.
     pub async fn stream(&mut self, out: &mut impl Write) -> io::Result<Outcome> {
         out.flush()?;
-        while let Some(client) = &mut self.client {
-            match client.receive().await {
+        while self.client.is_some() {
+            match self.receive().await {
                 Ok(value) => {
-                    out.write_all(&self.format.reply(&value))?;
+                    self.write_unasked(&value, out)?;
                     out.flush()?;
                 }
                 Err(error) => return Ok(self.broken(&error)),
             }
         }
         Ok(Outcome::Disconnected)
+    }
+
+    /// Writes a value that came while no reply was awaited.
+    pub fn write_unasked(&mut self, value: &Value, out: &mut impl Write) -> io::Result<()> {
+        match value {
+            value if self.is_push(value, false) => self.write_push(value, out),
+            value => out.write_all(&self.format.reply(value)),
+        }
     }
 
     /// Keeps the connection alive while there is no command; the pushes that come are shown with
@@ -215,8 +269,21 @@ impl Session {
         std::future::pending().await
     }
 
-    fn write_push(&self, push: &Value, out: &mut impl Write) -> io::Result<()> {
-        if self.show_pushes { out.write_all(&self.format.push(push)) } else { Ok(()) }
+    /// As [`idle`](Self::idle), but messages are written as they come.
+    pub async fn idle_with_messages(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.is_subscribed() {
+            self.stream(out).await?;
+        }
+        self.idle().await;
+        Ok(())
+    }
+
+    /// Records and shows a push: each one to a subscriber, who waits for them, else as the options say.
+    fn write_push(&mut self, push: &Value, out: &mut impl Write) -> io::Result<()> {
+        let items = push.as_slice().unwrap_or_default();
+        let shown = self.show_pushes || self.is_subscribed() || is_published(items);
+        self.subscriptions.record(items);
+        if shown { out.write_all(&self.format.push(push)) } else { Ok(()) }
     }
 
     fn write_reply(&self, args: &[Vec<u8>], reply: &Value, out: &mut impl Write) -> io::Result<()> {
@@ -253,6 +320,12 @@ impl Session {
             self.in_transaction = true;
         } else if is(args, "reset") {
             (self.db, self.resp3, self.in_transaction) = (0, false, false);
+            self.subscriptions.clear();
+        } else if is(args, "exec") {
+            // The first confirmation of a SUBSCRIBE among the commands stands in the reply.
+            for item in reply.as_slice().unwrap_or_default() {
+                self.subscriptions.record(item.as_slice().unwrap_or_default());
+            }
         }
     }
 
@@ -272,6 +345,9 @@ impl Session {
         if self.in_transaction {
             prompt.push_str("(TX)");
         }
+        if self.is_subscribed() {
+            prompt.push_str("(subscribed mode)");
+        }
         prompt.push_str("> ");
         prompt
     }
@@ -289,17 +365,11 @@ fn is_text_command(args: &[Vec<u8>]) -> bool {
     })
 }
 
-/// MONITOR aside, these are the commands after which the server sends without requests.
-fn subscribes(args: &[Vec<u8>]) -> bool {
-    ["subscribe", "psubscribe", "ssubscribe"].iter().any(|name| is(args, name))
-}
-
-/// Whether a push is the reply to a command: RESP3 confirms subscriptions, and their ends, by one.
-fn confirms(args: &[Vec<u8>], push: &[Value]) -> bool {
-    let subscription = subscribes(args)
-        || ["unsubscribe", "punsubscribe", "sunsubscribe"].iter().any(|name| is(args, name));
-    let kind = push.first().and_then(Value::as_bytes).unwrap_or_default();
-    subscription && args.first().is_some_and(|name| name.eq_ignore_ascii_case(kind))
+/// Whether a push confirms a subscription's begin or end for this command.
+fn confirms(args: &[Vec<u8>], push: &Value) -> bool {
+    let items = push.as_slice().unwrap_or_default();
+    let kind = items.first().and_then(Value::as_bytes);
+    kind.is_some_and(|kind| args.first().is_some_and(|name| name.eq_ignore_ascii_case(kind)))
 }
 
 #[cfg(test)]

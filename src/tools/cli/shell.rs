@@ -1,13 +1,16 @@
 //! Commands line by line: from a person at a terminal, or from the standard input.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::catalog::{Catalog, Command};
+use super::catalog::Catalog;
 use super::editor::{Input, Knowledge, Terminal, preferences_file};
 use super::format::Style;
+use super::help::{self, Colours};
+use super::input::Lines;
+use super::messages::{self, End};
 use super::session::{Outcome, Session};
 use super::words;
 use crate::tools::client::Value;
@@ -35,12 +38,29 @@ pub async fn interactive(session: &mut Session) -> io::Result<ExitCode> {
     let mut shell = Shell { session, knowledge, person: true };
     loop {
         shell.learn().await;
+        if shell.session.is_subscribed() {
+            match messages::show(shell.session).await? {
+                End::Key => {}
+                End::Interrupted => {
+                    shell.unsubscribe().await;
+                    continue;
+                }
+                End::Disconnected => continue,
+            }
+        }
         terminal.prompt(shell.session.prompt());
         let input = tokio::select! {
             input = terminal.input() => input,
             () = shell.session.idle() => Input::End,
         };
-        let Input::Line(line) = input else { return Ok(ExitCode::SUCCESS) };
+        let line = match input {
+            Input::Line(line) => line,
+            Input::End if shell.session.is_subscribed() => {
+                shell.unsubscribe().await;
+                continue;
+            }
+            Input::End => return Ok(ExitCode::SUCCESS),
+        };
         let next = tokio::select! {
             next = shell.line(line.as_bytes()) => Some(next?),
             interrupted = tokio::signal::ctrl_c() => {
@@ -65,11 +85,18 @@ pub async fn interactive(session: &mut Session) -> io::Result<ExitCode> {
 pub async fn batch(session: &mut Session) -> io::Result<ExitCode> {
     session.connect().await;
     let mut shell = Shell { session, knowledge: Knowledge::default(), person: false };
-    let mut input = io::stdin().lock();
-    let mut line = Vec::new();
+    let mut lines = Lines::new();
+    let mut out = io::stdout();
     loop {
-        line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 || shell.line(&line).await? == Next::Quit {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            broken = shell.session.idle_with_messages(&mut out) => {
+                broken?;
+                continue;
+            }
+        };
+        let Some(line) = line else { return Ok(ExitCode::SUCCESS) };
+        if shell.line(&line).await? == Next::Quit {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -85,7 +112,9 @@ struct Shell<'a> {
 impl Shell<'_> {
     /// Asks the server about its commands, once.
     async fn learn(&mut self) {
-        if self.knowledge.catalog.get().is_some() || !self.session.is_connected() {
+        // A subscriber that speaks RESP2 may not ask.
+        let may_ask = self.session.is_connected() && !self.session.is_subscribed();
+        if self.knowledge.catalog.get().is_some() || !may_ask {
             return;
         }
         let Some(client) = self.session.client().await else { return };
@@ -95,6 +124,13 @@ impl Shell<'_> {
         {
             self.knowledge.catalog.get_or_init(|| Catalog::new(docs));
         }
+    }
+
+    /// Ends the subscriptions by ending the connection, and connects again.
+    async fn unsubscribe(&mut self) {
+        println!("Closing current connection. Ready to reconnect to Verbena server... ");
+        self.session.disconnect();
+        self.session.connect().await;
     }
 
     async fn line(&mut self, line: &[u8]) -> io::Result<Next> {
@@ -111,8 +147,7 @@ impl Shell<'_> {
             ("quit" | "exit", _) => return Ok(Next::Quit),
             ("help" | "?", _) => {
                 self.learn().await;
-                let topic = args[1..].join(&b' ');
-                out.write_all(self.help(&String::from_utf8_lossy(&topic)).as_bytes())?;
+                help(&self.knowledge, &args[1..], &mut out)?;
             }
             ("clear", 1) if self.person => write!(out, "\x1b[H\x1b[2J")?,
             (":set", _) => {
@@ -160,64 +195,24 @@ impl Shell<'_> {
         out.flush()?;
         Ok(outcome != Outcome::Disconnected)
     }
-
-    fn help(&self, topic: &str) -> String {
-        let Some(catalog) = self.knowledge.catalog.get() else {
-            return format!("{}\nThe server does not describe its commands.\n", general_help());
-        };
-        if topic.is_empty() {
-            return general_help();
-        }
-        let group = topic.strip_prefix('@').map(str::to_lowercase);
-        let upper = topic.to_ascii_uppercase();
-        let inside = format!("{upper} ");
-        let commands = catalog.commands().iter().filter(|command| match &group {
-            Some(group) => command.group == *group,
-            None => command.name == upper || command.name.starts_with(&inside),
-        });
-        let texts: Vec<String> = commands.map(|command| about(command, group.is_none())).collect();
-        if texts.is_empty() {
-            return format!("There is no help about '{topic}'.\n");
-        }
-        format!("\n{}\n", texts.join("\n"))
-    }
 }
 
-/// The synopsis of a command, and its summary.
-fn about(command: &Command, with_group: bool) -> String {
-    let mut text = format!(
-        "  \x1b[1m{}\x1b[0m \x1b[90m{}\x1b[0m\n  \x1b[33msummary:\x1b[0m {}\n  \
-         \x1b[33msince:\x1b[0m {}\n",
-        command.name,
-        command.synopsis(),
-        command.summary,
-        command.since
-    );
-    if with_group {
-        text.push_str(&format!("  \x1b[33mgroup:\x1b[0m {}\n", command.group));
-    }
-    text
+/// Writes the help about a topic: as the server has it, or else as this version of Verbena has it.
+fn help(knowledge: &Knowledge, topic: &[Vec<u8>], out: &mut io::Stdout) -> io::Result<()> {
+    let topic = topic.join(&b' ');
+    let catalog = knowledge.catalog.get_or_init(Catalog::built_in);
+    let colours = Colours::new(out.is_terminal());
+    out.write_all(help::about(&String::from_utf8_lossy(&topic), catalog, &colours).as_bytes())
 }
 
-fn general_help() -> String {
-    format!(
-        "verbena-cli {}
-To get help about the server's commands type:
-      \"help @<group>\" to get a list of commands in <group>
-      \"help <command>\" for help on <command>
-      \"help <tab>\" to get a list of possible help topics
-      \"quit\" to exit
-
-To connect to another server type \"connect <host> <port>\".
-To run a command several times, write the number before it: \"5 incr counter\".
-
-To set verbena-cli preferences:
-      \":set hints\" enable online hints
-      \":set nohints\" disable online hints
-Set your preferences in ~/.verbenaclirc
-",
-        env!("CARGO_PKG_VERSION")
-    )
+/// Writes the help that the arguments of the command line ask for, and no more.
+pub async fn help_once(session: &mut Session, topic: &[Vec<u8>]) -> io::Result<ExitCode> {
+    let mut shell = Shell { session, knowledge: Knowledge::default(), person: false };
+    if !topic.is_empty() && shell.session.try_connecting().await {
+        shell.learn().await;
+    }
+    help(&shell.knowledge, topic, &mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Applies a preference: `:set hints`, `:set nohints`.
