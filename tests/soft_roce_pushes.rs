@@ -80,7 +80,9 @@ fn many_messages_arrive_once_in_their_order() {
         }
         let mut next = std::collections::HashMap::new();
         for _ in 0..2 * MESSAGES {
-            let Value::Array(message) = received(&mut subscriber).await else { panic!("a message") };
+            let Value::Array(message) = received(&mut subscriber).await else {
+                panic!("a message")
+            };
             let Value::Bulk(text) = &message[2] else { panic!("a text") };
             let text = String::from_utf8(text.clone()).unwrap();
             let mut parts = text.split(' ');
@@ -104,10 +106,8 @@ fn an_invalidation_follows_the_reply_that_it_is_about() {
             let text = round.to_string();
             writer.command(&["SET", "k", &text]);
             if round > 0 {
-                let expected = vec![
-                    Value::Bulk(b"invalidate".to_vec()),
-                    Value::Array(words(&["k"])),
-                ];
+                let expected =
+                    vec![Value::Bulk(b"invalidate".to_vec()), Value::Array(words(&["k"]))];
                 assert_eq!(received(&mut reader).await, Value::Push(expected));
             }
             assert_eq!(run(&mut reader, "GET k").await, Value::Bulk(text.into_bytes()));

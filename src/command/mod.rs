@@ -11,6 +11,7 @@ mod call;
 mod caller;
 mod catalog;
 mod client;
+mod command_log;
 mod config;
 mod connection;
 mod context;
@@ -24,10 +25,12 @@ mod hash;
 mod hyperloglog;
 mod info;
 mod keys;
+mod latency;
 mod list;
 mod memory;
 mod monitor;
 mod object;
+mod observation;
 mod pubsub;
 mod redaction;
 mod replay;
@@ -69,6 +72,7 @@ const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     catalog::COMMANDS,
     client::COMMANDS,
+    command_log::COMMANDS,
     connection::COMMANDS,
     database::COMMANDS,
     debug::COMMANDS,
@@ -85,6 +89,7 @@ const FAMILIES: &[&[Command]] = &[
     geo::search::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
+    latency::COMMANDS,
     list::blocking::COMMANDS,
     list::edit::COMMANDS,
     list::pop::COMMANDS,
