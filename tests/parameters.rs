@@ -8,20 +8,6 @@ use verbena::config::PARAMETERS;
 /// Parameters by the part of the server that will read them. The change that adds such a part empties
 /// its list.
 const READ_NOWHERE: &[(&str, &[&str])] = &[
-    (
-        "command log and latency",
-        &[
-            "commandlog-execution-slower-than",
-            "commandlog-large-reply-max-len",
-            "commandlog-large-request-max-len",
-            "commandlog-reply-larger-than",
-            "commandlog-request-larger-than",
-            "commandlog-slow-execution-max-len",
-            "latency-monitor-threshold",
-            "latency-tracking",
-            "latency-tracking-info-percentiles",
-        ],
-    ),
     ("access control", &["acl-pubsub-default", "aclfile", "acllog-max-len"]),
     (
         "scripts and modules",

@@ -8,11 +8,13 @@
 use std::any::Any;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::call::Env;
+use super::observation::BegunCall;
 use super::{Caller, CommandError, Cx, Origin, Result};
 use crate::keyspace::parked::Parked;
 use crate::keyspace::{Entered, Key, Listeners, ReadyKey, Unit, shard_of};
@@ -79,8 +81,9 @@ pub struct ParkedCall {
     db: usize,
     protocol: Protocol,
     no_touch: bool,
-    /// The number of the command, in the command table.
-    command: Option<usize>,
+    begun: Option<Box<BegunCall>>,
+    /// Ticks of the attempts.
+    spent: AtomicU64,
     /// Milliseconds of Unix time.
     pub deadline: Option<i64>,
     /// With their slots.
@@ -142,6 +145,14 @@ impl ParkedCall {
         match &mut *self.state.lock() {
             State::Over(reply) => Some(mem::take(reply)),
             _ => None,
+        }
+    }
+
+    /// Counts the call, which has ended with this reply; the client hears it if `is_heard`. For the
+    /// session, once.
+    pub fn note_end(&self, env: &Env<'_>, reply: &[Bytes], is_heard: bool) {
+        if let Some(begun) = &self.begun {
+            begun.end(env, &self.record, self.spent.load(Ordering::Relaxed), reply, is_heard);
         }
     }
 
@@ -218,7 +229,8 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
             db: caller.db,
             protocol: caller.protocol,
             no_touch: caller.no_touch,
-            command: caller.last_command,
+            begun: caller.begun.take(),
+            spent: AtomicU64::new(0),
             deadline,
             keys,
             blocked,
@@ -282,16 +294,15 @@ fn attempt(
     let mut out = Reply::new(&mut [], call.protocol);
     let key = Key { slot: ready.slot, ..Key::new(&ready.key) };
     let mut cx = Cx::new(env, unit, &mut caller, &[]);
-    match call.blocked.attempt(&mut cx, &key, &mut out) {
-        Ok(false) => None,
-        Ok(true) => Some(out.into_chunks()),
-        Err(error) => {
-            call.command.iter().for_each(|id| env.stats.commands[*id].failed.add(1));
-            env.stats.error(&error);
-            out.error(error.text());
-            Some(out.into_chunks())
-        }
+    let started = env.clock.raw();
+    let replied = call.blocked.attempt(&mut cx, &key, &mut out);
+    call.spent.fetch_add(env.clock.raw() - started, Ordering::Relaxed);
+    match replied {
+        Ok(false) => return None,
+        Ok(true) => {}
+        Err(error) => out.error(error.text()),
     }
+    Some(out.into_chunks())
 }
 
 #[cfg(test)]
@@ -326,7 +337,8 @@ mod tests {
             db: 0,
             protocol: Protocol::Resp2,
             no_touch: false,
-            command: None,
+            begun: None,
+            spent: AtomicU64::new(0),
             deadline: None,
             keys: Vec::new(),
             blocked: Box::new(Reader),

@@ -3,7 +3,7 @@
 use super::client::tracking;
 use super::context::Cx;
 use super::table::Registered;
-use super::{Caller, Origin, Result, blocking, monitor};
+use super::{Caller, Origin, Result, blocking, monitor, observation};
 use crate::config::Settings;
 use crate::keyspace::{Key, Unit};
 use crate::resp::{Args, Reply};
@@ -39,14 +39,21 @@ pub fn call(
     let replaced = unit.records().map(|records| records.replaced());
     let mut cx = Cx::new(env, unit, caller, keys);
     let result: Result = (found.command.run)(&mut cx, args, out);
-    let stats = &env.stats.commands[found.id];
-    stats.calls.add(1);
-    stats.ticks.add(env.clock.raw() - started);
+    let ticks = env.clock.raw() - started;
+    if caller.block.is_some() {
+        observation::begin(caller, found, args, ticks);
+    } else {
+        count(env, found, ticks);
+    }
     caller.commands += 1;
     if let Err(error) = result {
-        stats.failed.add(1);
+        env.stats.commands[found.id].failed.add(1);
         env.stats.error(&error);
         out.error(error.text());
+    }
+    let reply = (out.len() as u64).wrapping_sub(caller.reply_start);
+    if env.stats.limits.may_be_reached(ticks, caller.request_bytes, reply) {
+        observation::note(env, caller, found, args, ticks, reply);
     }
     if env.server.monitors.is_watched() {
         monitor::show(env, caller, found, args);
@@ -60,6 +67,17 @@ pub fn call(
         && replaced == Some(records.replaced())
     {
         records.push(db, keys.first().map(|key| key.slot), args.iter());
+    }
+}
+
+/// Counts a call that has ended.
+#[inline]
+pub fn count(env: &Env<'_>, found: &Registered, ticks: u64) {
+    let stats = &env.stats.commands[found.id];
+    stats.calls.add(1);
+    stats.ticks.add(ticks);
+    if env.settings.latency_tracking {
+        stats.note_latency(env.clock.delta_as_nanos(0, ticks));
     }
 }
 

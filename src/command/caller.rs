@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::blocking::{Block, ParkedCall};
 use super::client::tracking::{self, ClientTracking};
+use super::observation::BegunCall;
 use super::pubsub::{self, Subscriptions};
 use super::transaction::Transaction;
 use crate::config::Settings;
@@ -83,6 +84,11 @@ pub struct Caller {
     pub last_command: Option<usize>,
     /// Commands executed.
     pub commands: u64,
+    /// Bytes of the request that is executed, and of the replies before it.
+    pub request_bytes: u64,
+    pub reply_start: u64,
+    /// What is known of the call that wants to wait.
+    pub begun: Option<Box<BegunCall>>,
     pub ending: Ending,
 }
 
@@ -107,6 +113,9 @@ impl Caller {
             parked: None,
             last_command: None,
             commands: 0,
+            request_bytes: 0,
+            reply_start: 0,
+            begun: None,
             ending: Ending::Open,
         }
     }

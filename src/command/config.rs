@@ -159,6 +159,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     assign(server, &assignments, &mut RemoteListeners(server))?;
     // A transaction's next commands announce what is wanted now.
     cx.unit.want_events(server.listeners(&server.config.load()).events);
+    // The calling thread measures this very command by what it has set.
+    cx.stats.limits.set(&server.config.load(), cx.env().clock);
     out.ok();
     Ok(())
 }

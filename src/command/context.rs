@@ -8,7 +8,7 @@ use super::{Caller, CommandError, Origin, Result};
 use crate::config::Settings;
 use crate::keyspace::{EntryMut, Key, Position, Reason, Shard, Unit};
 use crate::resp::Reply;
-use crate::state::{ChangedKeys, Server, WorkerStats};
+use crate::state::{ChangedKeys, LatencyEvent, LatencyMonitor, Server, WorkerStats};
 use crate::value::entry::Value;
 use crate::value::{Entry, ValueRef, access};
 
@@ -98,8 +98,10 @@ impl<'a> Cx<'a> {
     /// Removes an entry whose time is over.
     #[cold]
     pub(super) fn expire(&mut self, db: usize, key: &Key<'_>, position: Position) {
+        let began = LatencyMonitor::begin(self.settings);
         let entry = self.unit.remove(db, key, position, Reason::Expired);
         self.server.lazy_free.entry(entry);
+        self.server.latency.end(self.settings, LatencyEvent::ExpireDel, began);
     }
 
     /// Looks a key up to read it: counts a hit or a miss, and notes the access.

@@ -17,7 +17,7 @@ use crate::config::{Addresses, Settings};
 use crate::keyspace::{SHARDS, Shard};
 use crate::resp::{Args, Reply};
 use crate::state::{
-    Attributes, ClientRecord, Paused, SubscriptionKind, machine_memory, unix_microseconds,
+    Attributes, ClientRecord, Paused, Server, SubscriptionKind, machine_memory, unix_microseconds,
 };
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -47,10 +47,13 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("modules", "Modules", true, |_, _| {}),
     ("commandstats", "Commandstats", false, commandstats),
     ("errorstats", "Errorstats", true, errorstats),
-    ("latencystats", "Latencystats", false, |_, _| {}),
+    ("latencystats", "Latencystats", false, latencystats),
     ("cluster", "Cluster", true, |_, lines| lines.add("cluster_enabled", 0)),
     ("keyspace", "Keyspace", true, keyspace),
 ];
+
+/// The section that is shown only to those who ask for it by its name.
+const HIDDEN: (&str, &str, Section) = ("debug", "Debug", debug);
 
 fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let asked =
@@ -60,12 +63,14 @@ fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut lines = Lines(String::new());
     for (name, title, by_default, write) in SECTIONS {
         if all || (default && *by_default) || asked(name) {
-            if !lines.0.is_empty() {
-                lines.0.push_str("\r\n");
-            }
-            let _ = write!(lines.0, "# {title}\r\n");
+            lines.begin(title);
             write(cx, &mut lines);
         }
+    }
+    let (name, title, write) = HIDDEN;
+    if asked(name) {
+        lines.begin(title);
+        write(cx, &mut lines);
     }
     out.verbatim(lines.0.as_bytes());
     Ok(())
@@ -75,6 +80,14 @@ fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 struct Lines(String);
 
 impl Lines {
+    /// Begins a section.
+    fn begin(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("\r\n");
+        }
+        let _ = write!(self.0, "# {title}\r\n");
+    }
+
     fn add(&mut self, name: &str, value: impl Display) {
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
@@ -301,6 +314,8 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     let commands = rates.per_second(|sample| sample.commands);
     let input = rates.per_second(|sample| sample.net_input);
     let output = rates.per_second(|sample| sample.net_output);
+    let turns = rates.per_second(|sample| sample.turns);
+    let turn = rates.ratio(|sample| sample.awake, |sample| sample.turns);
     drop(rates);
     lines.add("total_connections_received", server.accepted_connections.load(Ordering::Relaxed));
     lines.add("total_commands_processed", server.commands_processed());
@@ -323,7 +338,8 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("expired_keys_with_volatile_items_stale_perc", "0.00");
     let cut = server.total(|stats| stats.expire_cycles_cut.get());
     lines.add("expired_time_cap_reached_count", cut);
-    lines.add("expire_cycle_cpu_milliseconds", 0);
+    let expiry = server.total(|stats| stats.expire_cycle_time.get());
+    lines.add("expire_cycle_cpu_milliseconds", expiry / 1_000_000);
     lines.add("evicted_keys", server.total(|stats| stats.evicted_keys.get()));
     lines.zeros("evicted_clients evicted_scripts");
     let (exceeded, current) = server.eviction.exceeded();
@@ -361,13 +377,38 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("client_query_buffer_limit_disconnections", query);
     let output = count(&server.output_limit_disconnections);
     lines.add("client_output_buffer_limit_disconnections", output);
+    lines.zeros("reply_buffer_shrinks reply_buffer_expands");
+    let loops = server.loops();
+    lines.add("eventloop_cycles", loops.turns);
+    lines.add("eventloop_duration_sum", loops.awake.as_micros());
+    lines.add("eventloop_duration_cmd_sum", command_time(server).as_micros());
+    lines.add("instantaneous_eventloop_cycles_per_sec", turns.round() as u64);
+    lines.add("instantaneous_eventloop_duration_usec", (turn / 1000.0).ceil() as u64);
     lines.zeros(
-        "reply_buffer_shrinks reply_buffer_expands eventloop_cycles eventloop_duration_sum \
-         eventloop_duration_cmd_sum instantaneous_eventloop_cycles_per_sec \
-         instantaneous_eventloop_duration_usec acl_access_denied_auth acl_access_denied_cmd \
-         acl_access_denied_key acl_access_denied_channel acl_access_denied_tls_cert \
-         acl_access_denied_db",
+        "acl_access_denied_auth acl_access_denied_cmd acl_access_denied_key \
+         acl_access_denied_channel acl_access_denied_tls_cert acl_access_denied_db",
     );
+}
+
+/// The time that commands have taken. EXEC's is that of the commands in its transactions.
+fn command_time(server: &Server) -> Duration {
+    let exec = super::table().get(b"exec").map(|found| found.id);
+    let ticks = server.total(|stats| {
+        let commands = stats.commands.iter().enumerate();
+        commands.filter(|(id, _)| Some(*id) != exec).map(|(_, command)| command.ticks.get()).sum()
+    });
+    Duration::from_nanos(server.clock.delta_as_nanos(0, ticks))
+}
+
+/// What is of interest to those who look for the causes of latency.
+fn debug(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let loops = cx.server.loops();
+    let most = cx.server.stats.iter().map(|stats| stats.most_commands.get()).max();
+    lines.add("eventloop_duration_aof_sum", 0);
+    lines.add("eventloop_duration_cron_sum", loops.rounds.as_micros());
+    lines.add("eventloop_duration_max", loops.longest.as_micros());
+    lines.add("eventloop_cmd_per_cycle_max", most.unwrap_or_default());
+    lines.zeros("io_threaded_reads_pending io_threaded_writes_pending");
 }
 
 #[cfg(feature = "rdma")]
@@ -396,7 +437,7 @@ fn replication(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.zeros("repl_backlog_first_byte_offset repl_backlog_histlen");
 }
 
-fn cpu(_: &mut Cx<'_>, lines: &mut Lines) {
+fn cpu(cx: &mut Cx<'_>, lines: &mut Lines) {
     let seconds = |time: nix::sys::time::TimeVal| {
         let micros = time.num_microseconds();
         format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
@@ -406,6 +447,18 @@ fn cpu(_: &mut Cx<'_>, lines: &mut Lines) {
         let Ok(usage) = getrusage(who) else { continue };
         lines.add(&format!("used_cpu_sys{suffix}"), seconds(usage.system_time()));
         lines.add(&format!("used_cpu_user{suffix}"), seconds(usage.user_time()));
+    }
+    let seconds = |time: Duration| format!("{}.{:06}", time.as_secs(), time.subsec_micros());
+    if let Some((system, user)) = cx.server.first_worker_time(cx.stats) {
+        lines.add("used_cpu_sys_main_thread", seconds(system));
+        lines.add("used_cpu_user_main_thread", seconds(user));
+    }
+    for (index, awake) in cx.server.load.awake().enumerate() {
+        let name = match index {
+            0 => "main_thread".to_owned(),
+            index => format!("io_thread_{index}"),
+        };
+        lines.add(&format!("used_active_time_{name}"), seconds(awake));
     }
 }
 
@@ -434,15 +487,30 @@ fn commandstats(cx: &mut Cx<'_>, lines: &mut Lines) {
 }
 
 /// Visits all commands and subcommands, by name.
-fn for_each_command(each: &mut dyn FnMut(&Registered)) {
-    let mut commands: Vec<&Registered> = super::table().iter().collect();
+pub(super) fn for_each_command(each: &mut dyn FnMut(&'static Registered)) {
+    let mut commands: Vec<&'static Registered> = super::table().iter().collect();
     commands.sort_unstable_by_key(|command| command.full_name.as_str());
     for command in commands {
         each(command);
-        let mut subcommands: Vec<&Registered> = command.subcommands.values().collect();
+        let mut subcommands: Vec<&'static Registered> = command.subcommands.values().collect();
         subcommands.sort_unstable_by_key(|command| command.full_name.as_str());
         subcommands.into_iter().for_each(&mut *each);
     }
+}
+
+fn latencystats(cx: &mut Cx<'_>, lines: &mut Lines) {
+    if !cx.settings.latency_tracking {
+        return;
+    }
+    let percentiles = &cx.settings.latency_tracking_info_percentiles;
+    for_each_command(&mut |found| {
+        let Some(latencies) = cx.server.latencies(found.id) else { return };
+        let shown = percentiles.texts().map(|(percent, text)| {
+            format!("p{text}={:.3}", latencies.percentile(percent) as f64 / 1000.0)
+        });
+        let shown: Vec<String> = shown.collect();
+        lines.add(&format!("latency_percentiles_usec_{}", found.full_name), shown.join(","));
+    });
 }
 
 fn errorstats(cx: &mut Cx<'_>, lines: &mut Lines) {

@@ -12,6 +12,7 @@ mod caller;
 mod catalog;
 mod client;
 mod cluster;
+mod command_log;
 mod config;
 mod connection;
 mod context;
@@ -25,11 +26,13 @@ mod hash;
 mod hyperloglog;
 mod info;
 mod keys;
+mod latency;
 mod list;
 mod lolwut;
 mod memory;
 mod monitor;
 mod object;
+mod observation;
 mod pubsub;
 mod redaction;
 mod replay;
@@ -73,6 +76,7 @@ const FAMILIES: &[&[Command]] = &[
     catalog::COMMANDS,
     client::COMMANDS,
     cluster::COMMANDS,
+    command_log::COMMANDS,
     connection::COMMANDS,
     database::COMMANDS,
     debug::COMMANDS,
@@ -89,6 +93,7 @@ const FAMILIES: &[&[Command]] = &[
     geo::search::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
+    latency::COMMANDS,
     list::blocking::COMMANDS,
     list::edit::COMMANDS,
     list::pop::COMMANDS,

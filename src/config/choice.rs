@@ -346,6 +346,16 @@ impl Field for OomScores {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Percentiles(pub Vec<f64>);
 
+impl Percentiles {
+    /// The percentiles, each with its text, which has at most six decimals, and no more than needed.
+    pub fn texts(&self) -> impl Iterator<Item = (f64, String)> {
+        self.0.iter().map(|percentile| {
+            let text = format!("{percentile:.6}");
+            (*percentile, text.trim_end_matches('0').trim_end_matches('.').to_owned())
+        })
+    }
+}
+
 impl Field for Percentiles {
     fn set(&mut self, words: &[Vec<u8>], _: Kind, _: Source) -> Result<(), Refusal> {
         let mut percentiles = Vec::new();
@@ -367,12 +377,7 @@ impl Field for Percentiles {
     }
 
     fn format(&self, _: Kind) -> Vec<u8> {
-        // At most six decimals, and no more than needed.
-        let short = |percentile: &f64| {
-            let text = format!("{percentile:.6}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        };
-        self.0.iter().map(short).collect::<Vec<_>>().join(" ").into()
+        self.texts().map(|(_, text)| text).collect::<Vec<_>>().join(" ").into()
     }
 
     fn directives(&self, kind: Kind) -> Vec<Vec<u8>> {

@@ -204,6 +204,18 @@ impl<'a> Args<'a> {
         (end == DETACHED).then(|| self.long[start].bytes.clone())
     }
 
+    /// Bytes of the arguments that lie in memory of their own.
+    #[inline]
+    pub fn detached(&self) -> usize {
+        if self.long.is_empty() { 0 } else { self.detached_len() }
+    }
+
+    #[cold]
+    fn detached_len(&self) -> usize {
+        let detached = self.ranges.iter().filter(|(_, end)| *end == DETACHED);
+        detached.map(|(index, _)| self.long[*index].bytes.len()).sum()
+    }
+
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         (index < self.len()).then(|| self.at(index))
     }

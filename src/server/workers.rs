@@ -77,7 +77,9 @@ pub(super) fn start(
     std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
         crash::give_stack();
         let worker = Rc::new(Worker::new(server, index));
-        event_loop::block_on(serve(worker, receiver)).expect("an event loop");
+        let activity = server.load.activity(index);
+        let served = event_loop::block_on_observed(activity, serve(worker, receiver));
+        served.expect("an event loop");
     })?;
     Ok(sender)
 }

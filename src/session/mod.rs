@@ -262,6 +262,9 @@ impl Session {
         self.poll_keep(connection, cx)?;
         let State::Parked(parked) = &mut self.state else { return Poll::Pending };
         let Some(reply) = parked.poll(cx) else { return Poll::Pending };
+        let heard = self.caller.reply_mode == ReplyMode::On;
+        let settings = self.worker.settings();
+        parked.call.note_end(&self.worker.env(&settings), &reply, heard);
         self.caller.waits = false;
         self.worker.refresh_clock();
         if self.caller.reply_mode == ReplyMode::On {
@@ -434,6 +437,7 @@ impl Session {
         let mut reply = Reply::new(space, self.caller.protocol);
         let mut turn = Turn::begin(&worker, &mut self.caller, now);
         let mut consumed = 0;
+        let commands_before = self.caller.commands;
         let mut stop = loop {
             let limits = turn.limits(&self.caller);
             let parsed = self.parse_batch(&limits, received, &turn);
@@ -447,6 +451,9 @@ impl Session {
                     break;
                 }
                 let args = self.parser.args(received, &pending.request);
+                self.caller.request_bytes =
+                    (pending.request.end - consumed + args.detached()) as u64;
+                self.caller.reply_start = reply.len() as u64;
                 turn.execute(&mut self.caller, pending, args, &mut reply);
                 consumed = pending.request.end;
             }
@@ -467,6 +474,7 @@ impl Session {
                 }
             }
         };
+        worker.stats().note_turn(self.caller.commands - commands_before);
         let left = received.len() - consumed;
         turn.end(&self.caller);
         let written = reply.written();

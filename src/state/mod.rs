@@ -3,10 +3,15 @@
 
 mod apply;
 mod clients;
+mod command_log;
 mod control;
+mod counter;
 mod delivery;
 mod eviction;
+mod histogram;
+mod latency;
 mod lazy_free;
+mod load;
 mod memory;
 mod monitors;
 mod outbox;
@@ -31,17 +36,22 @@ use crate::process;
 
 pub use apply::{RemoteListeners, changes_listeners};
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
+pub use command_log::{CommandLog, LogEntry, Logged, LoggedCall};
 pub use control::{ControlRequest, Listening};
+pub use counter::{Counter, Gauge};
 pub use delivery::{Delivery, Published};
 pub use eviction::{Eviction, Room};
+pub use histogram::Latencies;
+pub use latency::{LatencyEvent, LatencyHistory, LatencyMonitor, LatencySample};
 pub use lazy_free::LazyFree;
+pub use load::{Load, LoopTotals};
 pub use memory::{Memory, MemoryUse, machine_memory};
 pub use monitors::Monitors;
 pub use outbox::{Outbox, OutboxClass};
 pub use pause::{Pause, Paused};
 pub use pubsub::{Name, PubSub, SubscriptionKind};
 pub use push::{OutboxSender, Push};
-pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
+pub use stats::{CommandStats, Rates, WorkerStats};
 pub use switches::{Switch, Switches};
 pub use tracking::{ChangedKeys, Tracking, TrackingTarget};
 
@@ -69,6 +79,10 @@ pub struct Server {
     pub query_limit_disconnections: AtomicU64,
     pub output_limit_disconnections: AtomicU64,
     pub rates: Mutex<Rates>,
+    pub command_log: CommandLog,
+    pub latency: LatencyMonitor,
+    /// How busy the threads are.
+    pub load: Load,
     pub memory: Memory,
     /// Turns ticks into time.
     pub clock: quanta::Clock,
@@ -161,6 +175,9 @@ impl Server {
             query_limit_disconnections: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             rates: Mutex::default(),
+            command_log: CommandLog::default(),
+            latency: LatencyMonitor::default(),
+            load: Load::new(workers),
             memory: Memory::default(),
             clock: quanta::Clock::new(),
             control,

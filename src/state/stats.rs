@@ -1,35 +1,17 @@
 //! Statistics: each worker counts for itself, readers add up.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::Server;
+use super::command_log::CallLimits;
+use super::counter::{Counter, Gauge};
+use super::histogram::{Histogram, Latencies};
 use crate::error::CommandError;
-
-/// A counter that one thread adds to and any thread reads.
-#[derive(Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Only the owning thread may call this: it is no atomic addition, which would cost more than
-    /// the command that it counts.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// May lose an addition that happens at the same time.
-    pub fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
 
 /// Samples of counters at regular times: what is happening now, per second.
 #[derive(Default)]
@@ -46,6 +28,9 @@ pub struct Sample {
     pub commands: u64,
     pub net_input: u64,
     pub net_output: u64,
+    /// Turns of the event loops, and their nanoseconds.
+    pub turns: u64,
+    pub awake: u64,
 }
 
 impl Rates {
@@ -72,6 +57,16 @@ impl Rates {
         }
         counter(last).saturating_sub(counter(first)) as f64 / seconds
     }
+
+    /// What was added of what `part` finds in a sample, for each of what `whole` finds.
+    pub fn ratio(&self, part: fn(&Sample) -> u64, whole: fn(&Sample) -> u64) -> f64 {
+        let (Some((_, first)), Some((_, last))) = (self.samples.front(), self.samples.back())
+        else {
+            return 0.0;
+        };
+        let added = |of: fn(&Sample) -> u64| of(last).saturating_sub(of(first)) as f64;
+        added(part) / added(whole).max(1.0)
+    }
 }
 
 impl Server {
@@ -96,13 +91,24 @@ impl Server {
         all
     }
 
+    /// How long the calls of a command took; `None` if none was measured.
+    pub fn latencies(&self, id: usize) -> Option<Latencies> {
+        Latencies::of(self.stats.iter().filter_map(|stats| stats.commands[id].latencies()))
+    }
+
+    /// Takes a sample, as often as rates are to be made of.
     pub fn sample(&self) {
+        let began = Instant::now();
+        let loops = self.loops();
         let sample = Sample {
+            turns: loops.turns,
+            awake: u64::try_from(loops.awake.as_nanos()).unwrap_or(u64::MAX),
             commands: self.commands_processed(),
             net_input: self.total(|stats| stats.net_input.get()),
             net_output: self.total(|stats| stats.net_output.get()),
         };
         self.rates.lock().add(sample);
+        self.note_round(began.elapsed());
     }
 
     /// CONFIG RESETSTAT.
@@ -114,41 +120,48 @@ impl Server {
         self.output_limit_disconnections.store(0, Ordering::Relaxed);
         self.eviction.reset_exceeded();
         self.lazy_free.reset_freed();
+        self.reset_loops();
         self.rates.lock().clear();
     }
 }
 
-/// A number that one thread sets and any thread reads.
+/// What INFO commandstats shows of one command, in one cache line.
 #[derive(Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    /// Only the owning thread may call this.
-    #[inline]
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// What INFO commandstats shows of one command.
-#[derive(Default)]
+#[repr(align(64))]
 pub struct CommandStats {
     pub calls: Counter,
     /// Time-stamp ticks spent in the command.
     pub ticks: Counter,
+    /// How long calls took, while `latency-tracking` was on.
+    latencies: OnceLock<Box<Histogram>>,
     /// Calls refused before they ran.
     pub rejected: Counter,
     /// Calls that answered with an error.
     pub failed: Counter,
 }
 
+impl CommandStats {
+    /// Counts how long a call took. Only the owning thread may call this.
+    #[inline]
+    pub fn note_latency(&self, nanoseconds: u64) {
+        self.latencies.get_or_init(Box::default).record(nanoseconds);
+    }
+
+    fn latencies(&self) -> Option<&Histogram> {
+        self.latencies.get().map(|latencies| &**latencies)
+    }
+
+    fn reset(&self) {
+        let CommandStats { calls, ticks, rejected, failed, latencies } = self;
+        [calls, ticks, rejected, failed].into_iter().for_each(Counter::reset);
+        latencies.get().into_iter().for_each(|latencies| latencies.reset());
+    }
+}
+
 /// One worker's counters.
 pub struct WorkerStats {
+    /// When a call is looked at more closely.
+    pub limits: CallLimits,
     pub commands: Box<[CommandStats]>,
     /// Bytes received from clients.
     pub net_input: Counter,
@@ -164,6 +177,10 @@ pub struct WorkerStats {
     pub expired_fields: Counter,
     /// Expiry cycles that ended because their time was up.
     pub expire_cycles_cut: Counter,
+    /// Nanoseconds of all expiry cycles.
+    pub expire_cycle_time: Counter,
+    /// The most commands that one session has executed in one turn.
+    pub most_commands: Gauge,
     pub evicted_keys: Counter,
     pub changes: Counter,
     /// Errors by code. Errors are rare, and INFO reads this from another thread.
@@ -173,6 +190,7 @@ pub struct WorkerStats {
 impl WorkerStats {
     pub fn new(commands: usize) -> Self {
         WorkerStats {
+            limits: CallLimits::default(),
             commands: (0..commands).map(|_| CommandStats::default()).collect(),
             net_input: Counter::default(),
             net_output: Counter::default(),
@@ -183,6 +201,8 @@ impl WorkerStats {
             expired_keys: Counter::default(),
             expired_fields: Counter::default(),
             expire_cycles_cut: Counter::default(),
+            expire_cycle_time: Counter::default(),
+            most_commands: Gauge::default(),
             evicted_keys: Counter::default(),
             changes: Counter::default(),
             errors: Mutex::default(),
@@ -191,17 +211,24 @@ impl WorkerStats {
 
     /// Counts from nothing again.
     pub fn reset(&self) {
-        for command in &self.commands {
-            let CommandStats { calls, ticks, rejected, failed } = command;
-            [calls, ticks, rejected, failed].into_iter().for_each(Counter::reset);
-        }
+        self.commands.iter().for_each(CommandStats::reset);
         let Self { net_input, net_output, reads, writes, keyspace_hits, keyspace_misses, .. } =
             self;
         let Self { expired_keys, expired_fields, expire_cycles_cut, evicted_keys, .. } = self;
+        self.expire_cycle_time.reset();
+        self.most_commands.set(0);
         let counters = [net_input, net_output, reads, writes, keyspace_hits, keyspace_misses];
         let more = [expired_keys, expired_fields, expire_cycles_cut, evicted_keys];
         counters.into_iter().chain(more).for_each(Counter::reset);
         self.errors.lock().clear();
+    }
+
+    /// Notes how many commands a session has executed in one turn.
+    #[inline]
+    pub fn note_turn(&self, commands: u64) {
+        if commands > self.most_commands.get() {
+            self.most_commands.set(commands);
+        }
     }
 
     #[cold]

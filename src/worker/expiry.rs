@@ -13,7 +13,7 @@ use verbena_transport::event_loop::yield_now;
 use super::Worker;
 use crate::command;
 use crate::keyspace::{NEVER, Swept};
-use crate::state::Switch;
+use crate::state::{LatencyEvent, Switch};
 
 /// The longest time without a break for clients.
 const SLICE: Duration = Duration::from_micros(30);
@@ -80,14 +80,17 @@ pub async fn run(worker: Rc<Worker>) {
             && server.pause.current(now).is_none()
         {
             let effort = Effort::new(settings.active_expire_effort);
-            cycle(&worker, now, effort, interval).await;
+            let worked = cycle(&worker, now, effort, interval).await;
+            let nanoseconds = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX);
+            worker.stats().expire_cycle_time.add(nanoseconds);
+            server.latency.note(&settings, LatencyEvent::ExpireCycle, worked);
         }
     }
 }
 
 /// Visits every shard that is due, and those where much has expired again, for at most a part of
-/// `interval`, which is the time between two cycles.
-async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) {
+/// `interval`, which is the time between two cycles. Returns how long it has worked.
+async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) -> Duration {
     let schedule = worker.server.keyspace.schedule();
     let is_due = |shard: &usize| schedule.due(*shard) <= now;
     let mut shards: Vec<usize> = schedule.shards_of(worker.index).filter(is_due).collect();
@@ -100,13 +103,14 @@ async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) {
             worked += slice(worker, now, &effort, entries, &mut todo, &mut again);
             if worked >= interval * effort.share / 100 {
                 worker.stats().expire_cycles_cut.add(1);
-                return;
+                return worked;
             }
             yield_now().await;
         }
         shards = again;
         entries = ENTRIES_PER_VISIT;
     }
+    worked
 }
 
 /// Visits shards until the slice is over; those where it is worth going on are added to `again`.

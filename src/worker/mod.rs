@@ -82,6 +82,11 @@ impl Worker {
     /// The state of worker `index`, on the thread that calls this.
     pub fn new(server: &'static Server, index: usize) -> Self {
         let shared = server.config.load();
+        let clock = quanta::Clock::new();
+        server.stats[index].limits.set(&shared, &clock);
+        if index == 0 {
+            server.load.note_first_worker();
+        }
         Worker {
             settings: RefCell::new(CurrentSettings {
                 cache: Cache::new(server.config.shared()),
@@ -92,7 +97,7 @@ impl Worker {
             commands: command::table(),
             index,
             now: Cell::new(0),
-            clock: quanta::Clock::new(),
+            clock,
             deadlines: Rc::default(),
             evictor: RefCell::default(),
             granted: Cell::new(i64::MIN),
@@ -111,6 +116,7 @@ impl Worker {
         if !Arc::ptr_eq(loaded, shared) {
             *shared = loaded.clone();
             *own = Rc::new(Settings::clone(loaded));
+            self.stats().limits.set(own, &self.clock);
         }
         own.clone()
     }

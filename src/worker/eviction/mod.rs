@@ -19,7 +19,7 @@ use crate::allocator::ThreadCount;
 use crate::command;
 use crate::config::{MaxmemoryPolicy, Settings};
 use crate::keyspace::{Entered, Key, Listeners, Reason};
-use crate::state::Room;
+use crate::state::{LatencyEvent, LatencyMonitor, Room};
 use crate::table::hash;
 use crate::value::{Entry, access};
 use pool::{Candidate, Pool};
@@ -63,7 +63,9 @@ impl Evictor {
         }
         *granted = i64::MIN;
         server.eviction.note(true);
+        let began = LatencyMonitor::begin(settings);
         let room = self.evict(worker, entered, settings, now, limit);
+        server.latency.end(settings, LatencyEvent::EvictionCycle, began);
         match room {
             Room::Made => server.eviction.note(false),
             Room::Later => server.eviction.start(),
@@ -95,13 +97,16 @@ impl Evictor {
                 return Room::Later;
             }
         }
+        let began = LatencyMonitor::begin(settings);
         // What was estimated of it may be too little.
         while server.lazy_free.pending() > 0 && !is_over() {
             std::thread::sleep(FREEING);
             if server.memory_in_use() <= limit {
+                server.latency.end(settings, LatencyEvent::EvictionLazyfree, began);
                 return Room::Made;
             }
         }
+        server.latency.end(settings, LatencyEvent::EvictionLazyfree, began);
         Room::None
     }
 
@@ -185,9 +190,11 @@ fn evict(
         Some(current) if is_random || current >= candidate.score => {}
         _ => return false,
     }
+    let began = LatencyMonitor::begin(settings);
     let entry = unit.remove(candidate.db, &key, position, Reason::Evicted);
     worker.stats().evicted_keys.add(1);
     server.lazy_free.entry(entry);
+    server.latency.end(settings, LatencyEvent::EvictionDel, began);
     command::serve_ready(&env, &mut unit);
     command::release(&env, &mut unit);
     true

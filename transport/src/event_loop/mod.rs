@@ -7,10 +7,12 @@
 //!
 //! Everything that this crate offers works on either: see [`Source`] and [`spawn_local`].
 
+mod activity;
 mod executor;
 mod poller;
 mod run;
 mod source;
 
-pub use run::{block_on, spawn_local, yield_now, yield_task};
+pub use activity::Activity;
+pub use run::{block_on, block_on_observed, spawn_local, yield_now, yield_task};
 pub(crate) use source::{Interest, Source};

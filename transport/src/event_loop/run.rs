@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::activity::Activity;
 use super::executor::{Executor, MainWaker};
 use super::poller::{Poller, Wait};
 use crate::idle::{AdaptivePolling, BUSY_TURNS, Next};
@@ -23,6 +24,7 @@ pub(crate) struct EventLoop {
     busy_turns: Cell<u32>,
     /// Tasks that have yielded and run after the next poll of the descriptors.
     yielded: RefCell<Vec<Waker>>,
+    activity: Option<&'static Activity>,
 }
 
 impl EventLoop {
@@ -37,6 +39,9 @@ impl EventLoop {
 
     /// One turn: runs the tasks that are ready, then sees which are next.
     fn turn(&self) -> io::Result<()> {
+        if let Some(activity) = self.activity {
+            activity.note_turn();
+        }
         self.executor.run_ready();
         self.executor.take_remote();
         if !self.yielded.borrow().is_empty() {
@@ -67,7 +72,12 @@ impl EventLoop {
                 return Ok(());
             }
         }
-        self.executor.sleep(|| self.poller.wait(Wait::Sleep).map(drop))
+        self.executor.sleep(|| {
+            self.activity.iter().for_each(|activity| activity.falls_asleep());
+            let waited = self.poller.wait(Wait::Sleep).map(drop);
+            self.activity.iter().for_each(|activity| activity.wakes_up());
+            waited
+        })
     }
 }
 
@@ -92,6 +102,24 @@ impl Drop for Installed {
 /// # Panics
 /// On a thread that runs one already.
 pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
+    run(main, None)
+}
+
+/// [`block_on`], with a record of what the loop does.
+///
+/// # Errors
+/// As [`block_on`].
+///
+/// # Panics
+/// As [`block_on`].
+pub fn block_on_observed<T>(
+    activity: &'static Activity,
+    main: impl Future<Output = T>,
+) -> io::Result<T> {
+    run(main, Some(activity))
+}
+
+fn run<T>(main: impl Future<Output = T>, activity: Option<&'static Activity>) -> io::Result<T> {
     let poller = Poller::new()?;
     let executor = Executor::new(&poller)?;
     let event_loop = Rc::new(EventLoop {
@@ -100,7 +128,9 @@ pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
         polling: AdaptivePolling::default(),
         busy_turns: Cell::new(0),
         yielded: RefCell::default(),
+        activity,
     });
+    activity.iter().for_each(|activity| activity.wakes_up());
     let before = CURRENT.replace(Some(event_loop.clone()));
     assert!(before.is_none(), "a thread has one event loop");
     let installed = Installed;
