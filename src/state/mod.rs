@@ -13,7 +13,7 @@ mod pause;
 mod stats;
 mod switches;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -22,19 +22,19 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, KeyspaceEvents, Settings};
-use crate::keyspace::{Keyspace, Listeners, OTHER_THREADS};
+use crate::keyspace::{Keyspace, Listeners, MOST_WORKERS, OTHER_THREADS};
 use crate::process;
 
-pub use apply::{RemoteListeners, changes_listeners};
+pub use apply::{RemoteControl, needs_control_thread};
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
-pub use control::{ControlRequest, Listening};
+pub use control::{ControlRequest, ControlThread};
 pub use delivery::Delivery;
 pub use eviction::{Eviction, Room};
 pub use lazy_free::LazyFree;
 pub use memory::{Memory, MemoryUse, machine_memory};
 pub use outbox::{Outbox, OutboxClass};
 pub use pause::{Pause, Paused};
-pub use stats::{CommandStats, Counter, Gauge, Rates, WorkerStats};
+pub use stats::{AllStats, CommandStats, Counter, Gauge, Rates, WorkerStats};
 pub use switches::{Switch, Switches};
 
 /// What all threads of the server share.
@@ -49,9 +49,10 @@ pub struct Server {
     pub eviction: Eviction,
     pub events: Delivery,
     /// One for each thread that enters the keyspace: the workers, then the others.
-    pub stats: Box<[CachePadded<WorkerStats>]>,
-    /// Connections of each worker.
+    pub stats: AllStats,
+    /// Connections of each worker that there may be.
     pub loads: Box<[CachePadded<AtomicUsize>]>,
+    workers: AtomicUsize,
     pub accepted_connections: AtomicU64,
     pub rejected_connections: AtomicU64,
     /// Connections that ended because a request was too long, or too many replies were left unread.
@@ -96,9 +97,14 @@ impl Server {
         *self.replication_id.lock() = process::random_id();
     }
 
-    /// How many worker threads there are. The number of the thread that is none follows theirs.
+    /// How many worker threads there are. Those beyond `io-threads` get no more connections.
     pub fn workers(&self) -> usize {
-        self.loads.len()
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more worker. Only the control thread does so.
+    pub fn count_worker(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Who listens to what a unit does that begins now.
@@ -122,16 +128,15 @@ impl Server {
         let workers = settings.io_threads;
         let server = Box::leak(Box::new(Server {
             keyspace: Keyspace::new(settings.databases, workers),
-            config: Config::new(settings, file),
             clients: Clients::default(),
             pause: Pause::default(),
-            lazy_free: LazyFree::default(),
+            lazy_free: LazyFree::new(&settings.bio_cpulist),
+            config: Config::new(settings, file),
             eviction: Eviction::default(),
             events: Delivery::default(),
-            stats: (0..workers + OTHER_THREADS)
-                .map(|_| WorkerStats::new(command_names.len()).into())
-                .collect(),
-            loads: (0..workers).map(|_| CachePadded::default()).collect(),
+            stats: AllStats::new(MOST_WORKERS + OTHER_THREADS, command_names.len()),
+            loads: (0..MOST_WORKERS).map(|_| CachePadded::default()).collect(),
+            workers: AtomicUsize::new(workers),
             command_names,
             accepted_connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
