@@ -8,7 +8,9 @@ use std::thread;
 
 use verbena::command::{Caller, Env, Scope, admission, call, keys_of, settle, table};
 use verbena::config::Settings;
-use verbena::keyspace::{BeforeWrite, Key, Listeners, SHARDS, Section, Unit, shard_of};
+use verbena::keyspace::{
+    BeforeWrite, JOURNAL_THREAD, Key, Listeners, SHARDS, Section, Unit, shard_of,
+};
 use verbena::rdb::{self, Writer};
 use verbena::resp::{OwnedArgs, Protocol, Reply};
 use verbena::state::{ClientRecord, Server, unix_milliseconds};
@@ -92,7 +94,7 @@ fn walk(server: &'static Server, snapshot: &Snapshot, written: &AtomicUsize) {
         }
         let mut is_complete = false;
         while !is_complete {
-            let entered = server.keyspace.enter(server.workers());
+            let entered = server.keyspace.enter(JOURNAL_THREAD);
             let shards = &shard.into();
             let mut unit = entered.unit_of_shards(shards, 0, Listeners::NONE);
             is_complete = true;

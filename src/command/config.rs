@@ -6,7 +6,7 @@ use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
 use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, Settings, Written, find};
 use crate::glob;
 use crate::resp::{Args, Reply};
-use crate::state::{ControlRequest, Listening, RemoteListeners, Server, changes_listeners};
+use crate::state::{ControlRequest, ControlThread, RemoteControl, Server, needs_control_thread};
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
@@ -146,17 +146,17 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         assignments.push(Assignment { name: name.into(), parameter, value: value.into() });
     }
     let server = cx.server;
-    if cx.caller.may_wait() && changes_listeners(&old, &assigned(&old, &assignments)?) {
+    if cx.caller.may_wait() && needs_control_thread(&old, &assigned(&old, &assignments)?) {
         cx.answer_later(Box::new(move |call| {
-            let work = move |listening: &mut dyn Listening| {
-                call.complete(assign(server, &assignments, listening));
+            let work = move |control: &mut dyn ControlThread| {
+                call.complete(assign(server, &assignments, control));
             };
             // The control thread ends only with the process.
             let _ = server.control.send(ControlRequest::Run(Box::new(work)));
         }));
         return Ok(());
     }
-    assign(server, &assignments, &mut RemoteListeners(server))?;
+    assign(server, &assignments, &mut RemoteControl(server))?;
     // A transaction's next commands announce what is wanted now.
     cx.unit.want_events(server.listeners(&server.config.load()).events);
     // The calling thread measures this very command by what it has set.
@@ -183,11 +183,11 @@ fn assigned(old: &Settings, assignments: &[Assignment]) -> Result<Settings> {
 }
 
 /// Puts the assignments in force, all or none.
-fn assign(server: &Server, assignments: &[Assignment], listening: &mut dyn Listening) -> Result {
+fn assign(server: &Server, assignments: &[Assignment], control: &mut dyn ControlThread) -> Result {
     let change = server.config.change();
     let old = server.config.load();
     let new = Arc::new(assigned(&old, assignments)?);
-    server.apply(&old, &new, listening).map_err(|(parameter, refusal)| {
+    server.apply(&old, &new, control).map_err(|(parameter, refusal)| {
         let named = assignments.iter().find(|assigned| assigned.parameter.name == parameter);
         failed(named.map_or(parameter.as_bytes(), |assigned| &assigned.name), &refusal)
     })?;

@@ -13,7 +13,7 @@ use super::call::{Env, call, settle};
 use super::table::{CommandTable, Registered, keys_of, table};
 use super::{Caller, CommandError, Flags, Origin, Scope};
 use crate::keyspace::journal::Record;
-use crate::keyspace::{Key, Section, ShardSet, Unit};
+use crate::keyspace::{JOURNAL_THREAD, Key, Section, ShardSet, Unit};
 use crate::resp::{Args, Limits, Protocol, ProtocolError, Reply, RequestParser};
 use crate::state::{ChangedKeys, ClientRecord, Server, unix_milliseconds};
 
@@ -97,7 +97,7 @@ impl Replay {
         Replay {
             server,
             commands: table(),
-            thread: server.workers(),
+            thread: JOURNAL_THREAD,
             caller,
             clock: quanta::Clock::new(),
             changed_keys: ChangedKeys::default(),

@@ -148,7 +148,7 @@ parameters! {
     ignore_warnings: String = "".into(), Kind::Text;
     import_mode: bool = false, Kind::Bool;
     /// Worker threads.
-    io_threads: usize = 1, int(1, 256), immutable();
+    io_threads: usize = 1, int(1, 256);
     io_threads_always_active: bool = false, Kind::Bool, hidden();
     jemalloc_bg_thread: bool = true, Kind::Bool;
     key_load_delay: i32 = 0, int(-I32 - 1, I32), hidden();
@@ -309,7 +309,6 @@ impl Settings {
             (self.appendonly, "appendonly is set, but this version writes no append-only file."),
             (self.cluster_enabled, "cluster-enabled is set, but this version has no cluster mode."),
             (self.replicaof.0.is_some(), "replicaof is set, but this version does not replicate."),
-            (self.syslog_enabled, "syslog-enabled is set, but this version does not use syslog."),
             (self.tls_port != 0, "tls-port is set, but this version does not listen for TLS."),
         ];
         unmet.into_iter().filter(|(asked, _)| *asked).map(|(_, sentence)| sentence).collect()

@@ -6,7 +6,7 @@
 //! mutual exclusion: a thread that finds its slot closed learns for how long the section has lasted, and
 //! waits only as long as the section says that it should ([`Section::patience`]).
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -38,7 +38,12 @@ pub struct Busy;
 
 /// The lock.
 pub struct BigReaderLock {
+    /// The first ones are taken one after the other, the last ones belong to threads that are always there.
     slots: Box<[CachePadded<AtomicU8>]>,
+    /// The slots from the first one on that are taken. It changes only under `exclusive`.
+    taken: AtomicUsize,
+    /// The slots at the end that are always taken.
+    permanent: usize,
     /// Held by the thread that has, or is about to have, the inside to itself.
     exclusive: Mutex<()>,
     /// The section that has closed slots, and when it began to.
@@ -48,14 +53,31 @@ pub struct BigReaderLock {
 }
 
 impl BigReaderLock {
-    /// A lock that `slots` threads enter, each by its own slot.
-    pub fn new(slots: usize) -> Self {
+    /// A lock that `taken` threads enter, each by its own slot, from the first one on, and `permanent` others by
+    /// the last ones. More can be [added](Self::add), until
+    /// there are `most` in all.
+    pub fn new(taken: usize, permanent: usize, most: usize) -> Self {
         BigReaderLock {
-            slots: (0..slots).map(|_| CachePadded::default()).collect(),
+            slots: (0..most).map(|_| CachePadded::default()).collect(),
+            taken: AtomicUsize::new(taken),
+            permanent,
             exclusive: Mutex::default(),
             section: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    /// Adds the thread that enters by `slot`, and those of the slots before, if they are not there yet. Waits for
+    /// the end of an exclusive section.
+    pub fn add(&self, slot: usize) {
+        let _alone = self.exclusive.lock();
+        self.taken.fetch_max(slot + 1, Ordering::Relaxed);
+    }
+
+    /// The slots of all threads. Only for who has `exclusive`: it does not change then.
+    fn taken(&self) -> impl Iterator<Item = &AtomicU8> {
+        let (first, last) = self.slots.split_at(self.slots.len() - self.permanent);
+        first[..self.taken.load(Ordering::Relaxed)].iter().chain(last).map(|slot| &**slot)
     }
 
     /// Enters by `slot`, which must belong to the calling thread. Waits for the end of an exclusive
@@ -117,7 +139,7 @@ impl BigReaderLock {
     pub fn exclusive(&self, section: Section) -> ExclusiveGuard<'_> {
         let alone = self.exclusive.lock();
         *self.section.lock() = Some((section, Instant::now()));
-        self.slots.iter().for_each(|slot| self.close(slot));
+        self.taken().for_each(|slot| self.close(slot));
         ExclusiveGuard { lock: self, _alone: alone }
     }
 
@@ -155,7 +177,7 @@ impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
         let mut section = self.lock.section.lock();
         *section = None;
-        self.lock.slots.iter().for_each(|slot| slot.store(OUTSIDE, Ordering::Release));
+        self.lock.taken().for_each(|slot| slot.store(OUTSIDE, Ordering::Release));
         self.lock.changed.notify_all();
     }
 }
@@ -163,14 +185,13 @@ impl Drop for ExclusiveGuard<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
 
     use super::*;
 
     #[test]
     fn an_exclusive_section_is_alone() {
-        let lock = Arc::new(BigReaderLock::new(4));
+        let lock = Arc::new(BigReaderLock::new(3, 1, 4));
         let inside = Arc::new(AtomicUsize::new(0));
         let threads: Vec<_> = (0..4)
             .map(|thread| {
@@ -197,8 +218,25 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_added_waits_for_the_end_of_a_section_and_is_kept_out_by_the_next() {
+        let lock = Arc::new(BigReaderLock::new(1, 1, 3));
+        let alone = lock.exclusive(Section { patience: Some(Duration::ZERO) });
+        let adds = {
+            let lock = lock.clone();
+            std::thread::spawn(move || lock.add(1))
+        };
+        assert_eq!(lock.enter_unless_busy(2), Err(Busy));
+        drop(alone);
+        adds.join().unwrap();
+        let alone = lock.exclusive(Section { patience: Some(Duration::ZERO) });
+        assert_eq!([0, 1, 2].map(|slot| lock.enter_unless_busy(slot)), [Err(Busy); 3]);
+        drop(alone);
+        assert_eq!(lock.enter_unless_busy(1), Ok(()));
+    }
+
+    #[test]
     fn a_section_that_outlasts_its_patience_is_reported_as_busy() {
-        let lock = Arc::new(BigReaderLock::new(2));
+        let lock = Arc::new(BigReaderLock::new(2, 0, 2));
         let patience = Duration::from_millis(20);
         let alone = lock.exclusive(Section { patience: Some(patience) });
         let began = Instant::now();
@@ -224,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_section_without_patience_is_waited_for() {
-        let lock = Arc::new(BigReaderLock::new(2));
+        let lock = Arc::new(BigReaderLock::new(2, 0, 2));
         let alone = lock.exclusive(Section::default());
         let waits = {
             let lock = lock.clone();

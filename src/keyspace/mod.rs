@@ -46,9 +46,14 @@ pub type Table = table::Table<Entry>;
 /// table is small, so few that visiting all of them is cheap.
 pub const SHARDS: usize = 1024;
 
-/// Threads besides the workers that enter the keyspace: the one that repeats a journal, whose number
-/// follows those of the workers.
+/// Worker threads that there may be.
+pub const MOST_WORKERS: usize = 256;
+
+/// Threads besides the workers that enter the keyspace.
 pub const OTHER_THREADS: usize = 1;
+
+/// The number of the thread that repeats a journal. Those of the workers begin with 0.
+pub const JOURNAL_THREAD: usize = MOST_WORKERS;
 
 /// The shard of a cluster slot.
 #[inline]
@@ -69,10 +74,10 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
-    /// An empty keyspace of `databases` databases. It is entered by `workers` worker threads, and by
-    /// [`OTHER_THREADS`] threads whose numbers follow those of the workers. The workers are its expirers.
+    /// An empty keyspace of `databases` databases. It is entered by `workers` worker threads, which are its
+    /// expirers, and by [`OTHER_THREADS`] threads whose numbers follow those of all workers that there may be.
     pub fn new(databases: usize, workers: usize) -> Self {
-        let schedule = Arc::new(Schedule::new(workers));
+        let schedule = Arc::new(Schedule::new(workers, MOST_WORKERS));
         let shard = |index| {
             let schedule = schedule.clone();
             let note = Arc::new(move |at| schedule.note(index, at));
@@ -80,12 +85,19 @@ impl Keyspace {
         };
         Keyspace {
             shards: (0..SHARDS).map(|index| Mutex::new(shard(index)).into()).collect(),
-            readers: BigReaderLock::new(workers + OTHER_THREADS),
+            readers: BigReaderLock::new(workers, OTHER_THREADS, MOST_WORKERS + OTHER_THREADS),
             schedule,
             databases,
             journal: Journal::default(),
             tracked: Arc::default(),
         }
+    }
+
+    /// Adds a worker, unless it was there from the beginning, before it enters. Waits for the end of an exclusive
+    /// section.
+    pub fn add_worker(&self, number: usize) {
+        self.readers.add(number);
+        self.schedule.add(number);
     }
 
     /// When something expires.

@@ -4,7 +4,7 @@
 //! with an earlier expiry than any before notes it here, and rings the expirer if that one sleeps
 //! for longer: so a server with nothing to expire never wakes up to look.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
@@ -15,7 +15,9 @@ use super::{NEVER, SHARDS};
 pub struct Schedule {
     /// By shard; changed only by who has the shard's lock.
     due: Box<[AtomicI64]>,
+    /// Those of the expirers, and of others that may come.
     alarms: Box<[CachePadded<Alarm>]>,
+    expirers: AtomicUsize,
 }
 
 /// What an expirer sleeps on.
@@ -26,18 +28,29 @@ struct Alarm {
 }
 
 impl Schedule {
-    /// A schedule that is shared among `expirers`; shard `i` belongs to `i % expirers`.
-    pub fn new(expirers: usize) -> Schedule {
+    /// A schedule that is shared among `expirers`, which may become `most`; shard `i` belongs to
+    /// `i % expirers`.
+    pub fn new(expirers: usize, most: usize) -> Schedule {
         let alarm = || Alarm { armed: AtomicI64::new(i64::MIN), ring: Notify::new() }.into();
         Schedule {
             due: (0..SHARDS).map(|_| AtomicI64::new(NEVER)).collect(),
-            alarms: (0..expirers.max(1)).map(|_| alarm()).collect(),
+            alarms: (0..most.max(1)).map(|_| alarm()).collect(),
+            expirers: AtomicUsize::new(expirers.max(1)),
         }
+    }
+
+    /// Adds an expirer, and those before it, before it begins: it looks at its shards then.
+    pub fn add(&self, expirer: usize) {
+        self.expirers.fetch_max(expirer + 1, Ordering::SeqCst);
+    }
+
+    fn expirers(&self) -> usize {
+        self.expirers.load(Ordering::SeqCst)
     }
 
     /// The shards of one expirer.
     pub fn shards_of(&self, expirer: usize) -> impl Iterator<Item = usize> + use<> {
-        (expirer..SHARDS).step_by(self.alarms.len())
+        (expirer..SHARDS).step_by(self.expirers())
     }
 
     /// When something in the shard expires next, or earlier than that.
@@ -57,7 +70,7 @@ impl Schedule {
             return;
         }
         self.set_due(shard, at);
-        let alarm = &self.alarms[shard % self.alarms.len()];
+        let alarm = &self.alarms[shard % self.expirers()];
         // Either this sees the alarm armed, or the expirer, which looks at its shards once more after
         // it has armed it, sees the new time.
         if at < alarm.armed.load(Ordering::SeqCst) {
@@ -99,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_earlier_expiry_ends_the_wait_and_a_later_one_does_not() {
-        let schedule = Schedule::new(2);
+        let schedule = Schedule::new(2, 2);
         let mut wait = Box::pin(schedule.wait(1, 1000, pending()));
         assert_eq!(poll(wait.as_mut()), Poll::Pending);
         schedule.note(7, 2000);
@@ -115,8 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn an_expirer_that_is_added_gets_its_share() {
+        let schedule = Schedule::new(1, 2);
+        schedule.note(7, 2000);
+        schedule.add(1);
+        assert_eq!((schedule.earliest(0), schedule.earliest(1)), (NEVER, 2000));
+        let mut wait = Box::pin(schedule.wait(1, 1000, pending()));
+        assert_eq!(poll(wait.as_mut()), Poll::Pending);
+        schedule.note(9, 500);
+        assert_eq!(poll(wait.as_mut()), Poll::Ready(()));
+    }
+
+    #[test]
     fn every_shard_has_one_expirer() {
-        let schedule = Schedule::new(3);
+        let schedule = Schedule::new(3, 3);
         let mut shards: Vec<_> = (0..3).flat_map(|expirer| schedule.shards_of(expirer)).collect();
         shards.sort_unstable();
         assert_eq!(shards, (0..SHARDS).collect::<Vec<_>>());

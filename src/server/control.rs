@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,10 @@ use tokio::sync::mpsc;
 use verbena_transport::Incoming;
 
 use super::listening::Listeners;
-use super::workers::{Handoff, Message};
+use super::workers::Workers;
 use crate::config::{Settings, system_text};
 use crate::log;
-use crate::state::{ControlRequest, Server, Switch, unix_milliseconds};
+use crate::state::{ControlRequest, ControlThread, Server, Switch, unix_milliseconds};
 
 /// How often clients are looked for that are idle, or do not read, for too long.
 const IDLE_SWEEP: Duration = Duration::from_secs(1);
@@ -32,6 +33,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accept errors are logged at most this often.
 const ERROR_LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// The control thread's own: the listeners, and the workers that it hands connections to.
+pub(super) struct Resources {
+    pub listeners: Listeners,
+    pub workers: Workers,
+}
+
+impl ControlThread for Resources {
+    fn listen(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
+        self.listeners.change(old, new)
+    }
+
+    fn start_workers(&mut self, count: usize) -> Result<(), String> {
+        let failed = |error| format!("Can't start a worker thread: {}", system_text(&error));
+        self.workers.grow(count).map_err(failed)
+    }
+}
 
 /// How the server ends.
 pub(super) enum End {
@@ -50,9 +68,8 @@ const FAREWELL_STEP: Duration = Duration::from_millis(2);
 /// Serves until the server is to end.
 pub(super) async fn run(
     server: &'static Server,
-    mut listeners: Listeners,
+    mut resources: Resources,
     mut requests: mpsc::UnboundedReceiver<ControlRequest>,
-    workers: &[mpsc::UnboundedSender<Message>],
     signals: &mut Signals,
 ) -> io::Result<End> {
     let mut sampling = tokio::time::interval(SAMPLING);
@@ -66,8 +83,10 @@ pub(super) async fn run(
     let mut last_logged: Option<Instant> = None;
     loop {
         tokio::select! {
-            accepted = poll_fn(|cx| listeners.poll_accept(cx)), if paused.is_none() => match accepted {
-                Ok(incoming) => dispatch(server, &server.config.load(), workers, incoming),
+            accepted = poll_fn(|cx| resources.listeners.poll_accept(cx)), if paused.is_none() => match accepted {
+                Ok(incoming) => {
+                    dispatch(server, &server.config.load(), &resources.workers, incoming);
+                },
                 Err(error) => {
                     if last_logged.is_none_or(|at| at.elapsed() >= ERROR_LOG_PAUSE) {
                         let reason = system_text(&error);
@@ -81,8 +100,8 @@ pub(super) async fn run(
                 paused = None;
             }
             request = requests.recv() => match request {
-                Some(ControlRequest::Run(work)) => work(&mut listeners),
-                Some(ControlRequest::Adjust(new)) => listeners.adjust(&new),
+                Some(ControlRequest::Run(work)) => work(&mut resources),
+                Some(ControlRequest::Adjust(new)) => resources.listeners.adjust(&new),
                 Some(ControlRequest::Shutdown { by, now }) => {
                     log::notice(format_args!("User requested shutdown... ({by})"));
                     return Ok(End::shutdown(server, now));
@@ -163,29 +182,22 @@ fn sweep(server: &Server, settings: &Settings) {
     }
 }
 
-/// Hands a connection to the worker that has the fewest.
+/// Hands a connection to a worker, which serves it or says why not.
 fn dispatch(
     server: &'static Server,
     settings: &Settings,
-    workers: &[mpsc::UnboundedSender<Message>],
+    workers: &Workers,
     incoming: Box<dyn Incoming>,
 ) {
-    let mut connected = 0;
-    let mut chosen = (usize::MAX, 0);
-    for (index, load) in server.loads.iter().enumerate() {
-        let load = load.load(Ordering::Relaxed);
-        connected += load;
-        chosen = chosen.min((load, index));
-    }
+    let loads = server.loads.iter().take(server.workers());
+    let connected = loads.map(|load| load.load(Ordering::Relaxed)).sum();
     let refusal = refusal(settings, connected, &*incoming);
     if refusal.is_some() {
         server.rejected_connections.fetch_add(1, Ordering::Relaxed);
     } else {
         server.accepted_connections.fetch_add(1, Ordering::Relaxed);
     }
-    let worker = chosen.1;
-    // A worker ends only with the process.
-    let _ = workers[worker].send(Message::Attach(Handoff::new(server, worker, incoming, refusal)));
+    workers.serve(settings.io_threads, incoming, refusal);
 }
 
 /// Why a connection is not served.

@@ -1,7 +1,6 @@
 //! The listeners: opening them, changing them while the server runs, and accepting.
 
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use verbena_transport::{
@@ -10,7 +9,6 @@ use verbena_transport::{
 
 use crate::config::{Settings, system_text};
 use crate::log;
-use crate::state::Listening;
 
 /// One address to listen on, as the settings name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +129,8 @@ fn options(settings: &Settings) -> ServerOptions {
     ServerOptions {
         backlog: settings.tcp_backlog,
         tcp_keepalive: settings.tcp_keepalive,
+        mptcp: settings.mptcp,
+        socket_mark: settings.socket_mark_id,
         unix_permissions: settings.unixsocketperm,
         unix_group: settings.unixsocketgroup.clone(),
         rdma_rx_size: settings.rdma_rx_size,
@@ -156,8 +156,10 @@ fn places(settings: &Settings) -> Vec<Place> {
     places
 }
 
-impl Listening for Listeners {
-    fn change(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
+impl Listeners {
+    /// Listens where `new` says instead of where `old` does, or leaves everything as it was and returns the
+    /// reason for the log.
+    pub fn change(&mut self, old: &Settings, new: &Settings) -> Result<(), String> {
         if new.rdma_bind != old.rdma_bind && new.rdma_port == 0 {
             self.check_rdma_addresses(new)?;
         }

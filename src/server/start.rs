@@ -1,14 +1,15 @@
 //! How a server starts: its state, its listeners, its threads.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
-use super::control::{self, End};
+use super::control::{self, End, Resources};
 use super::listening::Listeners;
-use super::{report, workers};
+use super::report;
+use super::workers::Workers;
 use crate::command;
 use crate::config::{Settings, Startup, system_text};
 use crate::process::{self, PidFile};
@@ -29,6 +30,7 @@ pub fn run(startup: Startup) -> Result<(), String> {
     if process::daemonize(&startup).map_err(|error| format!("Can't run as a daemon: {error}"))? {
         return Ok(());
     }
+    process::title::prepare();
     let (server, requests) = prepare(startup)?;
     let source = |write: fn(&Server) -> String| Box::new(move || write(server));
     let sources: crash::Sources = vec![
@@ -62,6 +64,8 @@ pub fn prepare(
     settings.unmet().into_iter().for_each(log::warning);
     process::reserve_descriptors(&mut settings)?;
     process::announce(&settings);
+    process::affinity::pin(&settings.server_cpulist);
+    process::title::set(&settings, file.as_deref().and_then(Path::to_str));
     Ok(new(settings, file))
 }
 
@@ -79,10 +83,7 @@ pub fn serve(
             let settings = server.config.load();
             let listeners = Listeners::open(&settings)?;
             let _pidfile = PidFile::write(&settings);
-            let handoffs = (0..server.workers())
-                .map(|index| workers::start(server, index))
-                .collect::<io::Result<Vec<_>>>()
-                .map_err(failed)?;
+            let workers = Workers::start(server).map_err(failed)?;
             // Whoever reads that the server is ready may send it a signal.
             let mut signals = control::Signals::new().map_err(failed)?;
             log::notice("Server initialized");
@@ -90,12 +91,14 @@ pub fn serve(
             for backend in &backends {
                 log::notice(format_args!("Ready to accept connections {backend}"));
             }
-            let ready = [NotifyState::Status("Ready to accept connections"), NotifyState::Ready];
-            process::notify_supervisor(&settings, &ready);
+            // A failure is logged, and is no reason not to serve.
+            let _ = process::oom::adjust(&settings);
+            process::supervisor::ready(&settings);
             server.memory.ready();
-            let end = control::run(server, listeners, requests, &handoffs, &mut signals);
+            let end =
+                control::run(server, Resources { listeners, workers }, requests, &mut signals);
             let end = end.await.map_err(failed)?;
-            process::notify_supervisor(&settings, &[NotifyState::Stopping]);
+            process::supervisor::stopping(&settings);
             backends.iter().filter_map(|backend| backend.closing_note).for_each(log::notice);
             let (patience, end) = match end {
                 End::Shutdown { patience } => (patience, None),

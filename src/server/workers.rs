@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use verbena_transport::event_loop::{self, spawn_local};
 use verbena_transport::{Alarm, Connection, Incoming};
 
+use crate::process::affinity;
 use crate::session;
 use crate::state::Server;
 use crate::worker::{self, Worker};
@@ -21,13 +22,13 @@ use crate::{crash, log};
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What other threads ask of a worker.
-pub(super) enum Message {
+enum Message {
     /// Serve a connection.
     Attach(Handoff),
 }
 
 /// A connection on its way to a worker.
-pub(super) struct Handoff {
+struct Handoff {
     incoming: Box<dyn Incoming>,
     /// What to say instead of serving it.
     refusal: Option<&'static str>,
@@ -35,7 +36,7 @@ pub(super) struct Handoff {
 }
 
 impl Handoff {
-    pub(super) fn new(
+    fn new(
         server: &'static Server,
         worker: usize,
         incoming: Box<dyn Incoming>,
@@ -68,14 +69,52 @@ impl Drop for Listed {
     }
 }
 
-/// Starts worker `index`; connections are handed to it through the result.
-pub(super) fn start(
+/// The workers, from the control thread's side.
+pub(super) struct Workers {
     server: &'static Server,
-    index: usize,
-) -> io::Result<mpsc::UnboundedSender<Message>> {
+    senders: Vec<mpsc::UnboundedSender<Message>>,
+}
+
+impl Workers {
+    /// Starts those that the server begins with.
+    pub(super) fn start(server: &'static Server) -> io::Result<Workers> {
+        let senders = (0..server.workers()).map(|index| start(server, index));
+        Ok(Workers { server, senders: senders.collect::<io::Result<_>>()? })
+    }
+
+    /// Starts more, until there are `count`.
+    pub(super) fn grow(&mut self, count: usize) -> io::Result<()> {
+        while self.senders.len() < count {
+            self.senders.push(start(self.server, self.senders.len())?);
+            self.server.count_worker();
+        }
+        Ok(())
+    }
+
+    /// Hands a connection to the one that has the fewest, of the first `count`.
+    pub(super) fn serve(
+        &self,
+        count: usize,
+        incoming: Box<dyn Incoming>,
+        refusal: Option<&'static str>,
+    ) {
+        let loads = self.server.loads.iter().take(count.min(self.senders.len())).enumerate();
+        let least = loads.min_by_key(|(_, load)| load.load(Ordering::Relaxed));
+        let worker = least.map_or(0, |(index, _)| index);
+        let handoff = Handoff::new(self.server, worker, incoming, refusal);
+        // A worker ends only with the process.
+        let _ = self.senders[worker].send(Message::Attach(handoff));
+    }
+}
+
+/// Starts worker `index`; connections are handed to it through the result.
+fn start(server: &'static Server, index: usize) -> io::Result<mpsc::UnboundedSender<Message>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new().name(format!("io_thd_{index}")).spawn(move || {
         crash::give_stack();
+        affinity::pin(&server.config.load().server_cpulist);
+        // Here: the control thread, which starts it, must not wait for the keyspace.
+        server.keyspace.add_worker(index);
         let worker = Rc::new(Worker::new(server, index));
         let activity = server.load.activity(index);
         let served = event_loop::block_on_observed(activity, serve(worker, receiver));

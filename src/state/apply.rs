@@ -1,8 +1,9 @@
 //! What a change of the settings changes in the running server.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::control::Listening;
+use super::control::ControlThread;
 use super::{ControlRequest, Server};
 use crate::config::{Refusal, Settings, system_text};
 use crate::{crash, log, process};
@@ -17,22 +18,36 @@ impl Server {
         &self,
         old: &Arc<Settings>,
         new: &Arc<Settings>,
-        listening: &mut dyn Listening,
+        control: &mut dyn ControlThread,
     ) -> Result<(), Obstacle> {
-        if new.maxclients > old.maxclients {
-            process::reserve_more_descriptors(new).map_err(|text| ("maxclients", text.into()))?;
+        if new.maxclients > old.maxclients || new.io_threads > old.io_threads {
+            let name = if new.maxclients > old.maxclients { "maxclients" } else { "io-threads" };
+            process::reserve_more_descriptors(new).map_err(|text| (name, text.into()))?;
+        }
+        if new.io_threads != old.io_threads {
+            let (from, to) = (old.io_threads, new.io_threads);
+            log::notice(format_args!("Changing number of IO threads from {from} to {to}."));
+        }
+        if new.io_threads > self.workers() {
+            start_workers(new.io_threads, control)?;
         }
         let moved = new.dir != old.dir;
         if moved {
             std::env::set_current_dir(&new.dir)
                 .map_err(|error| ("dir", system_text(&error).into()))?;
         }
-        if let Err(obstacle) = listen(old, new, listening) {
+        if let Err(obstacle) = listen(old, new, control) {
             if moved {
                 // It was the working directory until now.
                 let _ = std::env::set_current_dir(&old.dir);
             }
             return Err(obstacle);
+        }
+        adjust_oom_score(old, new)?;
+        if new.proc_title_template != old.proc_title_template
+            || listening_parameter(old, new).is_some()
+        {
+            process::title::set(new, self.config.file().and_then(Path::to_str));
         }
         log::configure(new).map_err(|error| ("logfile", system_text(&error).into()))?;
         crash::configure(new);
@@ -42,6 +57,20 @@ impl Server {
         let _ = self.control.send(ControlRequest::Adjust(new.clone()));
         Ok(())
     }
+}
+
+/// Puts `oom-score-adj` in force, or leaves it as it was.
+fn adjust_oom_score(old: &Settings, new: &Settings) -> Result<(), Obstacle> {
+    let same_values = new.oom_score_adj_values == old.oom_score_adj_values;
+    if same_values && new.oom_score_adj == old.oom_score_adj {
+        return Ok(());
+    }
+    process::oom::adjust(new).map_err(|_| {
+        // The failure is logged; the old value could be set before.
+        let _ = process::oom::adjust(old);
+        let parameter = if same_values { "oom-score-adj" } else { "oom-score-adj-values" };
+        (parameter, "Failed to set current oom_score_adj. Check server logs.".into())
+    })
 }
 
 /// The parameter that is named if the server can't listen where `new` says, and why; `None` if it listens
@@ -60,38 +89,58 @@ fn listening_parameter(old: &Settings, new: &Settings) -> Option<(&'static str, 
     }
 }
 
-/// Whether the listeners change between two settings.
-pub fn changes_listeners(old: &Settings, new: &Settings) -> bool {
-    listening_parameter(old, new).is_some()
+/// Whether a change of the settings needs the control thread: the listeners change, or there are more workers.
+pub fn needs_control_thread(old: &Settings, new: &Settings) -> bool {
+    listening_parameter(old, new).is_some() || new.io_threads > old.io_threads
+}
+
+/// Starts workers until there are `count`.
+fn start_workers(count: usize, control: &mut dyn ControlThread) -> Result<(), Obstacle> {
+    control.start_workers(count).map_err(|text| {
+        log::warning(text);
+        ("io-threads", "Unable to start the threads. Check server logs.".into())
+    })
 }
 
 /// Listens where `new` says.
 fn listen(
     old: &Arc<Settings>,
     new: &Arc<Settings>,
-    listening: &mut dyn Listening,
+    control: &mut dyn ControlThread,
 ) -> Result<(), Obstacle> {
     let Some((parameter, reason)) = listening_parameter(old, new) else { return Ok(()) };
     if cfg!(not(feature = "rdma")) && new.rdma_bind != old.rdma_bind {
         return Err(("rdma-bind", "No RDMA building support.".into()));
     }
-    listening.change(old, new).map_err(|text| {
+    control.listen(old, new).map_err(|text| {
         log::warning(text);
         (parameter, reason.into())
     })
 }
 
-/// The listeners from another thread than the control thread, for a caller that cannot be answered
-/// later: it waits for each change.
-pub struct RemoteListeners<'s>(pub &'s Server);
+/// The control thread from another thread, for a caller that cannot be answered later: it waits for each change.
+pub struct RemoteControl<'s>(pub &'s Server);
 
-impl Listening for RemoteListeners<'_> {
-    fn change(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
-        let (answer, result) = std::sync::mpsc::sync_channel(1);
+impl ControlThread for RemoteControl<'_> {
+    fn listen(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
         let (old, new) = (old.clone(), new.clone());
-        let work = move |listening: &mut dyn Listening| {
+        self.ask(move |control| control.listen(&old, &new))
+    }
+
+    fn start_workers(&mut self, count: usize) -> Result<(), String> {
+        self.ask(move |control| control.start_workers(count))
+    }
+}
+
+impl RemoteControl<'_> {
+    fn ask(
+        &self,
+        change: impl FnOnce(&mut dyn ControlThread) -> Result<(), String> + Send + 'static,
+    ) -> Result<(), String> {
+        let (answer, result) = std::sync::mpsc::sync_channel(1);
+        let work = move |control: &mut dyn ControlThread| {
             // The asking thread waits for it.
-            let _ = answer.send(listening.change(&old, &new));
+            let _ = answer.send(change(control));
         };
         // The control thread ends only with the process.
         let _ = self.0.control.send(ControlRequest::Run(Box::new(work)));

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use crate::config::Settings;
 
-/// The listeners, as a change of the settings needs them.
-pub trait Listening {
+/// The listeners and the workers, as a change of the settings needs them.
+pub trait ControlThread {
     /// Listens where `new` says instead of where `old` does, or leaves everything as it was and returns
     /// the reason for the log.
-    fn change(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String>;
+    fn listen(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String>;
+
+    /// Sees to it that there are so many workers, or returns the reason for the log. Those that have been started
+    /// stay.
+    fn start_workers(&mut self, count: usize) -> Result<(), String>;
 }
 
-/// Work on the thread that has the listeners.
-pub type Work = Box<dyn FnOnce(&mut dyn Listening) + Send>;
+/// Work on the control thread.
+pub type Work = Box<dyn FnOnce(&mut dyn ControlThread) + Send>;
 
 /// What other threads ask of the control thread.
 pub enum ControlRequest {
-    /// Run this, with the listeners.
+    /// Run this.
     Run(Work),
     /// These settings are in force now.
     Adjust(Arc<Settings>),

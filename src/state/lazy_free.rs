@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use crate::allocator::ThreadCount;
 use crate::keyspace::Table;
+use crate::process::affinity;
 use crate::random;
 use crate::value::{Entry, ValueRef};
 
@@ -20,6 +21,8 @@ const SAMPLES: usize = 16;
 pub struct LazyFree {
     queue: OnceLock<Option<mpsc::Sender<(Freed, u64)>>>,
     progress: Arc<Progress>,
+    /// The processors that the thread may run on: `bio-cpulist`.
+    processors: String,
 }
 
 /// How far the thread has come.
@@ -69,6 +72,10 @@ impl Freed {
 }
 
 impl LazyFree {
+    pub fn new(processors: &str) -> Self {
+        LazyFree { processors: processors.to_owned(), ..LazyFree::default() }
+    }
+
     /// Frees an entry: at once if that is quick.
     #[inline]
     pub fn entry(&self, entry: Entry) {
@@ -132,9 +139,10 @@ impl LazyFree {
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         let queue = self.queue.get_or_init(|| {
             let (sender, receiver) = mpsc::channel::<(Freed, u64)>();
-            let progress = self.progress.clone();
+            let (progress, processors) = (self.progress.clone(), self.processors.clone());
             let thread = std::thread::Builder::new().name("bio_lazy_free".into());
             let work = move || {
+                affinity::pin(&processors);
                 let _ = progress.thread.set(ThreadCount::own());
                 receiver.into_iter().for_each(|(freed, bytes)| progress.free(freed, bytes));
             };

@@ -105,7 +105,7 @@ impl Server {
     ///
     /// Of another thread the system tells it in hundredths of a second only.
     pub fn first_worker_time(&self, stats: &WorkerStats) -> Option<(Duration, Duration)> {
-        if std::ptr::eq(stats, &*self.stats[0]) {
+        if std::ptr::eq(stats, &self.stats[0]) {
             let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
             let micros = |time: nix::sys::time::TimeVal| {
                 Duration::from_micros(time.num_microseconds().unsigned_abs())

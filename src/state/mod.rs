@@ -31,13 +31,13 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, KeyspaceEvents, Settings};
-use crate::keyspace::{Keyspace, Listeners, OTHER_THREADS};
+use crate::keyspace::{Keyspace, Listeners, MOST_WORKERS, OTHER_THREADS};
 use crate::process;
 
-pub use apply::{RemoteListeners, changes_listeners};
+pub use apply::{RemoteControl, needs_control_thread};
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
 pub use command_log::{CommandLog, LogEntry, Logged, LoggedCall};
-pub use control::{ControlRequest, Listening};
+pub use control::{ControlRequest, ControlThread};
 pub use counter::{Counter, Gauge};
 pub use delivery::{Delivery, Published};
 pub use eviction::{Eviction, Room};
@@ -51,7 +51,7 @@ pub use outbox::{Outbox, OutboxClass};
 pub use pause::{Pause, Paused};
 pub use pubsub::{Name, PubSub, SubscriptionKind};
 pub use push::{OutboxSender, Push};
-pub use stats::{CommandStats, Rates, WorkerStats};
+pub use stats::{AllStats, CommandStats, Rates, WorkerStats};
 pub use switches::{Switch, Switches};
 pub use tracking::{ChangedKeys, Tracking, TrackingTarget};
 
@@ -70,9 +70,10 @@ pub struct Server {
     pub tracking: Tracking,
     pub monitors: Monitors,
     /// One for each thread that enters the keyspace: the workers, then the others.
-    pub stats: Box<[CachePadded<WorkerStats>]>,
-    /// Connections of each worker.
+    pub stats: AllStats,
+    /// Connections of each worker that there may be.
     pub loads: Box<[CachePadded<AtomicUsize>]>,
+    workers: AtomicUsize,
     pub accepted_connections: AtomicU64,
     pub rejected_connections: AtomicU64,
     /// Connections that ended because a request was too long, or too many replies were left unread.
@@ -130,9 +131,14 @@ impl Server {
         }
     }
 
-    /// How many worker threads there are. The number of the thread that is none follows theirs.
+    /// How many worker threads there are. Those beyond `io-threads` get no more connections.
     pub fn workers(&self) -> usize {
-        self.loads.len()
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more worker. Only the control thread does so.
+    pub fn count_worker(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Who listens to what a unit does that begins now.
@@ -156,19 +162,18 @@ impl Server {
         let workers = settings.io_threads;
         let server = Box::leak(Box::new(Server {
             keyspace: Keyspace::new(settings.databases, workers),
-            config: Config::new(settings, file),
             clients: Clients::default(),
             pause: Pause::default(),
-            lazy_free: LazyFree::default(),
+            lazy_free: LazyFree::new(&settings.bio_cpulist),
+            config: Config::new(settings, file),
             eviction: Eviction::default(),
             delivery: Delivery::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
             monitors: Monitors::default(),
-            stats: (0..workers + OTHER_THREADS)
-                .map(|_| WorkerStats::new(command_names.len()).into())
-                .collect(),
-            loads: (0..workers).map(|_| CachePadded::default()).collect(),
+            stats: AllStats::new(MOST_WORKERS + OTHER_THREADS, command_names.len()),
+            loads: (0..MOST_WORKERS).map(|_| CachePadded::default()).collect(),
+            workers: AtomicUsize::new(workers),
             command_names,
             accepted_connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),

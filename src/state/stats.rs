@@ -1,6 +1,7 @@
 //! Statistics: each worker counts for itself, readers add up.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Index;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -77,13 +78,13 @@ impl Server {
 
     /// The sum of all workers' part.
     pub fn total(&self, part: impl Fn(&WorkerStats) -> u64) -> u64 {
-        self.stats.iter().map(|stats| part(stats)).sum()
+        self.stats.iter().map(part).sum()
     }
 
     /// Error replies by code.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();
-        for stats in &self.stats {
+        for stats in self.stats.iter() {
             for (code, count) in stats.errors.lock().iter() {
                 *all.entry(code.clone()).or_default() += count;
             }
@@ -113,7 +114,7 @@ impl Server {
 
     /// CONFIG RESETSTAT.
     pub fn reset_stats(&self) {
-        self.stats.iter().for_each(|stats| stats.reset());
+        self.stats.iter().for_each(WorkerStats::reset);
         self.accepted_connections.store(0, Ordering::Relaxed);
         self.rejected_connections.store(0, Ordering::Relaxed);
         self.query_limit_disconnections.store(0, Ordering::Relaxed);
@@ -158,7 +159,34 @@ impl CommandStats {
     }
 }
 
-/// One worker's counters.
+/// The counters of all threads that may count: by their numbers, made when a thread first counts.
+pub struct AllStats {
+    threads: Box<[OnceLock<Box<WorkerStats>>]>,
+    commands: usize,
+}
+
+impl AllStats {
+    /// Of `threads` threads, and `commands` commands.
+    pub fn new(threads: usize, commands: usize) -> Self {
+        AllStats { threads: (0..threads).map(|_| OnceLock::new()).collect(), commands }
+    }
+
+    /// Those of the threads that have counted.
+    pub fn iter(&self) -> impl Iterator<Item = &WorkerStats> {
+        self.threads.iter().filter_map(|stats| stats.get()).map(|stats| &**stats)
+    }
+}
+
+impl Index<usize> for AllStats {
+    type Output = WorkerStats;
+
+    fn index(&self, thread: usize) -> &WorkerStats {
+        self.threads[thread].get_or_init(|| Box::new(WorkerStats::new(self.commands)))
+    }
+}
+
+/// One worker's counters, on cache lines of their own.
+#[repr(align(128))]
 pub struct WorkerStats {
     /// When a call is looked at more closely.
     pub limits: CallLimits,

@@ -32,6 +32,7 @@ pub struct Worker {
     pub server: &'static Server,
     pub commands: &'static CommandTable,
     pub index: usize,
+    stats: &'static WorkerStats,
     settings: RefCell<CurrentSettings>,
     now: Cell<i64>,
     clock: quanta::Clock,
@@ -93,6 +94,7 @@ impl Worker {
                 own: Rc::new(Settings::clone(&shared)),
                 shared,
             }),
+            stats: &server.stats[index],
             server,
             commands: command::table(),
             index,
@@ -161,7 +163,7 @@ impl Worker {
 
     #[inline]
     pub fn stats(&self) -> &WorkerStats {
-        &self.server.stats[self.index]
+        self.stats
     }
 
     /// Reads the clock: milliseconds of Unix time.

@@ -87,7 +87,7 @@ async fn serve(options: Options, ready: oneshot::Sender<SocketAddr>) {
     let ip = std::env::var("VERBENA_RDMA_ADDR").unwrap_or_else(|_| "192.168.77.1".into());
     let addr = SocketAddr::new(ip.parse().expect("an address"), 0);
     let mut listener = if options.tcp {
-        let options = tcp::TcpOptions { backlog: 16, keepalive: Arc::default() };
+        let options = tcp::TcpOptions { backlog: 16, ..tcp::TcpOptions::default() };
         tcp::listen(addr, &options).expect("listens")
     } else {
         let poll_us = options.poll_us.into();

@@ -7,6 +7,10 @@ pub struct ServerOptions {
     pub backlog: i32,
     /// Seconds of silence before the kernel probes a TCP peer; 0 turns probing off.
     pub tcp_keepalive: u32,
+    /// TCP listeners accept several paths at once for a connection, where the kernel can (MPTCP).
+    pub mptcp: bool,
+    /// The mark of TCP listeners for the routes and filters of the kernel; 0 for none.
+    pub socket_mark: u32,
     /// Mode bits of a Unix socket's file; 0 leaves them to the umask.
     pub unix_permissions: u32,
     /// The group that a Unix socket's file belongs to; empty leaves it to the system.
@@ -27,6 +31,8 @@ impl Default for ServerOptions {
         ServerOptions {
             backlog: 511,
             tcp_keepalive: 300,
+            mptcp: false,
+            socket_mark: 0,
             unix_permissions: 0,
             unix_group: String::new(),
             rdma_rx_size: 1 << 20,

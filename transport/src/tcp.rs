@@ -42,6 +42,10 @@ pub struct TcpOptions {
     /// Seconds of silence before the kernel probes a peer; 0 turns probing off. A change holds for
     /// connections accepted afterwards.
     pub keepalive: Arc<AtomicU32>,
+    /// Several paths at once for a connection, where the kernel can.
+    pub mptcp: bool,
+    /// The mark of the listener; 0 for none.
+    pub mark: u32,
 }
 
 impl TcpOptions {
@@ -49,6 +53,8 @@ impl TcpOptions {
         TcpOptions {
             backlog: options.backlog,
             keepalive: Arc::new(AtomicU32::new(options.tcp_keepalive)),
+            mptcp: options.mptcp,
+            mark: options.socket_mark,
         }
     }
 }
@@ -74,7 +80,10 @@ impl ServerSide for TcpServer {
 
 /// Listens on `addr`. The listener belongs to the event loop or tokio runtime of the calling thread.
 pub fn listen(addr: SocketAddr, options: &TcpOptions) -> io::Result<Box<dyn Listener>> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = listening_socket(addr, options.mptcp)?;
+    if options.mark != 0 {
+        socket.set_mark(options.mark)?;
+    }
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
         // An IPv6 wildcard must leave the IPv4 wildcard to its own listener.
@@ -85,6 +94,15 @@ pub fn listen(addr: SocketAddr, options: &TcpOptions) -> io::Result<Box<dyn List
     let local = socket.local_addr()?.as_socket().unwrap_or(addr);
     let socket = socket::watch_listener(socket)?;
     Ok(Box::new(TcpListener { socket, local, keepalive: options.keepalive.clone() }))
+}
+
+/// A socket of MPTCP, if that is wanted and the kernel has it, or of TCP.
+fn listening_socket(addr: SocketAddr, mptcp: bool) -> io::Result<Socket> {
+    let socket = |protocol| Socket::new(Domain::for_address(addr), Type::STREAM, Some(protocol));
+    if mptcp && let Ok(socket) = socket(Protocol::MPTCP) {
+        return Ok(socket);
+    }
+    socket(Protocol::TCP)
 }
 
 async fn connect(address: &Address) -> io::Result<Box<dyn Connection>> {

@@ -1,6 +1,12 @@
 //! The server as a process of its system: limits, the terminal, the supervisor, the pid file, and
 //! how it introduces itself.
 
+pub mod affinity;
+pub mod oom;
+pub mod supervisor;
+pub mod title;
+
+use std::ffi::OsString;
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -10,7 +16,6 @@ use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::setsid;
-use sd_notify::NotifyState;
 
 use crate::config::{Settings, Startup, Supervised, system_text};
 use crate::log;
@@ -89,7 +94,10 @@ pub fn prepare(settings: &mut Settings) -> Result<(), String> {
 /// A process with threads can't be forked safely, and this needs no fork: the new one reads the same
 /// arguments.
 pub fn daemonize(startup: &Startup) -> io::Result<bool> {
-    STARTED_IN.get_or_init(|| startup.started_in.clone());
+    START.get_or_init(|| Start {
+        started_in: startup.started_in.clone(),
+        arguments: std::env::args_os().skip(1).collect(),
+    });
     if !startup.settings.daemonize || startup.settings.supervised != Supervised::No {
         return Ok(false);
     }
@@ -115,17 +123,24 @@ pub fn daemonize(startup: &Startup) -> io::Result<bool> {
 /// Executes the program again, in this process: with the same arguments, in the working directory that it was
 /// started in. Returns only if that fails.
 pub fn execute_again() -> io::Error {
-    let Some(started_in) = STARTED_IN.get() else { return io::ErrorKind::NotFound.into() };
+    let Some(Start { started_in, arguments }) = START.get() else {
+        return io::ErrorKind::NotFound.into();
+    };
     match std::env::current_exe() {
-        Ok(program) => {
-            Command::new(program).args(std::env::args_os().skip(1)).current_dir(started_in).exec()
-        }
+        Ok(program) => Command::new(program).args(arguments).current_dir(started_in).exec(),
         Err(error) => error,
     }
 }
 
-/// The working directory before the settings named another one.
-static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
+/// How the process was started: a title takes the place of the arguments.
+struct Start {
+    /// The working directory before the settings named another one.
+    started_in: PathBuf,
+    /// Without the program's name.
+    arguments: Vec<OsString>,
+}
+
+static START: OnceLock<Start> = OnceLock::new();
 
 /// Forty random hexadecimal digits.
 pub fn random_id() -> String {
@@ -223,25 +238,6 @@ fn raise_limit(needed: u64) -> Result<(), (u64, String)> {
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
         Ok(()) => Err((hard, error.desc().to_owned())),
         Err(_) => Err((soft, error.desc().to_owned())),
-    }
-}
-
-/// Tells the supervisor about the server's state.
-pub fn notify_supervisor(settings: &Settings, states: &[NotifyState<'_>]) {
-    if !matches!(settings.supervised, Supervised::Systemd | Supervised::Auto) {
-        return;
-    }
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        if settings.supervised == Supervised::Systemd {
-            log::warning(
-                "systemd supervision requested or auto-detected, but NOTIFY_SOCKET not found!",
-            );
-        }
-        return;
-    }
-    if let Err(error) = sd_notify::notify(states) {
-        let reason = system_text(&error);
-        log::warning(format_args!("Can't send notification to systemd: {reason}"));
     }
 }
 

@@ -4,6 +4,8 @@
 //! `*` (notice) or `#` (warning), is the usual one. The file is opened for each line, so that it may
 //! be moved away at any time; the log is for rare events.
 
+mod syslog;
+
 use std::fmt::{Display, Write as _};
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -14,6 +16,7 @@ use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
 use crate::config::{LogFormat, LogLevel, LogTimestamp, Settings};
+use syslog::Syslog;
 
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Notice as u8);
 
@@ -22,6 +25,7 @@ static TARGET: Mutex<Target> = Mutex::new(Target {
     format: LogFormat::Legacy,
     timestamp: LogTimestamp::Legacy,
     zone: None,
+    syslog: None,
 });
 
 struct Target {
@@ -31,6 +35,7 @@ struct Target {
     timestamp: LogTimestamp,
     /// The system's time zone, read once.
     zone: Option<TimeZone>,
+    syslog: Option<Syslog>,
 }
 
 /// Logs as `settings` say from now on. Fails if the log file can't be written.
@@ -42,6 +47,10 @@ pub fn configure(settings: &Settings) -> std::io::Result<()> {
     target.file.clone_from(&settings.logfile);
     target.format = settings.log_format;
     target.timestamp = settings.log_timestamp_format;
+    // These parameters can't be changed.
+    if settings.syslog_enabled && target.syslog.is_none() {
+        target.syslog = Some(Syslog::new(&settings.syslog_ident, settings.syslog_facility));
+    }
     LEVEL.store(settings.loglevel as u8, Ordering::Relaxed);
     Ok(())
 }
@@ -84,8 +93,12 @@ fn write(level: LogLevel, message: impl Display) {
     let mut target = TARGET.lock();
     let zone = target.zone.get_or_insert_with(TimeZone::system).clone();
     let now = jiff::Timestamp::now().to_zoned(zone);
-    let line = target.line(level, &now, std::process::id(), &message.to_string());
+    let (process, message) = (std::process::id(), message.to_string());
+    let line = target.line(level, &now, process, &message);
     target.append(&line);
+    if let Some(syslog) = &mut target.syslog {
+        syslog.send(level, &now, process, &message);
+    }
 }
 
 impl Target {
@@ -161,7 +174,7 @@ mod tests {
     use super::*;
 
     fn line(format: LogFormat, timestamp: LogTimestamp) -> String {
-        let target = Target { file: String::new(), format, timestamp, zone: None };
+        let target = Target { file: String::new(), format, timestamp, zone: None, syslog: None };
         let now = jiff::Timestamp::from_millisecond(1_795_369_228_033).unwrap();
         let now = now.to_zoned(TimeZone::fixed(jiff::tz::offset(2)));
         target.line(LogLevel::Notice, &now, 42, "a \"b\"\n")
