@@ -82,15 +82,16 @@ fn request(words: &[&str]) -> Vec<u8> {
     request.into_bytes()
 }
 
-/// A connection on which `requests` have been answered, by lines of which the last begins with `last`.
-async fn connect(port: u16, requests: &[&[&str]], last: &str) -> io::Result<TcpStream> {
+/// A connection on which `requests` have been answered.
+async fn connect(port: u16, requests: &[&[&str]]) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     for words in requests {
         stream.write_all(&request(words)).await?;
     }
+    stream.write_all(&request(&["PING", "ready"])).await?;
     let mut received = Vec::new();
-    while !lines(&received).any(|line| line.starts_with(last.as_bytes())) {
+    while !received.ends_with(b"ready\r\n") {
         if stream.read_buf(&mut received).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -98,17 +99,12 @@ async fn connect(port: u16, requests: &[&[&str]], last: &str) -> io::Result<TcpS
     Ok(stream)
 }
 
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let end = bytes.windows(2).rposition(|two| two == b"\r\n").unwrap_or(0);
-    bytes[..end].split(|byte| *byte == b'\n')
-}
-
 async fn publish(options: &Options) -> io::Result<bool> {
     let message = "m".repeat(LEN);
     let size = request(&["message", "c", &message]).len();
     let received = Rc::new(Cell::new(0));
     for _ in 0..options.clients {
-        let mut stream = connect(options.port, &[&["SUBSCRIBE", "c"]], ":1").await?;
+        let mut stream = connect(options.port, &[&["SUBSCRIBE", "c"]]).await?;
         let received = received.clone();
         spawn_local(async move {
             let mut buffer = vec![0; 64 * 1024];
@@ -121,7 +117,7 @@ async fn publish(options: &Options) -> io::Result<bool> {
     let end = started + Duration::from_secs_f64(options.seconds);
     let mut publishers = Vec::new();
     for _ in 0..options.publishers {
-        let mut stream = connect(options.port, &[&["PING"]], "+PONG").await?;
+        let mut stream = connect(options.port, &[&["PING"]]).await?;
         let batch = request(&["PUBLISH", "c", &message]).repeat(options.in_flight);
         let in_flight = options.in_flight;
         publishers.push(spawn_local(async move {
@@ -171,9 +167,9 @@ struct Round {
 async fn track(options: &Options) -> io::Result<bool> {
     let round = Rc::new(Round::default());
     let setup: &[&[&str]] = &[&["HELLO", "3"], &["CLIENT", "TRACKING", "ON"], &["GET", "k"]];
-    let mut writer = connect(options.port, &[&["SET", "k", "v"]], "+OK").await?;
+    let mut writer = connect(options.port, &[&["SET", "k", "v"]]).await?;
     for _ in 0..options.clients {
-        let stream = connect(options.port, setup, "$1").await?;
+        let stream = connect(options.port, setup).await?;
         let (round, clients) = (round.clone(), options.clients);
         spawn_local(async move {
             if let Err(error) = reread(stream, &round, clients).await {
@@ -237,7 +233,7 @@ async fn idle(options: &Options) -> io::Result<bool> {
     let mut clients = Vec::new();
     for number in 0..options.clients {
         let channel = format!("channel {number}");
-        clients.push(connect(options.port, &[&["SUBSCRIBE", &channel]], ":1").await?);
+        clients.push(connect(options.port, &[&["SUBSCRIBE", &channel]]).await?);
     }
     println!("ready");
     // Nothing arrives meanwhile.

@@ -10,8 +10,8 @@ from .servers import RELEASE, pinned, two_cpus, valkey, verbena, with_servers
 # each message, at most.
 BAR, CPU_BAR = 1.2, 0.8
 
-# Subscribers, and messages in flight of each of ten publishers.
-LOADS = ((1, 1), (1, 16), (100, 1), (100, 16))
+# Subscribers, publishers, and messages in flight of each.
+LOADS = ((1, 50, 1), (1, 10, 16), (100, 50, 1), (100, 10, 16))
 
 TRACKING_CLIENTS = 1000
 IDLE_CLIENTS = 10_000
@@ -64,11 +64,11 @@ def compare(title, got, count):
 
 
 def publish(options):
-    print(f"\nMessages delivered, ten publishers, median of {options.rounds} rounds (bars: {BAR}×, or as many at {CPU_BAR}× the CPU time)")
+    print(f"\nMessages delivered, median of {options.rounds} rounds (bars: {BAR}×, or as many at {CPU_BAR}× the CPU time)")
     summary = {}
-    for subscribers, in_flight in LOADS:
-        args = ("publish", "--clients", subscribers, "--in-flight", in_flight)
-        title = f"{subscribers} subscribers, {in_flight} in flight"
+    for subscribers, publishers, in_flight in LOADS:
+        args = ("publish", "--clients", subscribers, "--publishers", publishers, "--in-flight", in_flight)
+        title = f"{subscribers} subscribers, {publishers} × {in_flight} in flight"
         summary[title] = compare(title, rows(options, args, two_cpus()), "delivered")
     return summary
 

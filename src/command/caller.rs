@@ -74,6 +74,8 @@ pub struct Caller {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// Its tracking of keys, if it has ever used that.
     pub tracking: Option<Box<ClientTracking>>,
+    /// It may read from a cluster's replica (READONLY).
+    pub readonly: bool,
     /// It is shown all commands (MONITOR).
     pub monitors: bool,
     /// The running command asks that the client wait for keys.
@@ -108,6 +110,7 @@ impl Caller {
             transaction: Transaction::default(),
             subscriptions: None,
             tracking: None,
+            readonly: false,
             monitors: false,
             block: None,
             parked: None,
@@ -129,6 +132,7 @@ impl Caller {
         self.authenticated = settings.requirepass.is_empty();
         self.no_touch = false;
         self.no_evict = false;
+        self.readonly = false;
         self.record.labels.lock().name.clear();
         if self.reply_mode == ReplyMode::Off {
             self.reply_mode = ReplyMode::On;
@@ -182,6 +186,7 @@ impl Caller {
         attributes.set(Attributes::RESP3, self.protocol == Protocol::Resp3);
         attributes.set(Attributes::REDIRECT, self.redirect);
         attributes.set(Attributes::PUBSUB, self.subscriptions.is_some());
+        attributes.set(Attributes::READONLY, self.readonly);
         attributes.set(Attributes::MONITOR, self.monitors);
         if let Some(tracking) = self.tracking.as_deref() {
             attributes.set(Attributes::TRACKING, tracking.is_on());

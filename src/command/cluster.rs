@@ -1,5 +1,6 @@
 //! CLUSTER, CLUSTERSCAN, ASKING, READONLY and READWRITE, as a server outside of cluster mode answers them.
 
+use super::Handler;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
 use crate::keyspace::slot;
 use crate::resp::{Args, Reply};
@@ -19,20 +20,19 @@ pub const COMMANDS: &[Command] = &[
         tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
         ..row("clusterscan", -2, Flags::READONLY)
     },
-    mode("readonly"),
-    mode("readwrite"),
+    mode("readonly", |cx, _, out| set_readonly(cx, true, out)),
+    mode("readwrite", |cx, _, out| set_readonly(cx, false, out)),
 ];
 
 /// Whether a cluster's replica may serve reads: outside of a cluster there is nothing to choose.
-const fn mode(name: &'static str) -> Command {
-    Command {
-        acl: Categories::CONNECTION,
-        run: |_, _, out| {
-            out.ok();
-            Ok(())
-        },
-        ..row(name, 1, ANY_TIME.union(Flags::FAST))
-    }
+const fn mode(name: &'static str, run: Handler) -> Command {
+    Command { acl: Categories::CONNECTION, run, ..row(name, 1, ANY_TIME.union(Flags::FAST)) }
+}
+
+fn set_readonly(cx: &mut Cx<'_>, readonly: bool, out: &mut Reply<'_>) -> Result {
+    cx.caller.readonly = readonly;
+    out.ok();
+    Ok(())
 }
 
 const SUBCOMMANDS: &[Command] = &[

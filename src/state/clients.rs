@@ -45,6 +45,8 @@ bitflags! {
         const BROADCASTS = 1 << 12;
         /// The client is gone that was to be told in its place.
         const REDIRECT_BROKEN = 1 << 13;
+        /// It may read from a cluster's replica.
+        const READONLY = 1 << 14;
     }
 }
 
@@ -62,6 +64,7 @@ impl Attributes {
             (Attributes::WATCH_CHANGED, 'd'),
             (Attributes::CLOSE_AFTER_REPLY, 'c'),
             (Attributes::UNIX, 'U'),
+            (Attributes::READONLY, 'r'),
             (Attributes::NO_EVICT, 'e'),
             (Attributes::NO_TOUCH, 'T'),
         ]
