@@ -14,15 +14,13 @@ const CTRL_C: &str = "\x03";
 
 /// A server, and a client that publishes.
 fn server() -> (Server, Client) {
-    let server = Server::oracle(&[]);
+    let server = Server::start(&[]);
     let client = server.connect();
     (server, client)
 }
 
 #[test]
 fn messages_are_written_as_they_come_until_the_server_ends() {
-    let (server, mut client) = server();
-    let port = server.port();
     for (line, begun, command, message) in [
         ("subscribe c d", "subscribe\nc\n1\nsubscribe\nd\n2\n", "PUBLISH d x", "message\nd\nx\n"),
         ("-3 subscribe c", "subscribe\nc\n1\n", "PUBLISH c x", "message\nc\nx\n"),
@@ -53,13 +51,14 @@ fn messages_are_written_as_they_come_until_the_server_ends() {
             "message\nc\nx\n",
         ),
     ] {
-        let mut cli = Dialogue::piped(&format!("-p {port} {line}"));
+        let (server, mut client) = server();
+        let mut cli = Dialogue::piped(&format!("-p {} {line}", server.port()));
         cli.sees_exactly(begun);
         for _ in 0..3 {
             client.run(command);
             cli.sees_exactly(message);
         }
-        client.run("CLIENT KILL TYPE pubsub");
+        drop(server);
         let (rest, status) = cli.ends();
         assert_eq!((&*rest, status.code()), ("Error: Server closed the connection\n", Some(1)));
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -108,8 +108,12 @@ impl Dialogue {
     pub fn ends(&mut self) -> (String, ExitStatus) {
         self.stdin = None;
         let mut rest = Vec::new();
-        while let Ok(byte) = self.output.recv_timeout(PATIENCE) {
-            rest.push(byte);
+        loop {
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(byte) => rest.push(byte),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("no end after {:?}", text(&rest)),
+            }
         }
         (text(&rest), self.child.wait().unwrap())
     }
