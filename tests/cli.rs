@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::thread::{self, JoinHandle};
 
 use common::tool::{CLI, Dialogue, run, text};
 use common::{Client, Server};
@@ -257,4 +259,102 @@ fn an_argument_from_the_standard_input_needs_a_command() {
         let output = run(CLI, line, &[], b"abc");
         assert_eq!((&*text(&output.stderr), output.status.code()), (reason, Some(1)));
     }
+}
+
+/// Takes one connection and answers its commands in this order; the thread returns the commands.
+fn node(listener: TcpListener, replies: Vec<String>) -> JoinHandle<Vec<String>> {
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        let mut commands = Vec::new();
+        for reply in replies {
+            let count: usize = lines.next().unwrap()[1..].parse().unwrap();
+            let words: Vec<String> = (0..count).map(|_| lines.nth(1).unwrap()).collect();
+            commands.push(words.join(" "));
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
+        commands
+    })
+}
+
+#[test]
+fn redirections_of_a_cluster_are_followed_where_that_is_wanted() {
+    let listen = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    };
+    for (error, told) in [("MOVED", &["SET a b"][..]), ("ASK", &["ASKING", "SET a b"])] {
+        for (options, host) in [("-c --raw", "127.0.0.1"), ("-c --no-raw", "")] {
+            let ((first, port), (second, to)) = (listen(), listen());
+            let first = node(first, vec![format!("-{error} 15495 {host}:{to}\r\n")]);
+            let second = node(second, vec!["+OK\r\n".to_owned(); told.len()]);
+            let output = run(CLI, &format!("-p {port} {options} SET a b"), &[], b"");
+            let said = match options {
+                "-c --raw" => String::new(),
+                _ => format!("-> Redirected to slot [15495] located at 127.0.0.1:{to}\n"),
+            };
+            assert_eq!(text(&output.stdout), format!("{said}OK\n"), "{}", text(&output.stderr));
+            assert_eq!(first.join().unwrap(), ["SET a b"]);
+            assert_eq!(second.join().unwrap(), told);
+        }
+    }
+    let (listener, port) = listen();
+    let first = node(listener, vec!["-MOVED 15495 127.0.0.1:1\r\n".to_owned()]);
+    let output = run(CLI, &format!("-p {port} SET a b"), &[], b"");
+    assert_eq!(text(&output.stdout), "MOVED 15495 127.0.0.1:1\n\n");
+    first.join().unwrap();
+}
+
+#[test]
+fn the_hottest_keys_are_found() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lfu"]);
+    let mut client = server.connect();
+    for key in ["cold", "hot"] {
+        client.run(&format!("SET {key} 1"));
+    }
+    for _ in 0..500 {
+        client.run("GET hot");
+    }
+    let line = format!("-p {} --hotkeys", server.port());
+    let output = run(CLI, &line, &[], b"");
+    let shown = text(&output.stdout);
+    let (_, summary) = shown.split_once("Sampled 2 keys in the keyspace!\n").expect("a summary");
+    let keys: Vec<&str> =
+        summary.lines().filter_map(|line| Some(line.split_once("keyname: ")?.1)).collect();
+    assert_eq!(keys, ["\"hot\"", "\"cold\""], "{shown}");
+    client.run("CONFIG SET maxmemory-policy noeviction");
+    let output = run(CLI, &line, &[], b"");
+    let refused = "Error: ERR An LFU maxmemory policy is not selected";
+    assert!(text(&output.stderr).starts_with(refused), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn latency_is_shown_as_a_spectrum_and_without_a_server() {
+    let server = Server::start(&[]);
+    let mut cli = Dialogue::piped(&format!("-p {} --latency-dist -i 0.1", server.port()));
+    assert!(cli.sees(&"-".repeat(45)).is_ascii());
+    cli.sees("From 0 to 100%: ");
+    for _ in 0..2 {
+        cli.sees("\x1b[38;5;0m\x1b[48;5;");
+        cli.sees("?\x1b[0m\n");
+    }
+    let output = run(CLI, "-p 1 --intrinsic-latency 1", &[], b"");
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("Max latency so far: "), "{shown}");
+    assert!(shown.contains(" total runs (avg latency: "), "{shown}");
+    assert!(shown.ends_with("x longer than the average latency.\n"), "{shown}");
+}
+
+#[test]
+fn a_connection_is_awaited_as_long_as_the_options_say() {
+    // A full queue of connections that nobody accepts: the next one waits.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    socket2::SockRef::from(&listener).listen(0).unwrap();
+    let _first = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let output = run(CLI, &format!("-p {port} -t 0.2 ping"), &[], b"");
+    let late = format!("Could not connect to Verbena at 127.0.0.1:{port}: Connection timed out\n");
+    assert_eq!((text(&output.stderr), output.status.code()), (late, Some(1)));
 }
