@@ -219,7 +219,7 @@ pub fn percentage(sampled: u64, keyspace: u64) -> f64 {
 /// Waits as long as the options say, after every hundredth SCAN.
 pub async fn pause(options: &Options, scans: u64) {
     if let Some(interval) = options.interval
-        && scans % SCANS_PER_PAUSE == 0
+        && scans.is_multiple_of(SCANS_PER_PAUSE)
     {
         tokio::time::sleep(interval).await;
     }
