@@ -3,45 +3,20 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Output;
 use std::thread;
 use std::time::Duration;
 
 use common::Server;
+use common::tool::{CLI, Dialogue, run, text};
 use serde_json::Value as Json;
 
-const CLI: &str = env!("CARGO_BIN_EXE_verbena-cli");
 const BENCHMARK: &str = env!("CARGO_BIN_EXE_verbena-benchmark");
 
 /// From Debian's redis-tools.
 const REDIS_CLI: &str = "redis-cli";
-
-/// Runs a program with the words of `line`, then `more` arguments, and `input` on its standard input.
-fn run(program: &str, line: &str, more: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(program)
-        .args(line.split_ascii_whitespace())
-        .args(more)
-        .env_remove("REDISCLI_AUTH")
-        .env_remove("VERBENACLI_AUTH")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program} (of redis-tools?): {error}"));
-    let mut stdin = child.stdin.take().unwrap();
-    thread::scope(|scope| {
-        // A program that does not read its input to the end is no failure.
-        scope.spawn(move || drop(stdin.write_all(input)));
-        child.wait_with_output().unwrap()
-    })
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Asserts that verbena-cli writes and returns what redis-cli does.
 fn same_as_redis_cli(port: u16, line: &str, more: &[&str], input: &[u8]) {
@@ -347,70 +322,11 @@ fn pipe_counts_errors() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// The time limit for expected output of a program.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// verbena-cli on a terminal.
-struct Person {
-    child: Child,
-    stdin: ChildStdin,
-    output: Receiver<u8>,
-}
-
-impl Person {
-    fn at(port: u16) -> Person {
-        let mut child = Command::new("script")
-            .args(["-qec", &format!("{CLI} -p {port}"), "/dev/null"])
-            .env("TERM", "dumb")
-            .env("VERBENACLI_HISTFILE", "/dev/null")
-            .env("VERBENACLI_RCFILE", "/dev/null")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("script (of bsdutils): {error}"));
-        let stdin = child.stdin.take().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let (sender, output) = channel();
-        thread::spawn(move || {
-            for byte in BufReader::new(stdout).bytes().map_while(Result::ok) {
-                if sender.send(byte).is_err() {
-                    return;
-                }
-            }
-        });
-        Person { child, stdin, output }
-    }
-
-    fn writes(&mut self, line: &str) {
-        writeln!(self.stdin, "{line}").unwrap();
-    }
-
-    /// The output up to a prompt.
-    fn sees(&mut self, prompt: &str) -> String {
-        let mut seen = Vec::new();
-        while !seen.ends_with(prompt.as_bytes()) {
-            match self.output.recv_timeout(PATIENCE) {
-                Ok(byte) => seen.push(byte),
-                Err(error) => panic!("no {prompt:?} in {:?}: {error}", text(&seen)),
-            }
-        }
-        text(&seen).replace('\r', "")
-    }
-}
-
-impl Drop for Person {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn the_prompt_shows_the_server_and_the_database() {
     let server = Server::start(&[]);
     let port = server.port();
-    let mut person = Person::at(port);
+    let mut person = Dialogue::on_terminal(&format!("-p {port}"));
     let here = format!("127.0.0.1:{port}> ");
     let elsewhere = format!("127.0.0.1:{port}[1]> ");
     person.sees(&here);
@@ -430,7 +346,7 @@ fn the_prompt_shows_the_server_and_the_database() {
     person.writes("ping");
     assert!(person.sees("not connected> ").contains("Connection refused"));
     person.writes("exit");
-    assert!(person.child.wait().unwrap().success());
+    assert!(person.ends().1.success());
 }
 
 /// Runs the benchmark, with one JSON object for each test.

@@ -9,6 +9,7 @@ pub mod payloads;
 #[cfg(feature = "rdma")]
 pub mod rdma;
 mod server;
+pub mod tool;
 mod waiting;
 
 pub use client::{Client, Value};

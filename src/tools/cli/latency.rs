@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::format::Style;
 use super::options::Options;
 use super::session::Session;
-use crate::tools::client::Value;
+use crate::tools::client::{Client, Value};
 
 /// The pause between two PINGs.
-const PAUSE: Duration = Duration::from_millis(10);
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// The duration of a line of the history, by default.
 const HISTORY: Duration = Duration::from_secs(15);
@@ -54,6 +54,15 @@ impl Samples {
     }
 }
 
+/// How long one PING takes.
+pub async fn ping(client: &mut Client) -> io::Result<Duration> {
+    let start = Instant::now();
+    match client.call(&["PING"]).await? {
+        Value::Error(text) => Err(io::Error::other(String::from_utf8_lossy(&text).into_owned())),
+        _ => Ok(start.elapsed()),
+    }
+}
+
 /// Measures until it is interrupted, if the output is a terminal; else for a second (or `-i`), for one
 /// line.
 pub async fn run(options: &Options, session: &mut Session) -> io::Result<()> {
@@ -67,11 +76,7 @@ pub async fn run(options: &Options, session: &mut Session) -> io::Result<()> {
     let interval = options.interval.unwrap_or(default);
     let mut samples = Samples::new();
     loop {
-        let start = Instant::now();
-        if let Value::Error(text) = client.call(&["PING"]).await? {
-            return Err(io::Error::other(String::from_utf8_lossy(&text).into_owned()));
-        }
-        samples.add(start.elapsed().as_millis() as u64);
+        samples.add(ping(client).await?.as_millis() as u64);
         let over = samples.began.elapsed() > interval;
         if watched {
             write!(

@@ -3,20 +3,25 @@
 //! [`options`] is the command line; [`session`] has the connection; [`format`] writes replies.
 //! [`shell`] runs commands line by line, with its [`editor`], the [`catalog`] of the server's commands and
 //! the [`help`] about them; [`input`] is the standard input. Of a subscriber, [`subscriptions`] knows the
-//! channels, and [`messages`] shows what comes while there is no command. The modes have files of their own: [`pipe`], [`scan`], [`stat`], [`latency`].
+//! channels, and [`messages`] shows what comes while there is no command. The modes have files of their own: [`pipe`], [`scan`], [`hotkeys`], [`stat`], [`latency`],
+//! [`spectrum`], [`intrinsic`]. [`redirection`] is what a node of a cluster answers.
 
 mod catalog;
 mod editor;
 mod format;
 mod help;
+mod hotkeys;
 mod input;
+mod intrinsic;
 mod latency;
 mod messages;
 pub mod options;
 mod pipe;
+mod redirection;
 mod scan;
 mod session;
 mod shell;
+mod spectrum;
 mod stat;
 mod subscriptions;
 mod words;
@@ -88,6 +93,12 @@ async fn run_mode(options: &Options) -> io::Result<ExitCode> {
         scan::biggest(options, session, false).await?;
     } else if options.memkeys || options.memkeys_samples.is_some() {
         scan::biggest(options, session, true).await?;
+    } else if options.hotkeys {
+        hotkeys::run(options, session).await?;
+    } else if options.latency_dist {
+        spectrum::run(options, session).await?;
+    } else if let Some(seconds) = options.intrinsic_latency {
+        intrinsic::run(seconds)?;
     } else if options.stat {
         stat::run(options, session).await?;
     } else if options.latency || options.latency_history {

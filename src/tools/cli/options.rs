@@ -49,6 +49,14 @@ pub struct Options {
     #[arg(short = 'n', value_name = "DB", default_value_t = 0)]
     pub db: u32,
 
+    /// Seconds to wait for a connection; 0 for as long as the system does
+    #[arg(short = 't', value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+
+    /// Follow the redirections of a cluster's nodes (MOVED and ASK)
+    #[arg(short = 'c')]
+    pub cluster: bool,
+
     /// Speak RESP2
     #[arg(short = '2', overrides_with = "resp3")]
     pub resp2: bool,
@@ -137,7 +145,11 @@ pub struct Options {
     #[arg(long, value_name = "ELEMENTS", group = "mode")]
     pub memkeys_samples: Option<u64>,
 
-    /// Only the keys that match, for --scan, --bigkeys and --memkeys
+    /// Find the keys that are used most; needs an LFU policy
+    #[arg(long, group = "mode")]
+    pub hotkeys: bool,
+
+    /// Only the keys that match, for --scan, --bigkeys, --memkeys and --hotkeys
     #[arg(long, value_name = "PATTERN")]
     pub pattern: Option<OsString>,
 
@@ -160,6 +172,14 @@ pub struct Options {
     /// The same, beginning a new line every 15 seconds (or -i)
     #[arg(long, group = "mode")]
     pub latency_history: bool,
+
+    /// The same as a spectrum in 256 colours, a line every second (or -i)
+    #[arg(long, group = "mode")]
+    pub latency_dist: bool,
+
+    /// Measure for so many seconds how long this machine keeps a busy thread from running
+    #[arg(long, value_name = "SECONDS", group = "mode")]
+    pub intrinsic_latency: Option<u64>,
 
     /// Run the Lua script in FILE; a comma stands between its keys and its arguments
     #[arg(long, value_name = "FILE", group = "mode")]

@@ -10,14 +10,14 @@ use super::words::{quote, split};
 use crate::tools::client::{Client, Value};
 
 /// An iteration with SCAN.
-struct Scan {
+pub struct Scan {
     pattern: Option<Vec<u8>>,
     count: Option<u64>,
     cursor: Vec<u8>,
 }
 
 impl Scan {
-    fn new(options: &Options) -> io::Result<Scan> {
+    pub fn new(options: &Options) -> io::Result<Scan> {
         let pattern = match (&options.pattern, &options.quoted_pattern) {
             (Some(pattern), _) => Some(pattern.as_bytes().to_vec()),
             (None, Some(quoted)) => Some(
@@ -37,7 +37,7 @@ impl Scan {
     }
 
     /// The next keys; `None` after the last.
-    async fn next(&mut self, client: &mut Client) -> io::Result<Vec<Vec<u8>>> {
+    pub async fn next(&mut self, client: &mut Client) -> io::Result<Vec<Vec<u8>>> {
         let count = self.count.map(|count| count.to_string());
         let mut args: Vec<&[u8]> = vec![b"SCAN", &self.cursor];
         if let Some(pattern) = &self.pattern {
@@ -63,16 +63,16 @@ impl Scan {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.cursor == b"0"
     }
 }
 
-fn unexpected(command: &str) -> io::Error {
+pub fn unexpected(command: &str) -> io::Error {
     io::Error::other(format!("{command} has an unexpected reply"))
 }
 
-fn refused(text: &[u8]) -> io::Error {
+pub fn refused(text: &[u8]) -> io::Error {
     io::Error::other(String::from_utf8_lossy(text).into_owned())
 }
 
@@ -101,7 +101,7 @@ pub async fn keys(options: &Options, session: &mut Session) -> io::Result<()> {
 }
 
 /// The reason has been shown already.
-fn not_connected() -> io::Error {
+pub fn not_connected() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
@@ -126,7 +126,7 @@ const TYPES: [(&str, &str, &str); 6] = [
     ("zset", "ZCARD", "members"),
 ];
 
-const INTRODUCTION: &str = "
+pub const INTRODUCTION: &str = "
 # Scanning the entire keyspace to find biggest keys as well as
 # average sizes per key type.  You can use -i 0.1 to sleep 0.1 sec
 # per 100 SCAN commands (not usually needed).
@@ -142,11 +142,7 @@ pub async fn biggest(options: &Options, session: &mut Session, memory: bool) -> 
     writeln!(out, "{INTRODUCTION}")?;
     let mut scan = Scan::new(options)?;
     let samples = options.memkeys_samples.map(|samples| samples.to_string());
-    let keyspace = match client.call(&["DBSIZE"]).await? {
-        Value::Integer(size) => size as u64,
-        Value::Error(text) => return Err(refused(&text)),
-        _ => return Err(unexpected("DBSIZE")),
-    };
+    let keyspace = keyspace_size(client).await?;
     let mut types: Vec<Type> = TYPES
         .iter()
         .map(|(name, command, unit)| Type::new(name.as_bytes(), command, unit))
@@ -185,7 +181,7 @@ pub async fn biggest(options: &Options, session: &mut Session, memory: bool) -> 
             }
             sized.push((key, index));
         }
-        let done = (100.0 * sampled as f64 / keyspace.max(1) as f64).min(100.0);
+        let done = percentage(sampled, keyspace);
         sampled += keys.len() as u64;
         key_bytes += keys.iter().map(|key| key.len() as u64).sum::<u64>();
         for (key, index) in sized {
@@ -201,16 +197,35 @@ pub async fn biggest(options: &Options, session: &mut Session, memory: bool) -> 
             break;
         }
         scans += 1;
-        if let Some(interval) = options.interval
-            && scans % SCANS_PER_PAUSE == 0
-        {
-            tokio::time::sleep(interval).await;
-        }
+        pause(options, scans).await;
     }
     summary(&types, memory, sampled, key_bytes, &mut out)
 }
 
-async fn next_reply(client: &mut Client) -> io::Result<Value> {
+/// The number of keys.
+pub async fn keyspace_size(client: &mut Client) -> io::Result<u64> {
+    match client.call(&["DBSIZE"]).await? {
+        Value::Integer(size) => Ok(size as u64),
+        Value::Error(text) => Err(refused(&text)),
+        _ => Err(unexpected("DBSIZE")),
+    }
+}
+
+/// How much of the keyspace has been seen.
+pub fn percentage(sampled: u64, keyspace: u64) -> f64 {
+    (100.0 * sampled as f64 / keyspace.max(1) as f64).min(100.0)
+}
+
+/// Waits as long as the options say, after every hundredth SCAN.
+pub async fn pause(options: &Options, scans: u64) {
+    if let Some(interval) = options.interval
+        && scans.is_multiple_of(SCANS_PER_PAUSE)
+    {
+        tokio::time::sleep(interval).await;
+    }
+}
+
+pub async fn next_reply(client: &mut Client) -> io::Result<Value> {
     loop {
         match client.receive().await? {
             Value::Push(_) => {}

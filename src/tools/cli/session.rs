@@ -2,11 +2,13 @@
 //! connection's state (the user, the protocol, the database) after a reconnection.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use verbena_transport::{Address, Target};
 
-use super::format::Format;
+use super::format::{Format, Style};
 use super::options::Options;
+use super::redirection::{MAX_REDIRECTIONS, Redirection};
 use super::subscriptions::{Subscriptions, is_published};
 use crate::tools::client::{Client, ConnectError, Reason, Value};
 
@@ -14,6 +16,9 @@ use crate::tools::client::{Client, ConnectError, Reason, Value};
 pub struct Session {
     target: Target,
     client: Option<Client>,
+    /// The most time that a connection may take.
+    timeout: Option<Duration>,
+    follows_redirections: bool,
     auth: Option<Vec<Vec<u8>>>,
     resp3: bool,
     db: u32,
@@ -62,6 +67,8 @@ impl Session {
         Session {
             target: options.server.target(),
             client: None,
+            timeout: options.timeout.filter(|timeout| !timeout.is_zero()),
+            follows_redirections: options.cluster,
             auth: auth.map(|args| args.into_iter().map(|arg| arg.as_bytes().to_vec()).collect()),
             resp3: options.wants_resp3(),
             db: options.db,
@@ -89,6 +96,13 @@ impl Session {
 
     /// Connects elsewhere, as the same user.
     pub async fn connect_to(&mut self, host: String, port: u16) {
+        self.retarget(host, port);
+        self.db = 0;
+        self.connect().await;
+    }
+
+    /// Changes the server, over the same transport unless that was a Unix socket.
+    fn retarget(&mut self, host: String, port: u16) {
         match &mut self.target.address {
             Address::Host { name: old_host, port: old_port } => {
                 (*old_host, *old_port) = (host, port);
@@ -96,8 +110,30 @@ impl Session {
             Address::Path(_) => self.target = Target::tcp(host, port),
         }
         self.disconnect();
-        self.db = 0;
-        self.connect().await;
+    }
+
+    /// Connects to the node that a redirection names; false if there is no connection.
+    async fn follow(&mut self, redirection: Redirection, out: &mut impl Write) -> io::Result<bool> {
+        let Redirection { asks, slot, host, port } = redirection;
+        let host = host.unwrap_or_else(|| match &self.target.address {
+            Address::Host { name, .. } => name.clone(),
+            Address::Path(_) => "127.0.0.1".to_owned(),
+        });
+        if self.format.style == Style::Terminal {
+            writeln!(out, "-> Redirected to slot [{slot}] located at {host}:{port}")?;
+        }
+        self.retarget(host, port);
+        if !self.connect().await {
+            return Ok(false);
+        }
+        let Some(client) = self.client.as_mut().filter(|_| asks) else { return Ok(true) };
+        match client.call(&["ASKING"]).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                self.broken(&error);
+                Ok(false)
+            }
+        }
     }
 
     /// Connects and sends the user, the protocol and the database. Errors are shown on the standard
@@ -122,7 +158,15 @@ impl Session {
     }
 
     async fn try_connect(&mut self) -> Result<Client, ConnectError> {
-        let mut client = Client::connect(&self.target).await?;
+        let connection = Client::connect(&self.target);
+        let mut client = match self.timeout {
+            None => connection.await?,
+            Some(timeout) => {
+                let late = |_| io::Error::from_raw_os_error(libc::ETIMEDOUT);
+                let result = tokio::time::timeout(timeout, connection).await.map_err(late);
+                result.map_err(|error| ConnectError { target: self.target.clone(), error })??
+            }
+        };
         let failed = |error| ConnectError { target: self.target.clone(), error };
         self.in_transaction = false;
         if let Some(auth) = &self.auth
@@ -167,32 +211,66 @@ impl Session {
         Outcome::Disconnected
     }
 
-    /// Sends a command and writes its reply to `out`.
+    /// Sends a command and writes its reply to `out`, where the redirections lead if they are followed.
     pub async fn execute(&mut self, args: &[Vec<u8>], out: &mut impl Write) -> io::Result<Outcome> {
-        let Some(client) = self.client().await else { return Ok(Outcome::Disconnected) };
+        let mut redirections = 0;
+        loop {
+            let reply = match self.exchange(args, out).await? {
+                Ok(reply) => reply,
+                Err(outcome) => return Ok(outcome),
+            };
+            let redirection = match self.follows_redirections && redirections < MAX_REDIRECTIONS {
+                true => Redirection::read(&reply),
+                false => None,
+            };
+            let Some(redirection) = redirection else { return self.answered(args, reply, out) };
+            redirections += 1;
+            if !self.follow(redirection, out).await? {
+                return Ok(Outcome::Disconnected);
+            }
+        }
+    }
+
+    /// Sends a command and waits for its reply, or for an outcome without one. Pushes that come before it
+    /// are written.
+    async fn exchange(
+        &mut self,
+        args: &[Vec<u8>],
+        out: &mut impl Write,
+    ) -> io::Result<Result<Value, Outcome>> {
+        let Some(client) = self.client().await else { return Ok(Err(Outcome::Disconnected)) };
         client.send(args);
         let mut confirmations = self.subscriptions.confirmations(args);
-        let reply = loop {
+        loop {
             let value = match self.receive().await {
                 Ok(value) => value,
                 // A server that shuts down replies by closing the connection.
                 Err(_) if is(args, "shutdown") => {
                     self.disconnect();
-                    return Ok(Outcome::Done);
+                    return Ok(Err(Outcome::Done));
                 }
-                Err(error) => return Ok(self.broken(&error)),
+                Err(error) => return Ok(Err(self.broken(&error))),
             };
             if !self.is_push(&value, confirmations > 0) {
-                break value;
+                return Ok(Ok(value));
             }
             self.write_push(&value, out)?;
             if confirmations > 0 && confirms(args, &value) {
                 confirmations -= 1;
                 if confirmations == 0 {
-                    return Ok(Outcome::Done);
+                    return Ok(Err(Outcome::Done));
                 }
             }
-        };
+        }
+    }
+
+    /// Writes the reply to a command, and records its effect on the connection.
+    fn answered(
+        &mut self,
+        args: &[Vec<u8>],
+        reply: Value,
+        out: &mut impl Write,
+    ) -> io::Result<Outcome> {
         self.remember(args, &reply);
         self.write_reply(args, &reply, out)?;
         if is(args, "quit") {
