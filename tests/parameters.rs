@@ -42,6 +42,7 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
             "rdb-key-save-delay",
             "rdb-save-incremental-fsync",
             "rdbchecksum",
+            "save",
             "stop-writes-on-bgsave-error",
         ],
     ),

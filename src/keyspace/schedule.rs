@@ -42,6 +42,11 @@ impl Schedule {
     /// Adds an expirer, and those before it, before it begins: it looks at its shards then.
     pub fn add(&self, expirer: usize) {
         self.expirers.fetch_max(expirer + 1, Ordering::SeqCst);
+        // All others have other shards now.
+        for alarm in &self.alarms[..=expirer] {
+            alarm.armed.store(i64::MIN, Ordering::SeqCst);
+            alarm.ring.notify_one();
+        }
     }
 
     fn expirers(&self) -> usize {
@@ -129,13 +134,22 @@ mod tests {
 
     #[test]
     fn an_expirer_that_is_added_gets_its_share() {
-        let schedule = Schedule::new(1, 2);
-        schedule.note(7, 2000);
-        schedule.add(1);
-        assert_eq!((schedule.earliest(0), schedule.earliest(1)), (NEVER, 2000));
-        let mut wait = Box::pin(schedule.wait(1, 1000, pending()));
+        let schedule = Schedule::new(2, 3);
+        let mut wait = Box::pin(schedule.wait(1, NEVER, pending()));
         assert_eq!(poll(wait.as_mut()), Poll::Pending);
-        schedule.note(9, 500);
+        // The expirer of this shard is another one now than in a moment.
+        schedule.note(4, 2000);
+        schedule.add(2);
+        assert_eq!(poll(wait.as_mut()), Poll::Ready(()), "it has other shards now");
+        drop(wait);
+        let earliest = [0, 1, 2].map(|expirer| schedule.earliest(expirer));
+        assert_eq!(earliest, [NEVER, 2000, NEVER]);
+        let mut wait = Box::pin(schedule.wait(2, 1000, pending()));
+        assert_eq!(poll(wait.as_mut()), Poll::Ready(()), "it was rung when it was added");
+        drop(wait);
+        let mut wait = Box::pin(schedule.wait(2, 1000, pending()));
+        assert_eq!(poll(wait.as_mut()), Poll::Pending);
+        schedule.note(5, 500);
         assert_eq!(poll(wait.as_mut()), Poll::Ready(()));
     }
 

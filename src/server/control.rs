@@ -15,7 +15,7 @@ use verbena_transport::Incoming;
 
 use super::listening::Listeners;
 use super::workers::Workers;
-use crate::config::{Settings, system_text};
+use crate::config::{Settings, ShutdownOn, system_text};
 use crate::log;
 use crate::state::{ControlRequest, ControlThread, Server, Switch, unix_milliseconds};
 
@@ -68,7 +68,7 @@ const FAREWELL_STEP: Duration = Duration::from_millis(2);
 /// Serves until the server is to end.
 pub(super) async fn run(
     server: &'static Server,
-    mut resources: Resources,
+    resources: &mut Resources,
     mut requests: mpsc::UnboundedReceiver<ControlRequest>,
     signals: &mut Signals,
 ) -> io::Result<End> {
@@ -100,7 +100,7 @@ pub(super) async fn run(
                 paused = None;
             }
             request = requests.recv() => match request {
-                Some(ControlRequest::Run(work)) => work(&mut resources),
+                Some(ControlRequest::Run(work)) => work(resources),
                 Some(ControlRequest::Adjust(new)) => resources.listeners.adjust(&new),
                 Some(ControlRequest::Shutdown { by, now }) => {
                     log::notice(format_args!("User requested shutdown... ({by})"));
@@ -140,12 +140,13 @@ fn obey(server: &Server, signal: Ending) -> Option<End> {
     };
     log::notice(format_args!("Received {name} scheduling shutdown..."));
     log::notice("User requested shutdown...");
-    if options.save && !options.force {
+    let ShutdownOn { save, force, now, .. } = options;
+    if save && !force {
         log::warning("The data can't be saved: this version writes no file.");
         log::warning("Errors trying to shut down the server, check the logs for more information.");
         return None;
     }
-    Some(End::shutdown(server, options.now))
+    Some(End::shutdown(server, now))
 }
 
 /// Ends all clients' connections: each after the replies to the requests that have arrived, if its client reads

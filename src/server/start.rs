@@ -87,17 +87,20 @@ pub fn serve(
             // Whoever reads that the server is ready may send it a signal.
             let mut signals = control::Signals::new().map_err(failed)?;
             log::notice("Server initialized");
+            // A failure is logged, and is no reason not to serve.
+            let _ = process::oom::adjust(&settings);
             let backends = listeners.backends();
             for backend in &backends {
                 log::notice(format_args!("Ready to accept connections {backend}"));
             }
-            // A failure is logged, and is no reason not to serve.
-            let _ = process::oom::adjust(&settings);
             process::supervisor::ready(&settings);
             server.memory.ready();
-            let end =
-                control::run(server, Resources { listeners, workers }, requests, &mut signals);
-            let end = end.await.map_err(failed)?;
+            let mut resources = Resources { listeners, workers };
+            let end = control::run(server, &mut resources, requests, &mut signals).await;
+            let end = end.map_err(failed)?;
+            // The workers live on, and have clients; no more come.
+            let Resources { listeners, workers: _workers } = resources;
+            drop(listeners);
             process::supervisor::stopping(&settings);
             backends.iter().filter_map(|backend| backend.closing_note).for_each(log::notice);
             let (patience, end) = match end {
