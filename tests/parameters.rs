@@ -176,9 +176,8 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "names in replies, and parameters that this design makes unnecessary",
+        "parameters that this design makes unnecessary",
         &[
-            "extended-redis-compatibility",
             "hash-seed",
             "io-threads-always-active",
             "min-io-threads-avoid-copy-reply",

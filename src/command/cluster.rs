@@ -1,7 +1,8 @@
 //! CLUSTER, CLUSTERSCAN, ASKING, READONLY and READWRITE, as a server outside of cluster mode answers them.
 
-use super::Handler;
-use super::{Categories, Command, CommandError, Cx, Flags, Group, KeyFlags, KeySpec, Result};
+use super::{
+    Categories, Command, CommandError, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Result,
+};
 use crate::keyspace::slot;
 use crate::resp::{Args, Reply};
 
@@ -24,7 +25,7 @@ pub const COMMANDS: &[Command] = &[
     mode("readwrite", |cx, _, out| set_readonly(cx, false, out)),
 ];
 
-/// Whether a cluster's replica may serve reads: outside of a cluster there is nothing to choose.
+/// Whether a cluster's replica may serve reads: outside of a cluster it is a letter in CLIENT LIST.
 const fn mode(name: &'static str, run: Handler) -> Command {
     Command { acl: Categories::CONNECTION, run, ..row(name, 1, ANY_TIME.union(Flags::FAST)) }
 }

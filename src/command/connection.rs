@@ -6,6 +6,7 @@ use super::Ending;
 use super::client::set_name;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope, transaction};
 use crate::number::parse_i64;
+use crate::process;
 use crate::resp::{Args, Protocol, Reply};
 
 /// The flags of what a client may say before it has said who it is.
@@ -203,7 +204,8 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 fn greet(cx: &Cx<'_>, out: &mut Reply<'_>) {
     let zone = cx.settings.availability_zone.as_bytes();
     out.map(if zone.is_empty() { 7 } else { 8 });
-    for (field, value) in [("server", "valkey"), ("version", "9.1.2")] {
+    let (server, version) = process::compatible_with(cx.settings);
+    for (field, value) in [("server", server), ("version", version)] {
         out.bulk(field.as_bytes());
         out.bulk(value.as_bytes());
     }

@@ -133,7 +133,8 @@ fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("redis_git_sha1", "00000000");
     lines.add("redis_git_dirty", 0);
     lines.add("redis_build_id", "0000000000000000");
-    lines.add("server_mode", "standalone");
+    let compatible = settings.extended_redis_compatibility;
+    lines.add(if compatible { "redis_mode" } else { "server_mode" }, "standalone");
     lines.add("os", format_args!("{os} {release} {machine}"));
     lines.add("arch_bits", usize::BITS);
     lines.add("monotonic_clock", "quanta");

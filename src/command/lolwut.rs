@@ -5,7 +5,7 @@
 
 use super::{Command, CommandError, Cx, Flags, Group, Result};
 use crate::number::{parse_f64, parse_i64};
-use crate::process::VALKEY_VERSION;
+use crate::process::compatible_with;
 use crate::random;
 use crate::resp::{Args, Reply};
 
@@ -39,7 +39,7 @@ struct Drawing {
     turn: f64,
 }
 
-fn lolwut(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+fn lolwut(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let has_version = args.len() >= 3 && args[1].eq_ignore_ascii_case(b"version");
     let (version, args) = if has_version {
         // Valkey keeps 32 bits of it.
@@ -47,18 +47,21 @@ fn lolwut(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     } else {
         (9, args.from(1))
     };
+    let (server, served) = compatible_with(cx.settings);
+    // It begins a sentence.
+    let server = if server == "redis" { "Redis" } else { "Valkey" };
     let drawing = match version {
         5 => squares(args)?,
         6 => landscape(args)?,
         // For Valkey, too, a number is as good as its first digit.
         _ if version.to_string().starts_with('9') => plane(args)?,
         _ => {
-            out.verbatim(format!("Valkey ver.{VALKEY_VERSION}\n").as_bytes());
+            out.verbatim(format!("{server} ver.{served}\n").as_bytes());
             return Ok(());
         }
     };
     let picture = drawing.draw();
-    let text = format!("{picture}A head of verbena. Valkey ver. {VALKEY_VERSION}\n");
+    let text = format!("{picture}A head of verbena. {server} ver. {served}\n");
     out.verbatim(text.as_bytes());
     Ok(())
 }

@@ -29,6 +29,19 @@ const DAEMON_PIDFILE: &str = "/var/run/verbena.pid";
 /// The version of Valkey that this server is compatible with.
 pub const VALKEY_VERSION: &str = "9.1.2";
 
+/// The version of Redis whose clients this server can be used by.
+const REDIS_VERSION: &str = "7.2.4";
+
+/// The server that this one takes the place of, and its version, for clients that decide by them what they ask
+/// for.
+pub fn compatible_with(settings: &Settings) -> (&'static str, &'static str) {
+    if settings.extended_redis_compatibility {
+        ("redis", REDIS_VERSION)
+    } else {
+        ("valkey", VALKEY_VERSION)
+    }
+}
+
 /// The answer to `--version`. Harnesses read ` v=` as Valkey's version; Verbena's own is the last word.
 pub fn version_line() -> String {
     format!(

@@ -68,6 +68,29 @@ fn lolwut_takes_the_arguments_of_each_version() {
 }
 
 #[test]
+fn the_server_can_introduce_itself_as_redis() {
+    let (mut clients, _servers) = both();
+    for value in ["yes", "no"] {
+        run_both(&mut clients, &format!("CONFIG SET extended-redis-compatibility {value}"));
+        run_both(&mut clients, "LOLWUT VERSION 1");
+        let modes = clients.each_mut().map(|client| {
+            let hello = client.command(&["HELLO", "2"]);
+            let elements = hello.elements()[..4].iter().map(|element| element.text());
+            let elements: Vec<String> = elements.collect();
+            let report = client.run("INFO server").text();
+            let mode = report.lines().find(|line| line.contains("_mode:")).unwrap().to_owned();
+            let art = client.run("LOLWUT").text();
+            (
+                elements,
+                mode,
+                art.trim_end().rsplit(". ").nth(1).unwrap().rsplit(' ').nth(1).map(str::to_owned),
+            )
+        });
+        assert_eq!(modes[0], modes[1], "{value}");
+    }
+}
+
+#[test]
 fn debug_answers_as_the_oracle_does() {
     let (mut clients, _servers) = both();
     for command in [
