@@ -454,7 +454,7 @@ fn cpu(cx: &mut Cx<'_>, lines: &mut Lines) {
         lines.add("used_cpu_sys_main_thread", seconds(system));
         lines.add("used_cpu_user_main_thread", seconds(user));
     }
-    for (index, awake) in cx.server.load.awake().enumerate() {
+    for (index, awake) in cx.server.load.awake().take(cx.server.workers()).enumerate() {
         let name = match index {
             0 => "main_thread".to_owned(),
             index => format!("io_thread_{index}"),

@@ -53,7 +53,7 @@ impl Load {
         &self.workers[worker]
     }
 
-    /// Each worker's time in which it did not sleep.
+    /// The time in which each worker, of those that there may be, did not sleep.
     pub fn awake(&self) -> impl Iterator<Item = Duration> {
         self.workers.iter().map(|activity| activity.awake())
     }

@@ -182,7 +182,7 @@ impl Server {
             rates: Mutex::default(),
             command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),
-            load: Load::new(workers),
+            load: Load::new(MOST_WORKERS),
             memory: Memory::default(),
             clock: quanta::Clock::new(),
             control,
