@@ -8,6 +8,7 @@
 mod tests;
 mod turn;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -74,6 +75,12 @@ fn log_end(info: &ConnectionInfo, error: &io::Error) {
 /// the memory's latency, few enough to stay in the first-level cache.
 const BATCH: usize = 16;
 
+thread_local! {
+    /// The memory for the requests of a batch, which the sessions of a thread use in turn: an idle one needs
+    /// none.
+    static BATCH_MEMORY: Cell<Vec<Pending>> = const { Cell::new(Vec::new()) };
+}
+
 /// Bytes from one connection after which the session yields to the others of its thread.
 const YIELD_AFTER: usize = 128 * 1024;
 
@@ -85,7 +92,6 @@ struct Session {
     caller: Caller,
     state: State,
     parser: RequestParser,
-    batch: SmallVec<[Pending; BATCH]>,
     recent: Recent,
     /// Bytes of replies so far.
     encoded: u64,
@@ -124,7 +130,6 @@ impl Session {
             caller: Caller::new(record, &worker.settings()),
             state: State::Reading,
             parser: RequestParser::default(),
-            batch: SmallVec::new(),
             recent: Recent::default(),
             encoded: 0,
             waiting: 0,
@@ -437,12 +442,13 @@ impl Session {
         let mut reply = Reply::new(space, self.caller.protocol);
         let mut turn = Turn::begin(&worker, &mut self.caller, now);
         let mut consumed = 0;
+        let mut batch = BATCH_MEMORY.take();
         let commands_before = self.caller.commands;
         let mut stop = loop {
             let limits = turn.limits(&self.caller);
-            let parsed = self.parse_batch(&limits, received, &turn);
+            let parsed = self.parse_batch(&limits, received, &turn, &mut batch);
             let mut stop = None;
-            for pending in &self.batch {
+            for pending in &batch {
                 stop = turn.stop(&self.caller, pending, &reply);
                 if stop.is_some() {
                     if stop == Some(Stop::Paused) {
@@ -477,6 +483,7 @@ impl Session {
         worker.stats().note_turn(self.caller.commands - commands_before);
         let left = received.len() - consumed;
         turn.end(&self.caller);
+        BATCH_MEMORY.set(batch);
         let written = reply.written();
         self.encoded += reply.len() as u64;
         let chunks = reply.into_chunks();
@@ -525,13 +532,14 @@ impl Session {
         limits: &Limits,
         received: &[u8],
         turn: &Turn<'_>,
+        batch: &mut Vec<Pending>,
     ) -> Result<Batch, ProtocolError> {
         let server = self.worker.server;
         // What an unauthenticated client may send changes with its next command.
         let most = if limits.unauthenticated { 1 } else { BATCH };
-        self.batch.clear();
+        batch.clear();
         let parsed = loop {
-            if self.batch.len() == most {
+            if batch.len() == most {
                 break Ok(Batch::Full);
             }
             match self.parser.parse(received, limits) {
@@ -547,17 +555,17 @@ impl Session {
                         }
                         _ => (0, 0),
                     };
-                    self.batch.push(Pending { request, found, key });
+                    batch.push(Pending { request, found, key });
                 }
                 Ok(None) => break Ok(Batch::Short),
                 Err(error) => break Err(error),
             }
         };
         // A single one is looked up just as well when it runs.
-        if self.batch.len() > 1
+        if batch.len() > 1
             && let Some(entered) = turn.entered()
         {
-            let keys = self.batch.iter().filter(|p| p.found.is_some_and(|f| f.first_key_only));
+            let keys = batch.iter().filter(|p| p.found.is_some_and(|f| f.first_key_only));
             server.keyspace.prefetch(entered, self.caller.db, keys.map(|pending| pending.key));
         }
         parsed

@@ -68,7 +68,8 @@ impl PubSub {
         let name = self.change(kind, |names| {
             let name =
                 names.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone());
-            names.entry(name.clone()).or_default().push(client.clone());
+            let clients = names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1));
+            clients.push(client.clone());
             name
         });
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
