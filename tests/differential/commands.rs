@@ -160,14 +160,14 @@ const SERVER: &[Entry] = &[
         .rule(Rule::Kind)
         .weight(1),
     // What is slow, or large, differs.
-    command("commandlog get", "integer (slow|large-request|large-reply|nothing)")
+    command("commandlog get", "integer (SLOW|LARGE-REQUEST|LARGE-REPLY|NOTHING)")
         .rule(Rule::Kind)
         .weight(1),
     command("commandlog help", "").weight(1),
-    command("commandlog len", "(slow|large-request|large-reply|nothing)")
+    command("commandlog len", "(SLOW|LARGE-REQUEST|LARGE-REPLY|NOTHING)")
         .rule(Rule::Kind)
         .weight(1),
-    command("commandlog reset", "(slow|large-request|large-reply|nothing)").weight(1),
+    command("commandlog reset", "(SLOW|LARGE-REQUEST|LARGE-REPLY|NOTHING)").weight(1),
     command("config get", "parameter...").rule(Rule::UnorderedPairs).orderly().weight(3),
     command("config help", "").weight(1),
     command("config resetstat", "").weight(1),
