@@ -648,6 +648,18 @@ fn complete_arguments_do_not_count_against_the_query_buffer_limit() {
     }
 }
 
+/// As in Valkey, which looks at it when all of it has arrived, with the end of its line.
+#[test]
+fn a_long_argument_counts_with_the_end_of_its_line() {
+    let server = Server::start(&["--client-query-buffer-limit", "1048576"]);
+    let mut client = server.connect();
+    assert!(client.command(&["SET", "key", &"x".repeat(1_000_000)]).is("OK"));
+    client.write(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1048576\r\n");
+    let _ = client.try_write(&[&[b'x'; 1_048_576][..], b"\r\n"].concat());
+    client.discard_to_end();
+    server.wait_for_log("Closing client that reached max query buffer length");
+}
+
 /// Commands that are queued after MULTI wait to be executed, so they count.
 #[test]
 fn queued_commands_count_against_the_query_buffer_limit() {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use verbena_transport::Endpoint;
 
 use super::call::{Env, count};
 use super::redaction::is_secret;
@@ -80,20 +79,11 @@ fn note_cost(
     let call = Arc::new(LoggedCall {
         time: unix_milliseconds() / 1000,
         args: args(),
-        peer: peer(&record.info.peer),
+        peer: record.info.peer.to_string(),
         name: record.labels.lock().name.clone(),
     });
     for logged in logs {
         server.command_log.add(logged, settings, value(logged), call.clone());
-    }
-}
-
-/// A client's address as the log shows it. Valkey takes the address of a Unix socket, which has a colon in
-/// it, for one of IPv6.
-fn peer(peer: &Endpoint) -> String {
-    match peer {
-        Endpoint::Ip(_) => peer.to_string(),
-        Endpoint::Path(_) => format!("[{peer}]:0"),
     }
 }
 

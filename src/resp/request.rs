@@ -204,16 +204,16 @@ impl<'a> Args<'a> {
         (end == DETACHED).then(|| self.long[start].bytes.clone())
     }
 
-    /// Bytes of the arguments that lie in memory of their own.
+    /// Bytes of the arguments that lie in memory of their own, with the ends of their lines.
     #[inline]
-    pub fn detached(&self) -> usize {
+    fn detached(&self) -> usize {
         if self.long.is_empty() { 0 } else { self.detached_len() }
     }
 
     #[cold]
     fn detached_len(&self) -> usize {
         let detached = self.ranges.iter().filter(|(_, end)| *end == DETACHED);
-        detached.map(|(index, _)| self.long[*index].bytes.len()).sum()
+        detached.map(|(index, _)| self.long[*index].bytes.len() + 2).sum()
     }
 
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
@@ -280,6 +280,18 @@ pub struct Request {
     first: usize,
     last: usize,
     inline: bool,
+}
+
+impl Request {
+    /// Bytes of the request, which begins at `start` in the input. Of an inline one they are counted as
+    /// Valkey does: words without their quotes, each with one space or the end of the line.
+    #[inline]
+    pub fn bytes(&self, start: usize, args: Args<'_>) -> usize {
+        if self.inline {
+            return args.iter().map(|word| word.len() + 1).sum::<usize>() + 1;
+        }
+        self.end - start + args.detached()
+    }
 }
 
 impl RequestParser {

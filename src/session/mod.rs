@@ -308,8 +308,10 @@ impl Session {
             return false;
         };
         self.detached = None;
+        // As Valkey, which reads all of it before it looks.
+        self.check_query(bytes.len());
         self.parser.take_detached(bytes);
-        true
+        self.caller.ending == Ending::Open
     }
 
     /// Bytes of a request that may wait to be complete, and of queued commands.
@@ -457,8 +459,7 @@ impl Session {
                     break;
                 }
                 let args = self.parser.args(received, &pending.request);
-                self.caller.request_bytes =
-                    (pending.request.end - consumed + args.detached()) as u64;
+                self.caller.request_bytes = pending.request.bytes(consumed, args) as u64;
                 self.caller.reply_start = reply.len() as u64;
                 turn.execute(&mut self.caller, pending, args, &mut reply);
                 consumed = pending.request.end;

@@ -159,6 +159,15 @@ const SERVER: &[Entry] = &[
     command("command list", "FILTERBY (MODULE name|ACLCAT category|PATTERN pattern)")
         .rule(Rule::Kind)
         .weight(1),
+    // What is slow, or large, differs.
+    command("commandlog get", "integer (SLOW|LARGE-REQUEST|LARGE-REPLY|NOTHING)")
+        .rule(Rule::Kind)
+        .weight(1),
+    command("commandlog help", "").weight(1),
+    command("commandlog len", "(SLOW|LARGE-REQUEST|LARGE-REPLY|NOTHING)")
+        .rule(Rule::Kind)
+        .weight(1),
+    command("commandlog reset", "(SLOW|LARGE-REQUEST|LARGE-REPLY|NOTHING)").weight(1),
     command("config get", "parameter...").rule(Rule::UnorderedPairs).orderly().weight(3),
     command("config help", "").weight(1),
     command("config resetstat", "").weight(1),
@@ -166,6 +175,13 @@ const SERVER: &[Entry] = &[
     command("debug", "SLEEP pause").orderly().weight(1),
     command("info", "[section...]").rule(Rule::Kind).weight(2),
     command("lastsave", "").rule(Rule::Kind).weight(1),
+    command("latency doctor", "").weight(1),
+    command("latency graph", "value").weight(1),
+    command("latency help", "").weight(1),
+    command("latency histogram", "[command...]").rule(Rule::Kind).weight(1),
+    command("latency history", "value").weight(1),
+    command("latency latest", "").weight(1),
+    command("latency reset", "[value...]").weight(1),
     command("lolwut", "[VERSION draws] [integer integer]").rule(Rule::Kind).weight(1),
     command("memory doctor", "").rule(Rule::Kind).weight(1),
     command("memory help", "").weight(1),
@@ -179,6 +195,10 @@ const SERVER: &[Entry] = &[
     command("pubsub shardchannels", "[pattern]").rule(Rule::Unordered).weight(1),
     command("pubsub shardnumsub", "[value...]").weight(1),
     command("role", "").weight(1),
+    command("slowlog get", "[integer]").rule(Rule::Kind).weight(1),
+    command("slowlog help", "").weight(1),
+    command("slowlog len", "").rule(Rule::Kind).weight(1),
+    command("slowlog reset", "").weight(1),
     command("time", "").rule(Rule::Kind).weight(1),
 ];
 

@@ -8,12 +8,8 @@ pub const MISSING: &[(&str, &str)] = &[
         "persistence, replication, ACL and introspection",
         "acl acl|cat acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list \
          acl|load acl|log acl|save acl|setuser acl|users acl|whoami bgrewriteaof bgsave \
-         commandlog commandlog|get commandlog|help commandlog|len commandlog|reset failover \
-         latency latency|doctor latency|graph latency|help latency|histogram latency|history \
-         latency|latest latency|reset module module|help \
-         module|list module|load module|loadex module|unload psync replconf replicaof \
-         save slaveof slowlog slowlog|get slowlog|help slowlog|len \
-         slowlog|reset sync",
+         failover module module|help module|list module|load module|loadex module|unload psync replconf replicaof \
+         save slaveof sync",
     ),
     (
         "scripting",
