@@ -119,7 +119,6 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
         &[
             "bind-source-addr",
             "dual-channel-replication-enabled",
-            "import-mode",
             "min-replicas-max-lag",
             "min-replicas-to-write",
             "primaryauth",
@@ -165,7 +164,6 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
             "lazyfree-lazy-server-del",
             "lazyfree-lazy-user-del",
             "lazyfree-lazy-user-flush",
-            "maxmemory-clients",
         ],
     ),
     (

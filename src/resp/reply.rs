@@ -63,6 +63,11 @@ impl<'a> Reply<'a> {
         self.limit = limit;
     }
 
+    /// Bytes beyond the space that are kept.
+    pub fn most(&self) -> usize {
+        self.limit
+    }
+
     /// Whether bytes were left out because of the limit.
     pub fn is_full(&self) -> bool {
         self.full

@@ -272,6 +272,7 @@ impl Session {
         let Some(reply) = parked.poll(cx) else { return Poll::Pending };
         let heard = self.caller.reply_mode == ReplyMode::On;
         let settings = self.worker.settings();
+        self.caller.commands += 1;
         parked.call.note_end(&self.worker.env(&settings), &reply, heard);
         self.caller.waits = false;
         self.worker.refresh_clock();

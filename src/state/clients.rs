@@ -46,6 +46,8 @@ bitflags! {
         const BROADCASTS = 1 << 12;
         /// The client is gone that was to be told in its place.
         const REDIRECT_BROKEN = 1 << 13;
+        /// It brings data from another server, which expire there.
+        const IMPORT_SOURCE = 1 << 14;
     }
 }
 
@@ -65,6 +67,7 @@ impl Attributes {
             (Attributes::UNIX, 'U'),
             (Attributes::NO_EVICT, 'e'),
             (Attributes::NO_TOUCH, 'T'),
+            (Attributes::IMPORT_SOURCE, 'I'),
         ]
         .into_iter()
         .filter(|(attribute, _)| self.contains(*attribute))
@@ -511,8 +514,7 @@ impl Clients {
         now: i64,
         command_names: &[String],
     ) -> usize {
-        let is_slow =
-            |record: &&Arc<ClientRecord>| record.is_over(limits.of(record.class()), now);
+        let is_slow = |record: &&Arc<ClientRecord>| record.is_over(limits.of(record.class()), now);
         let mut killed = 0;
         for record in self.all().iter().filter(is_slow) {
             record.log_output_limit(now, command_names);

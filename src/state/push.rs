@@ -61,7 +61,9 @@ impl<'l> OutboxSender<'l> {
         let hard = self.limits.of(client.class()).hard;
         if hard > 0 && waiting >= hard && !client.is_killed() {
             self.over_limit.push(client.clone());
-        } else if waiting / COUNTED_STEP > waiting.saturating_sub(1 + rest.len() as u64) / COUNTED_STEP {
+        } else if waiting / COUNTED_STEP
+            > waiting.saturating_sub(1 + rest.len() as u64) / COUNTED_STEP
+        {
             self.grown.push(client.clone());
         }
     }

@@ -142,12 +142,13 @@ fn setinfo(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-fn import_source(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    if args[2].eq_ignore_ascii_case(b"off") {
-        out.ok();
-        return Ok(());
+fn import_source(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    if !cx.settings.import_mode && !args[2].eq_ignore_ascii_case(b"off") {
+        return Err("ERR Server is not in import mode".into());
     }
-    Err("ERR Server is not in import mode".into())
+    cx.caller.import_source = on_or_off(&args[2])?;
+    out.ok();
+    Ok(())
 }
 
 fn no_evict(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
