@@ -115,7 +115,6 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
         &[
             "bind-source-addr",
             "dual-channel-replication-enabled",
-            "import-mode",
             "min-replicas-max-lag",
             "min-replicas-to-write",
             "primaryauth",

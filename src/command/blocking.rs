@@ -81,6 +81,7 @@ pub struct ParkedCall {
     db: usize,
     protocol: Protocol,
     no_touch: bool,
+    import_source: bool,
     begun: Option<Box<BegunCall>>,
     /// Ticks of the attempts.
     spent: AtomicU64,
@@ -229,6 +230,7 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
             db: caller.db,
             protocol: caller.protocol,
             no_touch: caller.no_touch,
+            import_source: caller.import_source,
             begun: caller.begun.take(),
             spent: AtomicU64::new(0),
             deadline,
@@ -289,6 +291,7 @@ fn attempt(
         db: call.db,
         protocol: call.protocol,
         no_touch: call.no_touch,
+        import_source: call.import_source,
         ..Caller::new(call.record.clone(), env.settings)
     };
     let mut out = Reply::new(&mut [], call.protocol);
@@ -337,6 +340,7 @@ mod tests {
             db: 0,
             protocol: Protocol::Resp2,
             no_touch: false,
+            import_source: false,
             begun: None,
             spent: AtomicU64::new(0),
             deadline: None,

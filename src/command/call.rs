@@ -3,7 +3,7 @@
 use super::client::tracking;
 use super::context::Cx;
 use super::table::Registered;
-use super::{Caller, Origin, Result, blocking, monitor, observation};
+use super::{Caller, Flags, Origin, Result, blocking, monitor, observation};
 use crate::config::Settings;
 use crate::keyspace::{Key, Unit};
 use crate::resp::{Args, Reply};
@@ -38,14 +38,15 @@ pub fn call(
     let (db, changes) = (caller.db, unit.changes);
     let replaced = unit.records().map(|records| records.replaced());
     let mut cx = Cx::new(env, unit, caller, keys);
+    cx.writes = found.command.flags.contains(Flags::WRITE);
     let result: Result = (found.command.run)(&mut cx, args, out);
     let ticks = env.clock.raw() - started;
     if caller.block.is_some() {
         observation::begin(caller, found, args, ticks);
     } else {
+        caller.commands += 1;
         count(env, found, ticks);
     }
-    caller.commands += 1;
     if let Err(error) = result {
         env.stats.commands[found.id].failed.add(1);
         env.stats.error(&error);

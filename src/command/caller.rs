@@ -64,6 +64,8 @@ pub struct Caller {
     pub no_touch: bool,
     /// The connection is not closed to free memory (CLIENT NO-EVICT).
     pub no_evict: bool,
+    /// For its commands nothing expires in `import-mode` (CLIENT IMPORT-SOURCE).
+    pub import_source: bool,
     /// It can follow to another server (CLIENT CAPA REDIRECT).
     pub redirect: bool,
     /// It waits: for the end of a pause, or for keys.
@@ -105,6 +107,7 @@ impl Caller {
             reply_mode: ReplyMode::On,
             no_touch: false,
             no_evict: false,
+            import_source: false,
             redirect: false,
             waits: false,
             transaction: Transaction::default(),
@@ -183,6 +186,7 @@ impl Caller {
         attributes.set(Attributes::CLOSE_AFTER_REPLY, self.ending == Ending::AfterReply);
         attributes.set(Attributes::NO_EVICT, self.no_evict);
         attributes.set(Attributes::NO_TOUCH, self.no_touch);
+        attributes.set(Attributes::IMPORT_SOURCE, self.import_source);
         attributes.set(Attributes::RESP3, self.protocol == Protocol::Resp3);
         attributes.set(Attributes::REDIRECT, self.redirect);
         attributes.set(Attributes::PUBSUB, self.subscriptions.is_some());

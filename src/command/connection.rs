@@ -80,6 +80,8 @@ pub const COMMANDS: &[Command] = &[
         run: |cx, _, out| {
             transaction::discard_all(cx);
             cx.caller.reset(cx.server, cx.settings);
+            cx.caller.publish();
+            cx.server.count_client(&cx.caller.record);
             out.simple("RESET");
             Ok(())
         },

@@ -27,6 +27,8 @@ pub struct Cx<'a> {
     /// Milliseconds of Unix time, the same for the whole unit.
     pub now: i64,
     expiry_now: i64,
+    /// The command may change the data.
+    pub(super) writes: bool,
 }
 
 impl<'a> Cx<'a> {
@@ -38,15 +40,37 @@ impl<'a> Cx<'a> {
     ) -> Self {
         let Env { server, settings, stats, clock, changed_keys } = *env;
         let now = unit.now;
-        let expiry_now = if caller.origin == Origin::Replay { i64::MIN } else { now };
-        Cx { server, settings, stats, clock, changed_keys, caller, keys, unit, now, expiry_now }
+        let ignores_expiry =
+            caller.origin == Origin::Replay || caller.import_source && settings.import_mode;
+        let expiry_now = if ignores_expiry { i64::MIN } else { now };
+        let writes = true;
+        Cx {
+            server,
+            settings,
+            stats,
+            clock,
+            changed_keys,
+            caller,
+            keys,
+            unit,
+            now,
+            expiry_now,
+            writes,
+        }
     }
 
     /// The time at which it is judged whether something has expired, in milliseconds of Unix time: now, but
-    /// before all times in a replay, where nothing expires unless the journal says so.
+    /// before all times in a replay, where nothing expires unless the journal says so, and for a client that
+    /// imports data (CLIENT IMPORT-SOURCE).
     #[inline]
     pub fn expiry_now(&self) -> i64 {
         self.expiry_now
+    }
+
+    /// The time up to which an expiry that a command sets removes the key at once: before all times while data
+    /// is imported (`import-mode`).
+    pub fn removal_now(&self) -> i64 {
+        if self.settings.import_mode { i64::MIN } else { self.expiry_now }
     }
 
     /// Whether the call repeats what a journal says.
@@ -78,9 +102,10 @@ impl<'a> Cx<'a> {
         self.position_in(db, key)
     }
 
-    /// While writes wait nothing changes: an expired entry counts as absent, but is not removed either.
+    /// While writes wait nothing changes: an expired entry counts as absent, but is not removed either. While
+    /// data is imported, only commands that write remove one.
     pub(super) fn may_expire(&self) -> bool {
-        self.server.pause.current(self.now).is_none()
+        self.server.pause.current(self.now).is_none() && (self.writes || !self.settings.import_mode)
     }
 
     fn position_in(&mut self, db: usize, key: &Key<'_>) -> Option<Position> {

@@ -125,7 +125,7 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if let Some(old) = cx.remove(&key) {
         cx.server.lazy_free.entry(old);
     }
-    if expiry.is_some_and(|at| at <= cx.expiry_now()) {
+    if expiry.is_some_and(|at| at <= cx.removal_now()) {
         cx.server.lazy_free.entry(entry);
         if exists {
             cx.changed("del", &key);

@@ -123,7 +123,7 @@ fn expire(
     let at = time.checked_mul(unit).and_then(|time| time.checked_add(from)).ok_or_else(|| {
         CommandError::from(format!("ERR invalid expire time in '{name}' command"))
     })?;
-    let now = cx.expiry_now();
+    let now = cx.removal_now();
     let Some(mut entry) = cx.write(&key) else {
         out.integer(0);
         return Ok(());

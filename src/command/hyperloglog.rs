@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "pfcount",
         arity: -2,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::MAY_REPLICATE),
         acl: Categories::HYPERLOGLOG,
         keys: &[KeySpec {
             notes: Some(

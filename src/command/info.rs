@@ -342,7 +342,8 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     let expiry = server.total(|stats| stats.expire_cycle_time.get());
     lines.add("expire_cycle_cpu_milliseconds", expiry / 1_000_000);
     lines.add("evicted_keys", server.total(|stats| stats.evicted_keys.get()));
-    lines.zeros("evicted_clients evicted_scripts");
+    lines.add("evicted_clients", server.clients.memory.evicted());
+    lines.zeros("evicted_scripts");
     let (exceeded, current) = server.eviction.exceeded();
     lines.add("total_eviction_exceeded_time", exceeded);
     lines.add("current_eviction_exceeded_time", current);

@@ -29,9 +29,14 @@ pub fn parse_count(text: &[u8]) -> Result<i64> {
 ///
 /// # Errors
 /// If the reply would be too long whatever the elements are.
-pub fn draws(count: i64) -> Result<usize> {
+pub fn draws(count: i64, out: &Reply<'_>) -> Result<usize> {
     let draws = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    if draws > REPLY_LIMIT / SHORTEST { Err(TOO_MANY) } else { Ok(draws) }
+    if draws > REPLY_LIMIT / SHORTEST && !ends(out) { Err(TOO_MANY) } else { Ok(draws) }
+}
+
+/// Whether the limit of the client's output buffer ends the reply before its length matters.
+fn ends(out: &Reply<'_>) -> bool {
+    out.most() < REPLY_LIMIT
 }
 
 /// The elements of a collection as the reply has them, to be drawn from at least as many times as there
@@ -61,7 +66,7 @@ impl Sampler {
         for element in elements {
             write(&mut encoded, element);
             bounds.push(encoded.len());
-            if encoded.len() as u128 > most {
+            if encoded.len() as u128 > most && !ends(out) {
                 return Err(TOO_MANY);
             }
         }
@@ -76,6 +81,9 @@ impl Sampler {
         let elements = self.bounds.len() - 1;
         out.reserve((self.encoded.len() as u128 * draws as u128 / elements as u128) as usize);
         for _ in 0..draws {
+            if out.is_full() {
+                break;
+            }
             let at = random::below(elements as u64) as usize;
             out.raw(&self.encoded[self.bounds[at]..self.bounds[at + 1]]);
         }
@@ -98,9 +106,12 @@ mod tests {
         let most = REPLY_LIMIT / 8;
         assert!(sampler(most, &["a", "abc"]).is_ok());
         assert!(sampler(most + 1, &["a", "abc"]).is_err());
-        assert!(draws(-((REPLY_LIMIT / SHORTEST) as i64)).is_ok());
-        assert!(draws(-((REPLY_LIMIT / SHORTEST) as i64) - 1).is_err());
-        assert!(draws(-i64::MAX).is_err());
+        let mut out = Reply::new(&mut [], Protocol::Resp2);
+        assert!(draws(-((REPLY_LIMIT / SHORTEST) as i64), &out).is_ok());
+        assert!(draws(-((REPLY_LIMIT / SHORTEST) as i64) - 1, &out).is_err());
+        assert!(draws(-i64::MAX, &out).is_err());
+        out.limit(1000);
+        assert!(draws(-i64::MAX, &out).is_ok());
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub struct Mark {
     chunked: usize,
     spill: usize,
     spilled: bool,
+    full: bool,
 }
 
 /// Encodes replies into the space that a connection lends, and into memory of its own when that is
@@ -35,6 +36,9 @@ pub struct Reply<'a> {
     /// Follows the chunks. Everything goes here once anything did.
     spill: Vec<u8>,
     spilled: bool,
+    /// Bytes beyond the space from which on nothing is kept: the client is ended in place of being sent it.
+    limit: usize,
+    full: bool,
     pub protocol: Protocol,
 }
 
@@ -47,8 +51,26 @@ impl<'a> Reply<'a> {
             chunked: 0,
             spill: Vec::new(),
             spilled: false,
+            limit: usize::MAX,
+            full: false,
             protocol,
         }
+    }
+
+    /// Keeps no more once there are `limit` bytes beyond the space.
+    #[inline]
+    pub fn limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Bytes beyond the space that are kept.
+    pub fn most(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether bytes were left out because of the limit.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The end of the stream so far, for [`truncate`](Self::truncate).
@@ -59,6 +81,7 @@ impl<'a> Reply<'a> {
             chunked: self.chunked,
             spill: self.spill.len(),
             spilled: self.spilled,
+            full: self.full,
         }
     }
 
@@ -66,6 +89,7 @@ impl<'a> Reply<'a> {
     pub fn truncate(&mut self, mark: Mark) {
         self.written = mark.written;
         self.spilled = mark.spilled;
+        self.full = mark.full;
         self.chunked = mark.chunked;
         if self.chunks.len() > mark.chunks {
             // The content of `spill` at that time is the beginning of the first chunk added since.
@@ -113,7 +137,7 @@ impl<'a> Reply<'a> {
     /// Makes room for so many bytes beyond the space, which are about to be written.
     pub fn reserve(&mut self, bytes: usize) {
         let free = if self.spilled { 0 } else { self.space.len() - self.written };
-        self.spill.reserve(bytes.saturating_sub(free));
+        self.spill.reserve(bytes.saturating_sub(free).min(self.limit));
     }
 
     /// Appends bytes that are already encoded.
@@ -131,13 +155,25 @@ impl<'a> Reply<'a> {
     #[cold]
     fn raw_spilled(&mut self, bytes: &[u8]) {
         self.spilled = true;
-        self.spill.extend_from_slice(bytes);
+        if !self.fills() {
+            self.spill.extend_from_slice(bytes);
+        }
+    }
+
+    /// Whether the limit is reached, so that no more is kept.
+    #[inline]
+    fn fills(&mut self) -> bool {
+        self.full |= self.overflow() >= self.limit;
+        self.full
     }
 
     /// Appends bytes that are encoded and shared already.
     pub fn raw_shared(&mut self, bytes: Bytes) {
-        self.cut();
         self.spilled = true;
+        if self.fills() {
+            return;
+        }
+        self.cut();
         self.push_chunk(bytes);
     }
 

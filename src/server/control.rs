@@ -176,11 +176,9 @@ fn sweep(server: &Server, settings: &Settings) {
     if settings.timeout > 0 {
         server.clients.kill_idle(now - settings.timeout as i64 * 1000);
     }
-    let limit = settings.client_output_buffer_limit.normal;
-    if limit.soft > 0 {
-        let killed = server.clients.kill_slow_readers(limit, now, &server.command_names);
-        server.output_limit_disconnections.fetch_add(killed as u64, Ordering::Relaxed);
-    }
+    let limits = &settings.client_output_buffer_limit;
+    let killed = server.clients.kill_slow_readers(limits, now, &server.command_names);
+    server.output_limit_disconnections.fetch_add(killed as u64, Ordering::Relaxed);
 }
 
 /// Hands a connection to a worker, which serves it or says why not.

@@ -28,7 +28,7 @@ use crate::keyspace::Key;
 use crate::keyspace::parked::Parked;
 use crate::log;
 use crate::resp::{Args, Limits, ProtocolError, Reply, RequestParser};
-use crate::state::{ClientRecord, OutboxClass};
+use crate::state::ClientRecord;
 use crate::worker::{Deadline, Worker};
 
 use turn::{Pending, Stop, Turn};
@@ -87,6 +87,10 @@ const YIELD_AFTER: usize = 128 * 1024;
 /// Bytes that a client which has not authenticated may have in its query buffer, as in Valkey.
 const UNAUTHENTICATED_QUERY: usize = 1 << 20;
 
+/// Bytes of replies that no limit of the output buffer concerns: as many as Valkey has room for outside of
+/// the buffer that it limits.
+const UNLIMITED_OUTPUT: u64 = 16 * 1024;
+
 struct Session {
     worker: Rc<Worker>,
     caller: Caller,
@@ -101,6 +105,8 @@ struct Session {
     detached: Option<usize>,
     /// Bytes received since the connection last had nothing to say.
     served: usize,
+    /// Bytes besides the buffers that are counted in the memory of all clients.
+    counted: u64,
 }
 
 /// What a session is doing.
@@ -135,6 +141,7 @@ impl Session {
             waiting: 0,
             detached: None,
             served: 0,
+            counted: 0,
             worker,
         }
     }
@@ -237,6 +244,7 @@ impl Session {
     ) -> io::Result<()> {
         while let Poll::Ready(received) = self.poll_receive(connection, cx)? {
             self.waiting += received;
+            self.count_buffers(connection);
             if received == 0 || self.waiting > self.query_limit() {
                 return Err(gone());
             }
@@ -269,6 +277,7 @@ impl Session {
         let Some(reply) = parked.poll(cx) else { return Poll::Pending };
         let heard = self.caller.reply_mode == ReplyMode::On;
         let settings = self.worker.settings();
+        self.caller.commands += 1;
         parked.call.note_end(&self.worker.env(&settings), &reply, heard);
         self.caller.waits = false;
         self.worker.refresh_clock();
@@ -299,11 +308,11 @@ impl Session {
     fn receive_detached(&mut self, connection: &mut dyn Connection, received: usize) -> bool {
         let Some(bytes) = connection.take_detached() else {
             self.waiting += received;
-            self.publish_buffers(connection);
-            let now = self.worker.refresh_clock();
-            self.caller.record.last_interaction.store(now, Ordering::Relaxed);
             let so_far = self.detached.unwrap_or(0) + received;
             self.detached = Some(so_far);
+            self.count_buffers(connection);
+            let now = self.worker.refresh_clock();
+            self.caller.record.last_interaction.store(now, Ordering::Relaxed);
             self.check_query(so_far);
             return false;
         };
@@ -389,7 +398,8 @@ impl Session {
         record.net_output.set(total);
         if sent.is_pending() || record.unsent.get() > 0 {
             self.publish_buffers(connection);
-            self.check_reader(connection.unsent() as u64, progress > 0)?;
+            self.check_reader(progress > 0)?;
+            self.worker.server.count_client(&self.caller.record);
         }
         Poll::Ready(Ok(()))
     }
@@ -397,43 +407,63 @@ impl Session {
     /// Ends a connection whose peer leaves too much unread; the control thread ends it if that lasts
     /// too long.
     #[cold]
-    fn check_reader(&self, unsent: u64, progress: bool) -> io::Result<()> {
+    fn check_reader(&self, progress: bool) -> io::Result<()> {
         let record = &self.caller.record;
         let server = self.worker.server;
-        let limit = {
-            let limits = &self.worker.settings().client_output_buffer_limit;
-            match record.class() {
-                OutboxClass::Normal => limits.normal,
-                OutboxClass::Replica => limits.replica,
-                OutboxClass::Pubsub => limits.pubsub,
-            }
-        };
+        let limit = self.worker.settings().client_output_buffer_limit.of(record.class());
         let now = self.worker.refresh_clock();
         if progress {
             record.last_interaction.store(now, Ordering::Relaxed);
         }
-        if limit.hard > 0 && unsent >= limit.hard {
-            record.log_output_limit(now, &server.command_names);
-            server.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-            return Err(gone());
-        }
-        if limit.soft == 0 || unsent < limit.soft {
+        if limit.soft == 0 || record.output() < limit.soft {
             record.over_soft_limit.set(0);
         } else if record.over_soft_limit.get() == 0 {
             record.over_soft_limit.set(now as u64);
         }
+        if record.is_over(limit, now) {
+            record.log_output_limit(now, &server.command_names);
+            server.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+            return Err(gone());
+        }
         Ok(())
+    }
+
+    /// Ends a connection that has too much to send, before any of it is sent.
+    #[cold]
+    fn check_replies(&mut self, connection: &dyn Connection) {
+        let limit =
+            self.worker.settings().client_output_buffer_limit.of(self.caller.record.class());
+        if limit.hard > 0 {
+            self.publish_buffers(connection);
+            if self.check_reader(false).is_err() {
+                self.caller.ending = Ending::Now;
+            }
+        }
+    }
+
+    /// Shows other threads the buffers, and counts them in the memory of all clients.
+    #[cold]
+    fn count_buffers(&self, connection: &dyn Connection) {
+        self.publish_buffers(connection);
+        self.worker.server.count_client(&self.caller.record);
     }
 
     #[cold]
     fn publish_buffers(&self, connection: &dyn Connection) {
         let record = &self.caller.record;
         let (query, send) = connection.memory();
-        record.query.set(self.waiting as u64);
+        let (chunks, queued) = connection.queued();
+        // A long argument is all that is in the buffer of an incomplete request: those before it are parsed.
+        let unparsed = self.detached.unwrap_or(self.waiting).min(self.waiting);
+        record.query.set(unparsed as u64);
+        record.arguments.set((self.waiting - unparsed) as u64);
         record.query_memory.set(query as u64);
         record.unsent.set(connection.unsent() as u64);
+        record.queued_chunks.set(chunks as u64);
+        record.queued.set(queued as u64);
         record.send_memory.set(send as u64);
-        record.send_memory_peak.set(record.send_memory_peak.get().max(send as u64));
+        let buffer = send.saturating_sub(queued) as u64;
+        record.send_memory_peak.set(record.send_memory_peak.get().max(buffer));
     }
 
     /// Executes the complete requests that have arrived, or some of them and says why not all.
@@ -442,7 +472,8 @@ impl Session {
         let now = worker.refresh_clock();
         let (received, space) = connection.buffers();
         let mut reply = Reply::new(space, self.caller.protocol);
-        let mut turn = Turn::begin(&worker, &mut self.caller, now);
+        let unsent = self.encoded - self.caller.record.net_output.get();
+        let mut turn = Turn::begin(&worker, &mut self.caller, now, unsent, &mut reply);
         let mut consumed = 0;
         let mut batch = BATCH_MEMORY.take();
         let commands_before = self.caller.commands;
@@ -509,6 +540,9 @@ impl Session {
                 connection.expect(self.parser.expected());
             }
         }
+        if self.encoded - self.caller.record.net_output.get() > UNLIMITED_OUTPUT {
+            self.check_replies(connection);
+        }
         if self.caller.ending != Ending::Open {
             stop = Some(Stop::Ended);
         }
@@ -520,9 +554,14 @@ impl Session {
         self.caller.waits = matches!(stop, Some(Stop::Paused | Stop::Parked));
         self.caller.publish();
         self.caller.record.last_interaction.store(now, Ordering::Relaxed);
+        let besides = self.caller.record.state_memory();
         if self.waiting + waiting > 0 {
             self.waiting = waiting;
-            self.publish_buffers(connection);
+            self.counted = besides;
+            self.count_buffers(connection);
+        } else if besides != self.counted {
+            self.counted = besides;
+            worker.server.count_client(&self.caller.record);
         }
         stop
     }

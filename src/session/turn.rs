@@ -39,7 +39,7 @@ pub(super) enum Stop {
 /// has room for, with two lines or three for each.
 const MAX_PREFETCH: usize = 128;
 
-/// Bytes of replies beyond the send buffer that end a turn.
+/// Bytes of replies beyond the send buffer that end a turn, if the client may have as much unread.
 const MAX_OVERFLOW: usize = 256 * 1024;
 
 /// One turn of a session: its thread is inside the keyspace's big-reader lock, so that no other thread
@@ -54,12 +54,21 @@ pub(super) struct Turn<'w> {
     paused: Option<Paused>,
     /// There is a limit to the memory.
     limited: bool,
+    /// Bytes of replies beyond the send buffer that end the turn.
+    most_replies: usize,
     listeners: Listeners,
 }
 
 impl<'w> Turn<'w> {
+    /// Begins a turn whose replies go to `out`, behind `unsent` bytes.
     #[inline]
-    pub(super) fn begin(worker: &'w Worker, caller: &mut Caller, now: i64) -> Self {
+    pub(super) fn begin(
+        worker: &'w Worker,
+        caller: &mut Caller,
+        now: i64,
+        unsent: u64,
+        out: &mut Reply<'_>,
+    ) -> Self {
         let server = worker.server;
         let entered = server.keyspace.enter_unless_busy(worker.index).ok();
         let paused = server.pause.current(now);
@@ -72,7 +81,14 @@ impl<'w> Turn<'w> {
             worker.look_at_memory();
         }
         let listeners = server.listeners(&settings);
-        Turn { worker, settings, now, entered, paused, limited, listeners }
+        let mut most_replies = MAX_OVERFLOW;
+        let hard = settings.client_output_buffer_limit.of(caller.record.class()).hard;
+        if hard > 0 {
+            let left = hard.saturating_sub(unsent) as usize;
+            out.limit(left);
+            most_replies = most_replies.min(left);
+        }
+        Turn { worker, settings, now, entered, paused, limited, most_replies, listeners }
     }
 
     /// Proof that the thread is inside the keyspace, if it is.
@@ -90,7 +106,7 @@ impl<'w> Turn<'w> {
             Some(Stop::Parked)
         } else if self.paused.is_some_and(|paused| self.waits(caller, pending, paused)) {
             Some(Stop::Paused)
-        } else if out.overflow() > MAX_OVERFLOW {
+        } else if out.overflow() > self.most_replies {
             Some(Stop::Replies)
         } else {
             None

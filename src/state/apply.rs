@@ -51,6 +51,7 @@ impl Server {
         }
         log::configure(new).map_err(|error| ("logfile", system_text(&error).into()))?;
         crash::configure(new);
+        self.limit_client_memory(new);
         let known = old.unmet();
         new.unmet().into_iter().filter(|text| !known.contains(text)).for_each(log::warning);
         // The control thread ends only with the process.

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use verbena_transport::{ConnectionInfo, Endpoint, unix};
 
+use super::client_memory::{ClientMemory, CountedMemory};
 use super::outbox::{Outbox, OutboxClass};
 use super::{Counter, Gauge};
-use crate::config::OutputLimit;
+use crate::config::{OutputLimit, OutputLimits};
 use crate::keyspace::WatchState;
 use crate::keyspace::parked::Parked;
 use crate::log;
@@ -47,6 +48,8 @@ bitflags! {
         const REDIRECT_BROKEN = 1 << 13;
         /// It may read from a cluster's replica.
         const READONLY = 1 << 14;
+        /// It brings data from another server, which expire there.
+        const IMPORT_SOURCE = 1 << 15;
     }
 }
 
@@ -67,6 +70,7 @@ impl Attributes {
             (Attributes::READONLY, 'r'),
             (Attributes::NO_EVICT, 'e'),
             (Attributes::NO_TOUCH, 'T'),
+            (Attributes::IMPORT_SOURCE, 'I'),
         ]
         .into_iter()
         .filter(|(attribute, _)| self.contains(*attribute))
@@ -158,6 +162,11 @@ pub struct ClientRecord {
     pub unsent: Gauge,
     pub send_memory: Gauge,
     pub send_memory_peak: Gauge,
+    /// Chunks of them that wait behind the send buffer, and their bytes.
+    pub queued_chunks: Gauge,
+    pub queued: Gauge,
+    /// Bytes of the arguments that are there of an incomplete request, or of the command that runs.
+    pub arguments: Gauge,
     /// Since when more is unsent than the soft limit allows, in milliseconds of Unix time; 0 if it is
     /// not.
     pub over_soft_limit: Gauge,
@@ -181,6 +190,8 @@ pub struct ClientRecord {
     pub tracking_redirect: AtomicI64,
     /// Bytes that the prefixes of its keys take.
     pub tracking_memory: Gauge,
+    /// Its part of the memory of all clients.
+    pub(super) counted: CountedMemory,
     /// Bytes that the session takes besides its buffers.
     session_memory: usize,
     ending: AtomicU8,
@@ -203,6 +214,9 @@ impl ClientRecord {
             unsent: Gauge::default(),
             send_memory: Gauge::default(),
             send_memory_peak: Gauge::default(),
+            queued_chunks: Gauge::default(),
+            queued: Gauge::default(),
+            arguments: Gauge::default(),
             over_soft_limit: Gauge::default(),
             last_command: AtomicU32::new(0),
             attributes: AtomicU32::new(0),
@@ -217,6 +231,7 @@ impl ClientRecord {
             subscription_memory: Gauge::default(),
             tracking_redirect: AtomicI64::new(-1),
             tracking_memory: Gauge::default(),
+            counted: CountedMemory::default(),
             session_memory,
             ending: AtomicU8::new(OPEN),
             waker: OnceLock::new(),
@@ -332,15 +347,32 @@ impl ClientRecord {
         ));
     }
 
+    /// Bytes of memory that the client takes besides its buffers, as it may change with every command.
+    #[inline]
+    pub fn state_memory(&self) -> u64 {
+        self.multi.memory.get() + self.subscription_memory.get() + self.tracking_memory.get()
+    }
+
+    /// Bytes that wait for the peer: in the session and in the outbox.
+    pub fn output(&self) -> u64 {
+        self.unsent.get() + self.outbox.len() as u64
+    }
+
+    /// Whether more waits for the peer than `limit` allows, or has waited for too long.
+    pub fn is_over(&self, limit: OutputLimit, now: i64) -> bool {
+        let since = self.over_soft_limit.get() as i64;
+        let patience = limit.soft_seconds.saturating_mul(1000) as i64;
+        limit.hard > 0 && self.output() >= limit.hard
+            || limit.soft > 0 && since > 0 && now.saturating_sub(since) > patience
+    }
+
     /// Bytes of memory that the connection takes.
     pub fn memory(&self) -> u64 {
         let fixed = size_of::<ClientRecord>() + self.session_memory;
         fixed as u64
             + self.query_memory.get()
             + self.send_memory.get()
-            + self.multi.memory.get()
-            + self.subscription_memory.get()
-            + self.tracking_memory.get()
+            + self.state_memory()
             + self.outbox.len() as u64
     }
 
@@ -349,16 +381,16 @@ impl ClientRecord {
         let labels = self.labels.lock().clone();
         let attributes = self.attributes();
         let query = self.query.get();
-        let unsent = self.unsent.get();
+        let output = self.output();
+        let queued = self.queued.get();
         let command = match self.last_command.load(Ordering::Relaxed) {
             0 => "NULL",
             id => &command_names[id as usize - 1],
         };
-        // What this server does not have, or does not keep per client, is 0 for every client.
         format!(
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} \
-             ssub={} multi={} watch={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} \
-             obl=0 oll={} omem={unsent} tot-mem={} events={} cmd={command} user=default redir={} \
+             ssub={} multi={} watch={} qbuf={query} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} \
+             obl={} oll={} omem={output} tot-mem={} events={} cmd={command} user=default redir={} \
              resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             self.id,
             self.info.peer,
@@ -376,12 +408,14 @@ impl ClientRecord {
             self.multi.queued(),
             self.multi.watched(),
             self.query_memory.get().saturating_sub(query),
+            self.arguments.get(),
             self.multi.memory(),
-            self.send_memory.get(),
+            self.send_memory.get().saturating_sub(queued),
             self.send_memory_peak.get(),
-            u8::from(unsent > 0),
+            self.unsent.get().saturating_sub(queued),
+            self.queued_chunks.get() + u64::from(!self.outbox.is_empty()),
             self.memory(),
-            if unsent > 0 { "rw" } else { "r" },
+            if output > 0 { "rw" } else { "r" },
             self.tracking_redirect.load(Ordering::Relaxed),
             if attributes.contains(Attributes::RESP3) { 3 } else { 2 },
             labels.lib_name,
@@ -396,6 +430,7 @@ impl ClientRecord {
 /// All connected clients.
 #[derive(Default)]
 pub struct Clients {
+    pub memory: ClientMemory,
     last_id: AtomicU64,
     connected: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
 }
@@ -410,12 +445,14 @@ impl Clients {
     ) -> Arc<ClientRecord> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let record = Arc::new(ClientRecord::new(id, info, now, session_memory));
+        self.memory.count(&record);
         self.connected.lock().insert(id, record.clone());
         record
     }
 
     pub fn remove(&self, id: u64) {
-        self.connected.lock().remove(&id);
+        let removed = self.connected.lock().remove(&id);
+        removed.iter().for_each(|record| self.memory.forget(record));
     }
 
     /// Ends a connection, from any thread. It is no longer among the connected ones.
@@ -472,17 +509,15 @@ impl Clients {
         }
     }
 
-    /// Ends the connections of all clients that have left more unread than the soft limit for longer
-    /// than it allows. Returns how many those were.
+    /// Ends the connections of all clients that have left more unread than the limits of their classes
+    /// allow, or for longer. Returns how many those were.
     pub fn kill_slow_readers(
         &self,
-        limit: OutputLimit,
+        limits: &OutputLimits,
         now: i64,
         command_names: &[String],
     ) -> usize {
-        let oldest = now.saturating_sub(limit.soft_seconds.saturating_mul(1000) as i64) as u64;
-        let is_slow =
-            |record: &&Arc<ClientRecord>| (1..oldest).contains(&record.over_soft_limit.get());
+        let is_slow = |record: &&Arc<ClientRecord>| record.is_over(limits.of(record.class()), now);
         let mut killed = 0;
         for record in self.all().iter().filter(is_slow) {
             record.log_output_limit(now, command_names);

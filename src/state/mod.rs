@@ -2,6 +2,7 @@
 //! clients. It knows neither commands nor sessions.
 
 mod apply;
+mod client_memory;
 mod clients;
 mod command_log;
 mod control;
@@ -35,6 +36,7 @@ use crate::keyspace::{Keyspace, Listeners, MOST_WORKERS, OTHER_THREADS};
 use crate::process;
 
 pub use apply::{RemoteControl, needs_control_thread};
+pub use client_memory::ClientMemory;
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
 pub use command_log::{CommandLog, LogEntry, Logged, LoggedCall};
 pub use control::{ControlRequest, ControlThread};
@@ -124,7 +126,10 @@ impl Server {
 
     /// Ends the clients whose output buffers are over their limits.
     pub fn end_over_limit(&self, sender: OutboxSender<'_>) {
-        for client in sender.over_limit() {
+        for client in sender.grown {
+            self.count_client(&client);
+        }
+        for client in sender.over_limit {
             client.log_output_limit(unix_milliseconds(), &self.command_names);
             self.clients.kill(&client);
             self.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
@@ -192,6 +197,7 @@ impl Server {
             replication_id: Mutex::new(process::random_id()),
             switches: Switches::default(),
         }));
+        server.clients.memory.set_limit(&server.config.load());
         (server, requests)
     }
 }

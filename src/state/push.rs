@@ -35,12 +35,18 @@ impl Push {
 /// Sends messages to clients, and notes those whose output buffers are over their hard limit then.
 pub struct OutboxSender<'l> {
     limits: &'l OutputLimits,
-    over_limit: Vec<Arc<ClientRecord>>,
+    /// Clients whose output buffers are over their hard limits, and are to be ended.
+    pub(super) over_limit: Vec<Arc<ClientRecord>>,
+    /// Clients whose outboxes have grown by much.
+    pub(super) grown: Vec<Arc<ClientRecord>>,
 }
+
+/// Bytes by which an outbox may grow before the client's memory is counted again.
+const COUNTED_STEP: u64 = 16 * 1024;
 
 impl<'l> OutboxSender<'l> {
     pub fn new(limits: &'l OutputLimits) -> Self {
-        OutboxSender { limits, over_limit: Vec::new() }
+        OutboxSender { limits, over_limit: Vec::new(), grown: Vec::new() }
     }
 
     /// Hands a client a message.
@@ -55,12 +61,11 @@ impl<'l> OutboxSender<'l> {
         let hard = self.limits.of(client.class()).hard;
         if hard > 0 && waiting >= hard && !client.is_killed() {
             self.over_limit.push(client.clone());
+        } else if waiting / COUNTED_STEP
+            > waiting.saturating_sub(1 + rest.len() as u64) / COUNTED_STEP
+        {
+            self.grown.push(client.clone());
         }
-    }
-
-    /// The clients that are over their limits, each of which is to be ended.
-    pub fn over_limit(self) -> Vec<Arc<ClientRecord>> {
-        self.over_limit
     }
 }
 
@@ -100,6 +105,6 @@ mod tests {
         }
         assert!(sender.over_limit.is_empty());
         sender.send_bytes(&client, b'+', &rest);
-        assert_eq!(sender.over_limit().len(), 1);
+        assert_eq!(sender.over_limit.len(), 1);
     }
 }

@@ -119,6 +119,7 @@ impl Server {
         self.rejected_connections.store(0, Ordering::Relaxed);
         self.query_limit_disconnections.store(0, Ordering::Relaxed);
         self.output_limit_disconnections.store(0, Ordering::Relaxed);
+        self.clients.memory.reset_evicted();
         self.eviction.reset_exceeded();
         self.lazy_free.reset_freed();
         self.reset_loops();

@@ -77,6 +77,7 @@ pub async fn run(worker: Rc<Worker>) {
         let is_on = |switch| server.switches.is_on(switch);
         if is_on(Switch::ActiveExpiry)
             && is_on(Switch::PeriodicTasks)
+            && !settings.import_mode
             && server.pause.current(now).is_none()
         {
             let effort = Effort::new(settings.active_expire_effort);

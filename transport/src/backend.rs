@@ -174,6 +174,12 @@ pub trait Connection {
     /// Bytes written and not yet handed to the transport.
     fn unsent(&self) -> usize;
 
+    /// How many chunks wait behind the send buffer, and how many bytes they have: a part of
+    /// [`unsent`](Self::unsent).
+    fn queued(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
     /// Bytes of memory that this connection's receive side and send side hold now.
     fn memory(&self) -> (usize, usize);
 

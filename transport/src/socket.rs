@@ -233,6 +233,10 @@ impl Connection for SocketConnection {
         self.tx.len() + self.queued
     }
 
+    fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.queued)
+    }
+
     fn memory(&self) -> (usize, usize) {
         (self.rx.capacity(), self.tx.capacity() + self.queued)
     }

@@ -3,7 +3,7 @@
 use crate::command::{CommandError, Cx, Result};
 use crate::number::parse_i64;
 use crate::resp::Args;
-use crate::state::ClientRecord;
+use crate::state::{ClientRecord, OutboxClass};
 use verbena_transport::Endpoint;
 
 /// The letters of `flags` that Valkey knows, of states that this server does not have included.
@@ -172,7 +172,14 @@ impl Condition {
                 Endpoint::Path(_) => false,
             },
             Condition::User => true,
-            Condition::Type(client_type) => *client_type == ClientType::Normal,
+            Condition::Type(client_type) => {
+                let class = match record.class() {
+                    OutboxClass::Normal => ClientType::Normal,
+                    OutboxClass::Replica => ClientType::Replica,
+                    OutboxClass::Pubsub => ClientType::PubSub,
+                };
+                *client_type == class
+            }
             Condition::Flags(flags) => all_in(flags, &record.attributes().letters()),
             Condition::Name(name) => is(&record.labels.lock().name, name),
             Condition::LibName(name) => is(&record.labels.lock().lib_name, name),

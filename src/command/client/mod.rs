@@ -60,11 +60,7 @@ pub const COMMANDS: &[Command] = &[Command {
         with_tips(row("info", 2, ANY_TIME, info), VARYING),
         exclusive(row("kill", -3, ADMIN, kill)),
         with_tips(row("list", -2, ADMIN, list), VARYING),
-        row("no-evict", 3, ADMIN.union(Flags::ALLOW_BUSY), |cx, args, out| {
-            cx.caller.no_evict = on_or_off(&args[2])?;
-            out.ok();
-            Ok(())
-        }),
+        row("no-evict", 3, ADMIN.union(Flags::ALLOW_BUSY), no_evict),
         row("no-touch", 3, OWN, |cx, args, out| {
             cx.caller.no_touch = on_or_off(&args[2])?;
             out.ok();
@@ -146,24 +142,41 @@ fn setinfo(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-fn import_source(_: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    if args[2].eq_ignore_ascii_case(b"off") {
-        out.ok();
-        return Ok(());
+fn import_source(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    if !cx.settings.import_mode && !args[2].eq_ignore_ascii_case(b"off") {
+        return Err("ERR Server is not in import mode".into());
     }
-    Err("ERR Server is not in import mode".into())
+    cx.caller.import_source = on_or_off(&args[2])?;
+    out.ok();
+    Ok(())
 }
 
-fn info(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
+fn no_evict(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    cx.caller.no_evict = on_or_off(&args[2])?;
     cx.caller.publish();
+    cx.server.count_client(&cx.caller.record);
+    out.ok();
+    Ok(())
+}
+
+/// Shows the caller's own state as it is while the command with these arguments runs.
+fn publish(cx: &mut Cx<'_>, args: Args<'_>) {
+    cx.caller.publish();
+    let bytes: usize = args.iter().map(|arg| arg.len()).sum();
+    cx.caller.record.arguments.set(bytes as u64);
+}
+
+fn info(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
+    publish(cx, args);
     let line = cx.caller.record.line(cx.now, &cx.server.command_names) + "\n";
+    cx.caller.record.arguments.set(0);
     out.verbatim(line.as_bytes());
     Ok(())
 }
 
 fn list(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let filter = Filter::parse(cx, args)?;
-    cx.caller.publish();
+    publish(cx, args);
     let me = cx.caller.record.id;
     let mut lines = String::new();
     for record in cx.server.clients.all() {
@@ -173,6 +186,7 @@ fn list(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             lines.push('\n');
         }
     }
+    cx.caller.record.arguments.set(0);
     out.verbatim(lines.as_bytes());
     Ok(())
 }

@@ -44,7 +44,7 @@ fn random_field(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result 
         drawn.into_iter().for_each(|pair| reply_pair(out, pair, with_values));
         return Ok(());
     }
-    let draws = sampling::draws(count)?;
+    let draws = sampling::draws(count, out)?;
     if draws < hash.len() {
         let pairs = hash.draw_many(now, draws);
         reply_header(out, pairs.len(), with_values);

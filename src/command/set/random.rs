@@ -108,7 +108,7 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         members.into_iter().for_each(|member| write_member(out, member));
         return Ok(());
     }
-    let draws = sampling::draws(count)?;
+    let draws = sampling::draws(count, out)?;
     if draws < set.len() {
         out.array(draws);
         set.draw(draws, |member| write_member(out, member));

@@ -46,7 +46,7 @@ fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         write_members(out, with_scores, members.len(), members.into_iter());
         return Ok(());
     }
-    let draws = sampling::draws(count)?;
+    let draws = sampling::draws(count, out)?;
     if draws < set.len() {
         write_members_header(out, with_scores, draws);
         draw(set, draws, |scored| write_scored(out, with_scores, scored));

@@ -93,7 +93,7 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     if expiry == Expiry::Unsaid {
         return Ok(());
     }
-    let now = cx.expiry_now();
+    let now = cx.removal_now();
     let Some(mut entry) = cx.write_again(&key) else { return Ok(()) };
     match time {
         Some(time) if time <= now => expire_now(cx, &key),

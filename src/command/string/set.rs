@@ -221,7 +221,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Ok(());
     }
     match time {
-        Some(time) if time <= cx.expiry_now() => expire_now(cx, &key),
+        Some(time) if time <= cx.removal_now() => expire_now(cx, &key),
         _ => {
             store(cx, &key, argument(&args, 2), options.expiry, time);
             cx.changed("set", &key);

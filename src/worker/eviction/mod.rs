@@ -88,6 +88,7 @@ impl Evictor {
         let patience = patience(settings.maxmemory_eviction_tenacity);
         let is_over = || patience.is_some_and(|patience| started.elapsed() >= patience);
         while settings.maxmemory_policy != MaxmemoryPolicy::NoEviction
+            && !settings.import_mode
             && self.evict_one(worker, entered, settings, now)
         {
             if server.memory_in_use() <= limit {

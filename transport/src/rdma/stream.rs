@@ -235,6 +235,10 @@ impl Connection for RdmaStream {
         self.link.protocol.borrow().unsent() + self.queued
     }
 
+    fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.queued)
+    }
+
     fn memory(&self) -> (usize, usize) {
         (self.region.len() + self.spill.capacity(), self.send_buffer.len() + self.queued)
     }
