@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Categories, Command, CommandError, Cx, Flags, Group, Result};
+use super::client::tracking;
+use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
 use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, Settings, Written, find};
 use crate::glob;
 use crate::resp::{Args, Reply};
@@ -60,6 +61,8 @@ pub const COMMANDS: &[Command] = &[Command {
             name: "set",
             arity: -4,
             flags: FLAGS,
+            // A new limit may have keys of any shard forgotten.
+            scope: Scope::Shards,
             tips: EVERY_NODE,
             group: Group::Server,
             run: set,
@@ -159,6 +162,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     assign(server, &assignments, &mut RemoteControl(server))?;
     // A transaction's next commands announce what is wanted now.
     cx.unit.want_events(server.listeners(&server.config.load()).events);
+    tracking::forget_surplus(cx);
     // The calling thread measures this very command by what it has set.
     cx.stats.limits.set(&server.config.load(), cx.env().clock);
     out.ok();

@@ -175,7 +175,12 @@ impl<'w> Turn<'w> {
             ReplyMode::Skip => caller.reply_mode = ReplyMode::On,
             ReplyMode::SkipNext | ReplyMode::Off => {}
         }
-        out.truncate(before);
+        // What a client hears of its subscriptions is no reply.
+        let is_confirmation =
+            |found: &&Registered| found.command.flags.contains(Flags::PUBSUB | Flags::NOSCRIPT);
+        if !pending.found.as_ref().is_some_and(is_confirmation) {
+            out.truncate(before);
+        }
     }
 
     #[inline]
@@ -185,8 +190,15 @@ impl<'w> Turn<'w> {
         if let Err(error) = admission::admit(caller, found, &self.settings) {
             return self.refuse(caller, found, &error, out);
         }
-        if self.limited && !self.has_room(caller, found) {
-            return self.refuse(caller, found, &CommandError::OUT_OF_MEMORY, out);
+        if self.limited {
+            let has_room = self.has_room(caller, found);
+            if !caller.record.outbox.is_empty() && caller.reply_mode == ReplyMode::On {
+                // The client hears of the keys that had to go before it hears of its command.
+                caller.record.outbox.move_to(out);
+            }
+            if !has_room {
+                return self.refuse(caller, found, &CommandError::OUT_OF_MEMORY, out);
+            }
         }
         if admission::is_queued(caller, found) {
             caller.transaction.push(found, args);

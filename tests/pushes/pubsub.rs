@@ -196,3 +196,18 @@ fn a_subscriber_that_reads_nothing_is_ended_at_its_limit_and_costs_nobody_else()
     assert!(info.contains("client_output_buffer_limit_disconnections:1\r\n"), "{info}");
     slow.discard_to_end();
 }
+
+#[test]
+fn without_replies_a_client_still_hears_of_its_subscriptions() {
+    for server in [Server::start(&[]), Server::oracle(&[])] {
+        let (mut client, mut publisher) = (server.connect(), server.connect());
+        client.run("HELLO 3");
+        client.send(&["CLIENT", "REPLY", "OFF"]);
+        client.send(&["GET", "a"]);
+        assert_eq!(client.run("SUBSCRIBE c").to_string(), ">[\"subscribe\", \"c\", (integer) 1]");
+        assert_eq!(publisher.run("PUBLISH c m").integer(), 1);
+        assert_eq!(client.read().to_string(), ">[\"message\", \"c\", \"m\"]");
+        let last = client.run("UNSUBSCRIBE c");
+        assert_eq!(last.to_string(), ">[\"unsubscribe\", \"c\", (integer) 0]");
+    }
+}

@@ -252,3 +252,31 @@ fn no_more_keys_are_remembered_than_the_limit_says() {
     assert!(info.contains("tracking_total_keys:100\r\n"), "{info}");
     assert!(info.contains("tracking_total_items:100\r\n"), "{info}");
 }
+
+#[test]
+fn a_lower_limit_forgets_keys_at_once() {
+    let server = Server::start(&["--io-threads", "4"]);
+    let (mut reader, mut other) = (server.connect(), server.connect());
+    reader.run("HELLO 3");
+    reader.run("CLIENT TRACKING ON");
+    (0..250).for_each(|i| drop(reader.run(&format!("GET key{i}"))));
+    other.run("CONFIG SET tracking-table-max-keys 1");
+    for _ in 0..249 {
+        assert_eq!(reader.read().elements()[0].text(), "invalidate");
+    }
+    assert!(reader.run("PING").is("PONG"), "one is left");
+}
+
+#[test]
+fn a_client_hears_of_evicted_keys_before_the_reply_to_the_command_that_needed_room() {
+    let server = Server::start(&["--io-threads", "1", "--maxmemory-policy", "volatile-random"]);
+    let mut client = server.connect();
+    client.run("HELLO 3");
+    client.run("CLIENT TRACKING ON");
+    client.run("SETEX volatile 10000 x");
+    client.run("GET volatile");
+    client.run("CONFIG SET maxmemory 1");
+    client.send(&["GETBIT", "big", "0"]);
+    assert_eq!(client.read().to_string(), ">[\"invalidate\", [\"volatile\"]]");
+    assert_eq!(client.read().integer(), 0);
+}

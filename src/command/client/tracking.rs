@@ -141,6 +141,19 @@ pub fn note_reads(
     }
 }
 
+/// After the limit has changed: forgets as many tracked keys as there are too many.
+pub fn forget_surplus(cx: &mut Cx<'_>) {
+    let limit = cx.server.config.load().tracking_table_max_keys;
+    let tracked = &cx.server.keyspace.tracked;
+    let is_surplus = || limit > 0 && tracked.keys() as u64 > limit;
+    let mut shards = 0..SHARDS;
+    while is_surplus()
+        && let Some(shard) = shards.next()
+    {
+        while is_surplus() && cx.unit.evict_tracked(shard) {}
+    }
+}
+
 /// The options of CLIENT TRACKING.
 #[derive(Default)]
 struct Options {
