@@ -47,7 +47,8 @@ fn the_commands_reply_as_valkey_does() {
     for line in SCRIPT.lines().filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         if words[0] == "HELLO" {
-            (ours.command(&words), theirs.command(&words));
+            ours.command(&words);
+            theirs.command(&words);
             continue;
         }
         let (ours, theirs) = (ours.command(&words), theirs.command(&words));
