@@ -175,3 +175,18 @@ fn info(socket: &Socket, local: SocketAddr, peer: SocketAddr) -> ConnectionInfo 
         fd: Some(socket.as_raw_fd()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_speaks_mptcp_where_the_kernel_does() {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let protocol = |mptcp| listening_socket(addr, mptcp).unwrap().protocol().unwrap();
+        let kernel = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP));
+        let best = if kernel.is_ok() { Protocol::MPTCP } else { Protocol::TCP };
+        assert_eq!(protocol(true), Some(best));
+        assert_eq!(protocol(false), Some(Protocol::TCP));
+    }
+}
