@@ -60,7 +60,8 @@ fn clients_that_read_nothing_stay_below_maxmemory_clients() {
     // The last one alone asks for more than all may take.
     while statistic(&mut admin, "evicted_clients") < 50 {}
     let peak = statistic(&mut admin, "used_memory_peak") - before;
-    assert!(peak < LIMIT + LIMIT / 4, "the clients took {peak} bytes");
+    // Those that were ended give their memory back when their threads have come to it.
+    assert!(peak < LIMIT + LIMIT / 2, "the clients took {peak} bytes");
     assert!(server.log().contains("Evicting client: id="));
     clients.iter_mut().for_each(|client| client.discard_to_end());
 }
@@ -179,7 +180,7 @@ fn imported_data_expires_for_all_but_its_source() {
         (1, "DBSIZE"),
         (1, "APPEND b w"),
         (0, "GET b"),
-        (1, "DEL a"),
+        (1, "SET a w"),
         (1, "DBSIZE"),
         (1, "CONFIG SET maxmemory 1 maxmemory-policy allkeys-lru"),
         (1, "SET d 1"),
