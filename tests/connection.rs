@@ -351,11 +351,13 @@ fn a_client_of_a_unix_socket_is_listed_as_such() {
 fn bytes_in_a_clients_buffers_are_listed() {
     let server = Server::start(&[]);
     let (mut slow, mut other) = (server.connect(), server.connect());
-    let part = b"*2\r\n$3\r\nGET\r\n$100000\r\nxxxxxx";
-    slow.write(part);
-    let waiting = |other: &mut Client| field(&list(other)[0], "qbuf").parse::<usize>().unwrap();
-    while waiting(&mut other) < part.len() {}
-    assert_eq!(waiting(&mut other), part.len());
+    let before = b"*2\r\n$3\r\nGET\r\n$100000\r\n";
+    slow.write(&[&before[..], b"xxxxxx"].concat());
+    let bytes = |other: &mut Client, name| field(&list(other)[0], name).parse::<usize>().unwrap();
+    let waiting = |other: &mut Client| bytes(other, "qbuf");
+    while waiting(&mut other) < 6 {}
+    // What comes before a long argument is parsed.
+    assert_eq!((waiting(&mut other), bytes(&mut other, "argv-mem")), (6, before.len()));
     slow.write(&vec![b'x'; 100_000 - 6]);
     slow.write(b"\r\n");
     assert_eq!(slow.read(), Value::Null);
@@ -788,7 +790,7 @@ fn invalid_requests_after_a_long_argument_are_refused() {
     client.write(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n");
     // The argument is detached before the rest arrives.
     let mut other = server.connect();
-    while field(&list(&mut other)[0], "qbuf") == "0" {}
+    while field(&list(&mut other)[0], "argv-mem") == "0" {}
     client.write(&vec![b'x'; 100_002]);
     assert_eq!(client.read().error(), "ERR Protocol error: invalid CRLF in request");
     client.expect_closed();
