@@ -182,7 +182,9 @@ def instructions(old):
                 rows.setdefault((test, depth), {})[server.name] = (cost[many] - cost[few]) / (many - few)
 
     for name, binary in (("new", {}), ("old", {"binary": old})):
-        with_servers([lambda: verbena(name=name, wrapper=kind.wrapper, **binary)], measure)
+        # callgrind_control finds the process by its title.
+        keep_title = ("--set-proc-title", "no")
+        with_servers([lambda: verbena(name=name, wrapper=kind.wrapper, options=keep_title, **binary)], measure)
     return rows
 
 

@@ -96,9 +96,9 @@ class Server:
         self.dir.cleanup()
 
 
-def verbena(threads=1, cpus=None, name="verbena", binary=RELEASE / "verbena-server", wrapper=()):
+def verbena(threads=1, cpus=None, name="verbena", binary=RELEASE / "verbena-server", wrapper=(), options=()):
     """A Verbena of this tree, or of another if its `binary` is named; `wrapper` is a command that runs it."""
-    command = [*wrapper, str(binary), "--port", "{port}", "--io-threads", str(threads), "--save", ""]
+    command = [*wrapper, str(binary), "--port", "{port}", "--io-threads", str(threads), "--save", "", *options]
     return Server(name, command, cpus)
 
 

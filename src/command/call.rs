@@ -101,7 +101,7 @@ pub fn release(env: &Env<'_>, unit: &mut Unit<'static>) {
     release_by(env, unit, None);
 }
 
-#[inline]
+#[inline(always)]
 fn release_by(env: &Env<'_>, unit: &mut Unit<'static>, by: Option<&ClientRecord>) {
     let stats = env.stats;
     stats.changes.add(unit.changes);

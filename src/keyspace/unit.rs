@@ -10,6 +10,8 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -109,7 +111,7 @@ pub struct Unit<'k> {
     pub expired_fields: u64,
     wanted: KeyspaceEvents,
     /// What is to be told when the unit is settled; `None` while there is nothing.
-    notices: Option<Box<Notices>>,
+    notices: Pending,
     records: Option<Box<Records>>,
 }
 
@@ -120,6 +122,42 @@ struct Notices {
     ready: Vec<ReadyKey>,
     /// Keys that have changed, for the clients that have asked for changes of all keys with a prefix.
     changed: Vec<Box<[u8]>>,
+}
+
+/// The notices of a unit, if there are any. Most units have none, and pay for one comparison when they end:
+/// what is to be dropped otherwise is dropped elsewhere.
+#[derive(Default)]
+struct Pending(ManuallyDrop<Option<Box<Notices>>>);
+
+impl Deref for Pending {
+    type Target = Option<Box<Notices>>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Pending {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for Pending {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            drop_notices(self.0.take());
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_notices(notices: Option<Box<Notices>>) {
+    drop(notices);
 }
 
 /// The shards that a unit holds.
@@ -188,7 +226,7 @@ impl<'k> Unit<'k> {
             expired_keys: 0,
             expired_fields: 0,
             wanted: listeners.events,
-            notices: None,
+            notices: Pending::default(),
             records: listeners.journal.then(Box::default),
         }
     }
@@ -715,7 +753,9 @@ impl<'k> Unit<'k> {
             self.keyspace.journal.commit(&records);
         }
         let mut changed = None;
-        if let Some(notices) = self.notices.take() {
+        if self.notices.is_some()
+            && let Some(notices) = self.notices.take()
+        {
             if !notices.posts.is_empty() {
                 queue(notices.posts);
             }
