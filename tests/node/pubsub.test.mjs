@@ -4,23 +4,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, beforeEach, describe, it } from "node:test";
 
+import { Inbox } from "./inbox.mjs";
 import { createClient, programs, Redis, start } from "./server.mjs";
-
-/** Collects what comes; `take` waits for so many. */
-class Inbox {
-  items = [];
-  wake = () => {};
-
-  put = (...item) => {
-    this.items.push(item);
-    this.wake();
-  };
-
-  async take(count) {
-    while (this.items.length < count) await new Promise((resolve) => (this.wake = resolve));
-    return this.items.splice(0, count);
-  }
-}
 
 for (const [name, program] of Object.entries(programs)) {
   describe(`${name}, ioredis, messages`, { timeout: 60_000 }, () => {
