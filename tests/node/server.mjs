@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 // scripts/setup installs it there.
 const installed = createRequire(join(root, "target/node/"));
 export const Redis = installed("ioredis");
-export const { createClient, WatchError } = installed("redis");
+export const { BasicPooledClientSideCache, createClient, createClientPool, WatchError } = installed("redis");
 export const glide = installed("@valkey/valkey-glide");
 export const { createAdapter, createShardedAdapter } = installed("@socket.io/redis-adapter");
 export const { Server: SocketServer } = installed("socket.io");
