@@ -55,6 +55,13 @@ fn each_type_announces_its_changes() {
         all("set a 1\nincr a\nappend a x\ngetdel a"),
         ["set a", "incrby a", "append a", "del a"]
     );
+    assert_eq!(
+        all("set a 1 ex 100\nset a 1 keepttl\npsetex a 9000 1\nmsetex 2 b 1 c 2 px 9000"),
+        [
+            "set a", "expire a", "set a", "set a", "expire a", "set b", "expire b", "set c",
+            "expire c"
+        ]
+    );
     assert_eq!(all("rpush l a b\nlpop l\nrpop l"), ["rpush l", "lpop l", "rpop l", "del l"]);
     assert_eq!(all("rpush l a\nlmove l m left right"), ["rpush l", "rpush m", "lpop l", "del l"]);
     assert_eq!(all("hset h f v\nhdel h f"), ["hset h", "hdel h", "del h"]);

@@ -4,23 +4,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, beforeEach, describe, it } from "node:test";
 
-import { createClient, programs, Redis, start } from "./server.mjs";
-
-/** Collects what comes; `take` waits for so many. */
-class Inbox {
-  items = [];
-  wake = () => {};
-
-  put = (...item) => {
-    this.items.push(item);
-    this.wake();
-  };
-
-  async take(count) {
-    while (this.items.length < count) await new Promise((resolve) => (this.wake = resolve));
-    return this.items.splice(0, count);
-  }
-}
+import { Inbox } from "./inbox.mjs";
+import { BasicPooledClientSideCache, createClient, createClientPool, programs, Redis, start } from "./server.mjs";
 
 for (const [name, program] of Object.entries(programs)) {
   describe(`${name}, ioredis, messages`, { timeout: 60_000 }, () => {
@@ -89,6 +74,31 @@ for (const [name, program] of Object.entries(programs)) {
       assert.deepEqual(found, Array.from({ length: 5000 }, (_, i) => ["message", "a", String(i)]));
     });
 
+    it("tell of changes of keys", async () => {
+      await redis.config("SET", "notify-keyspace-events", "KEA");
+      await subscriber.psubscribe("__key*@0__:*");
+      await redis.set("a", 1, "PX", 20);
+      assert.deepEqual(await inbox.take(4), [
+        ["pmessage", "__key*@0__:*", "__keyspace@0__:a", "set"],
+        ["pmessage", "__key*@0__:*", "__keyevent@0__:set", "a"],
+        ["pmessage", "__key*@0__:*", "__keyspace@0__:a", "expire"],
+        ["pmessage", "__key*@0__:*", "__keyevent@0__:expire", "a"],
+      ]);
+      assert.deepEqual(await inbox.take(2), [
+        ["pmessage", "__key*@0__:*", "__keyspace@0__:a", "expired"],
+        ["pmessage", "__key*@0__:*", "__keyevent@0__:expired", "a"],
+      ]);
+      await redis.config("SET", "notify-keyspace-events", "");
+    });
+
+    it("come as buffers", async () => {
+      subscriber.on("messageBuffer", (channel, message) => inbox.put("messageBuffer", channel, message));
+      await subscriber.subscribe("a");
+      await redis.publish("a", Buffer.from([0, 255, 13, 10]));
+      const [, [, , bytes]] = await inbox.take(2);
+      assert.deepEqual(bytes, Buffer.from([0, 255, 13, 10]));
+    });
+
     it("say which keys a cache must forget", async () => {
       const id = await subscriber.client("ID");
       await subscriber.subscribe("__redis__:invalidate");
@@ -153,6 +163,42 @@ for (const [name, program] of Object.entries(programs)) {
         await subscriber.close();
       });
 
+      it("come again after the connection has been lost", async () => {
+        const [subscriber, inbox] = [await connect(), new Inbox()];
+        subscriber.on("error", () => {});
+        const id = await subscriber.clientId();
+        // (once() would reject with the error that comes before.)
+        const again = new Promise((resolve) => subscriber.once("ready", resolve));
+        await subscriber.subscribe("a", (message) => inbox.put("channel", message));
+        await subscriber.pSubscribe("b*", (message) => inbox.put("pattern", message));
+        await subscriber.sSubscribe("c", (message) => inbox.put("sharded", message));
+        assert.equal(await redis.clientKill({ filter: "ID", id }), 1);
+        await again;
+        assert.deepEqual([await redis.publish("a", "1"), await redis.publish("bb", "2"), await redis.sPublish("c", "3")], [1, 1, 1]);
+        assert.deepEqual(await inbox.take(3), [["channel", "1"], ["pattern", "2"], ["sharded", "3"]]);
+        await subscriber.close();
+      });
+
+      it("come as buffers", async () => {
+        const [subscriber, inbox] = [await connect(), new Inbox()];
+        await subscriber.subscribe("a", (message, channel) => inbox.put(channel, message), true);
+        await redis.publish("a", Buffer.from([0, 255, 13, 10]));
+        assert.deepEqual(await inbox.take(1), [[Buffer.from("a"), Buffer.from([0, 255, 13, 10])]]);
+        await subscriber.close();
+      });
+
+      it("tell of changes of keys", async () => {
+        const [subscriber, inbox] = [await connect(), new Inbox()];
+        await redis.configSet("notify-keyspace-events", "Ehlx");
+        await subscriber.pSubscribe("__keyevent@*__:*", (key, channel) => inbox.put(channel, key));
+        await redis.multi().set("a", "1", { PX: 20 }).hSet("h", "f", "v").rPush("l", "v").exec();
+        assert.deepEqual(await inbox.take(3), [
+          ["__keyevent@0__:hset", "h"], ["__keyevent@0__:rpush", "l"], ["__keyevent@0__:expired", "a"],
+        ]);
+        await redis.configSet("notify-keyspace-events", "");
+        await subscriber.close();
+      });
+
       it("show a monitor what others do", async () => {
         const [monitor, inbox] = [await connect(), new Inbox()];
         await monitor.monitor((line) => inbox.put(String(line)));
@@ -179,6 +225,28 @@ for (const [name, program] of Object.entries(programs)) {
           await cached.ping();
           assert.equal(await cached.get("a"), null);
           await cached.close();
+        });
+
+        it("make the cache that a pool shares forget", async () => {
+          const clientSideCache = new BasicPooledClientSideCache({ maxEntries: 10, evictPolicy: "FIFO" });
+          const pool = createClientPool(
+            { socket: { host: "127.0.0.1", port: server.port }, RESP },
+            { minimum: 2, maximum: 2, clientSideCache },
+          );
+          await pool.connect();
+          const keys = Array.from({ length: 10 }, (_, i) => `key:${i}`);
+          const values = () => Promise.all(keys.map((key) => pool.get(key)));
+          await redis.mSet(keys.map((key) => [key, "1"]));
+          for (let i = 0; i < 10; i++) assert.deepEqual(await values(), keys.map(() => "1"));
+          assert.equal(clientSideCache.stats().missCount, 10);
+          assert.equal(clientSideCache.stats().hitCount, 90);
+          const inbox = new Inbox();
+          clientSideCache.on("invalidate", (key) => inbox.put(String(key)));
+          await redis.mSet(keys.map((key) => [key, "2"]));
+          assert.deepEqual((await inbox.take(10)).flat().sort(), keys);
+          assert.deepEqual(await values(), keys.map(() => "2"));
+          assert.equal(clientSideCache.stats().missCount, 20);
+          await pool.close();
         });
       }
     });

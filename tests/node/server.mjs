@@ -1,4 +1,4 @@
-// Servers for the tests with ioredis and node-redis: this one, and Valkey's, on which the same tests must pass.
+// Servers for the tests with clients of Node.js: this one, and Valkey's, on which the same tests must pass.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,11 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 // scripts/setup installs it there.
 const installed = createRequire(join(root, "target/node/"));
 export const Redis = installed("ioredis");
-export const { createClient, WatchError } = installed("redis");
+export const { BasicPooledClientSideCache, createClient, createClientPool, WatchError } = installed("redis");
+export const glide = installed("@valkey/valkey-glide");
+export const { createAdapter, createShardedAdapter } = installed("@socket.io/redis-adapter");
+export const { Server: SocketServer } = installed("socket.io");
+export const { io: connectSocket } = installed("socket.io-client");
 
 const READY_MS = 20_000;
 

@@ -224,7 +224,6 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         Some(time) if time <= cx.removal_now() => expire_now(cx, &key),
         _ => {
             store(cx, &key, argument(&args, 2), options.expiry, time);
-            cx.changed("set", &key);
             if cx.is_journaled() {
                 let keeps = options.expiry == Expiry::Keep;
                 let expires = if keeps { Expires::AsBefore } else { Expires::At(time) };
@@ -235,16 +234,16 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-/// Stores a string under a key, whose expiry becomes `time` if `expiry` does not keep it.
+/// Stores a string under a key, whose expiry becomes `time` if `expiry` does not keep it, and announces it.
 fn store(cx: &mut Cx<'_>, key: &Key<'_>, value: Value<'_>, expiry: Expiry<'_>, time: Option<i64>) {
-    if expiry == Expiry::Keep {
-        match cx.write(key) {
-            Some(mut entry) => entry.set_value(value),
-            None => cx.insert(key, Entry::new(key.bytes, value, None)),
-        }
-        return;
+    if expiry != Expiry::Keep {
+        cx.set(key, value, time);
+    } else if let Some(mut entry) = cx.write(key) {
+        entry.set_value(value);
+    } else {
+        cx.insert(key, Entry::new(key.bytes, value, None));
     }
-    cx.set(key, value, time);
+    cx.changed("set", key);
     if time.is_some() {
         cx.event(cx.caller.db, "expire", key);
     }
@@ -346,7 +345,6 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     for (index, key) in cx.keys.iter().enumerate() {
         store(cx, key, argument(&args, 3 + 2 * index), expiry, time);
-        cx.changed("set", key);
     }
     if let Some(time) = time
         && cx.is_journaled()
