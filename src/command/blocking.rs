@@ -141,6 +141,11 @@ impl ParkedCall {
         &self.record
     }
 
+    /// Whether the wait has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(*self.state.lock(), State::Over(_))
+    }
+
     /// The reply, if there is one.
     pub fn outcome(&self) -> Option<Vec<Bytes>> {
         match &mut *self.state.lock() {

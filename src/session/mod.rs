@@ -154,7 +154,7 @@ impl Session {
     ) -> Poll<io::Result<()>> {
         self.caller.record.set_waker(cx);
         loop {
-            if !self.caller.record.outbox.is_empty() {
+            if !self.caller.record.outbox.is_empty() && !self.has_parked_reply() {
                 self.take_outbox(connection);
             }
             let next = match self.state {
@@ -177,6 +177,12 @@ impl Session {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether the client's wait has ended, and its reply is not sent yet: what others had for the client when
+    /// they ended it comes after that.
+    fn has_parked_reply(&self) -> bool {
+        matches!(&self.state, State::Parked(parked) if parked.call.is_over())
     }
 
     /// Whether the others of the thread run before the session enters `next`.

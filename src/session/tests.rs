@@ -241,6 +241,18 @@ fn bytes_from_other_threads_go_between_two_replies() {
 }
 
 #[test]
+fn an_invalidation_comes_after_the_reply_to_the_wait_that_has_caused_it() {
+    let worker = worker();
+    let (mut waiting, mut other) = (Peer::new(&worker), Peer::new(&worker));
+    waiting
+        .say("HELLO 3\r\nCLIENT TRACKING ON\r\nLRANGE to 0 -1\r\nBLMOVE from to LEFT LEFT 0\r\n");
+    waiting.heard();
+    other.say("RPUSH from x\r\n");
+    waiting.run();
+    assert_eq!(waiting.heard(), "$1\r\nx\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$2\r\nto\r\n");
+}
+
+#[test]
 fn what_was_written_is_sent_before_the_end() {
     let worker = worker();
     for end in ["QUIT\r\n", ""] {
