@@ -7,6 +7,7 @@
 //! its own, and an exclusive section closes all slots.
 
 pub mod big_reader;
+mod entered;
 pub mod journal;
 mod key;
 pub mod parked;
@@ -29,14 +30,13 @@ use journal::Journal;
 
 pub use crate::table::{Expired, NEVER, Position, Swept, hash, prefetch};
 pub use big_reader::{Busy, Section};
+pub use entered::Entered;
 pub use key::{Key, SLOTS, slot};
 pub use schedule::Schedule;
 pub use shard::{BeforeWrite, Shard};
 pub use shard_set::ShardSet;
 pub use tracked::{TrackedTotals, Tracker};
-pub use unit::{
-    Entered, EntryMut, Invalidation, KeyspaceEvent, Listeners, Notice, ReadyKey, Reason, Unit,
-};
+pub use unit::{EntryMut, Invalidation, KeyspaceEvent, Listeners, Notice, ReadyKey, Reason, Unit};
 pub use watched::{Presence, WatchState};
 
 /// The hash table of one database in one shard.
