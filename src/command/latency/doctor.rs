@@ -132,14 +132,7 @@ fn advice(happened: impl Fn(LatencyEvent) -> bool, settings: &Settings) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::LatencySample;
-
-    fn history(samples: &[(i64, u64)]) -> LatencyHistory {
-        let worst = samples.iter().map(|(_, milliseconds)| *milliseconds).max().unwrap();
-        let samples =
-            samples.iter().map(|&(time, milliseconds)| LatencySample { time, milliseconds });
-        LatencyHistory { samples: samples.collect(), worst, ..LatencyHistory::default() }
-    }
+    use crate::command::latency::tests::history;
 
     fn settings(threshold: i64, slower_than: i64) -> Settings {
         Settings {

@@ -71,13 +71,7 @@ fn age(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn history(samples: &[(i64, u64)]) -> LatencyHistory {
-        let worst = samples.iter().map(|(_, milliseconds)| *milliseconds).max().unwrap();
-        let samples =
-            samples.iter().map(|&(time, milliseconds)| LatencySample { time, milliseconds });
-        LatencyHistory { samples: samples.collect(), worst, ..LatencyHistory::default() }
-    }
+    use crate::command::latency::tests::history;
 
     #[test]
     fn a_graph_is_what_valkey_draws() {

@@ -67,8 +67,7 @@ const HELP: &[&str] = &[
 ];
 
 fn help(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    out.array(HELP.len());
-    HELP.iter().for_each(|line| out.simple(line));
+    out.lines(HELP);
     Ok(())
 }
 
@@ -169,4 +168,17 @@ fn named(name: &[u8], each: &mut dyn FnMut(&'static Registered)) {
     };
     let container = table.get(&name[..bar]);
     container.and_then(|found| found.subcommand(&name[bar + 1..])).into_iter().for_each(each);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::state::{LatencyHistory, LatencySample};
+
+    /// What is known of an event after these samples: seconds, and milliseconds.
+    pub(super) fn history(samples: &[(i64, u64)]) -> LatencyHistory {
+        let worst = samples.iter().map(|(_, milliseconds)| *milliseconds).max().unwrap();
+        let samples =
+            samples.iter().map(|&(time, milliseconds)| LatencySample { time, milliseconds });
+        LatencyHistory { samples: samples.collect(), worst, ..LatencyHistory::default() }
+    }
 }
