@@ -50,8 +50,7 @@ pub const COMMANDS: &[Command] = &[Command {
             Ok(())
         }),
         row("help", 2, |_, _, out| {
-            out.array(HELP.len());
-            HELP.iter().for_each(|line| out.simple(line));
+            out.lines(HELP);
             Ok(())
         }),
         unordered(row("info", -2, info)),

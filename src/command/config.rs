@@ -87,8 +87,7 @@ const HELP: &[&str] = &[
 ];
 
 fn help(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    out.array(HELP.len());
-    HELP.iter().for_each(|line| out.simple(line));
+    out.lines(HELP);
     Ok(())
 }
 

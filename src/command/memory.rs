@@ -69,8 +69,7 @@ pub const COMMANDS: &[Command] = &[Command {
             flags: Flags::LOADING.union(Flags::STALE),
             group: Group::Server,
             run: |_, _, out| {
-                out.array(HELP.len());
-                HELP.iter().for_each(|line| out.simple(line));
+                out.lines(HELP);
                 Ok(())
             },
             ..Command::DEFAULT

@@ -46,8 +46,7 @@ pub const COMMANDS: &[Command] = &[Command {
             flags: Flags::LOADING.union(Flags::STALE),
             acl: Categories::KEYSPACE,
             run: |_, _, out| {
-                out.array(HELP.len());
-                HELP.iter().for_each(|line| out.simple(line));
+                out.lines(HELP);
                 Ok(())
             },
             ..Command::DEFAULT

@@ -78,8 +78,7 @@ pub const COMMANDS: &[Command] = &[
                 arity: 2,
                 flags: Flags::LOADING.union(Flags::STALE),
                 run: |_, _, out| {
-                    out.array(HELP.len());
-                    HELP.iter().for_each(|line| out.simple(line));
+                    out.lines(HELP);
                     Ok(())
                 },
                 ..ABOUT
@@ -173,6 +172,14 @@ pub fn may_run_subscribed(name: &str) -> bool {
     allowed.contains(&name) || more.contains(&name)
 }
 
+/// Settles who receives the events that the unit has caused so far: the client's subscriptions are about to
+/// change, and it is to get none by a later one.
+fn settle_receivers(cx: &mut Cx<'_>) {
+    if let Some(notices) = cx.unit.posts() {
+        cx.server.resolve_events(notices);
+    }
+}
+
 /// Ends all subscriptions of a client, without a word to it.
 pub fn leave(caller: &mut Caller, server: &Server) {
     let Some(mut subscriptions) = caller.subscriptions.take() else { return };
@@ -210,9 +217,7 @@ fn subscribe(
     if kind == SHARD_CHANNEL && cx.caller.origin != Origin::Client {
         return Err("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client".into());
     }
-    if let Some(notices) = cx.unit.posts() {
-        cx.server.resolve_events(notices);
-    }
+    settle_receivers(cx);
     let caller = &mut *cx.caller;
     let subscriptions = caller.subscriptions.get_or_insert_default();
     for name in args.iter().skip(1) {
@@ -238,9 +243,7 @@ fn unsubscribe(
         PATTERN => "punsubscribe",
         SHARD_CHANNEL => "sunsubscribe",
     };
-    if let Some(notices) = cx.unit.posts() {
-        cx.server.resolve_events(notices);
-    }
+    settle_receivers(cx);
     let (server, caller) = (cx.server, &mut *cx.caller);
     let mut subscriptions = caller.subscriptions.take().unwrap_or_default();
     let all: Vec<Name>;

@@ -203,6 +203,12 @@ impl<'a> Reply<'a> {
         self.raw(b"\r\n");
     }
 
+    /// An array of status replies: what HELP answers.
+    pub fn lines(&mut self, lines: &[&str]) {
+        self.array(lines.len());
+        lines.iter().for_each(|line| self.simple(line));
+    }
+
     #[inline]
     pub fn ok(&mut self) {
         self.raw(b"+OK\r\n");

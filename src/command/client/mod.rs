@@ -48,8 +48,7 @@ pub const COMMANDS: &[Command] = &[Command {
         row("getname", 2, OWN, getname),
         row("getredir", 2, OWN, tracking::getredir),
         row("help", 2, Flags::LOADING.union(Flags::STALE), |_, _, out| {
-            out.array(HELP.len());
-            HELP.iter().for_each(|line| out.simple(line));
+            out.lines(HELP);
             Ok(())
         }),
         row("id", 2, OWN, |cx, _, out| {

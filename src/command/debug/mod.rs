@@ -59,8 +59,7 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         (b"config-rewrite-force-all", 2) => return rewrite_all(cx, out),
         (b"crash-and-recover" | b"restart", 2..) => return process::restart(cx, args),
         (b"help", 2) => {
-            out.array(help::HELP.len());
-            help::HELP.iter().for_each(|line| out.simple(line));
+            out.lines(help::HELP);
         }
         (b"digest", 2) => out.simple(&digest::of_dataset(cx).text()),
         (b"digest-value", _) => digest_values(cx, args, out),
