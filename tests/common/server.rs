@@ -86,15 +86,17 @@ impl Server {
         let prefix = format!("mirror {number}: ");
         self.wait_for_log(&format!("{prefix}end"));
         let mut comparison = Comparison::default();
-        let state = self.log.state.lock().unwrap();
-        for line in state.0.iter().filter_map(|line| line.strip_prefix(&prefix)) {
+        // The lines are no part of the log that a failed test shows.
+        self.log.state.lock().unwrap().0.retain(|line| {
+            let Some(line) = line.strip_prefix(&prefix) else { return true };
             match line.split_once(' ') {
                 Some(("records", count)) => comparison.records = count.parse().unwrap(),
                 Some(("keys", count)) => comparison.keys = count.parse().unwrap(),
                 Some(("difference", text)) => comparison.differences.push(text.to_owned()),
                 _ => {}
             }
-        }
+            false
+        });
         Some(comparison)
     }
 
