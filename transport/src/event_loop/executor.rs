@@ -114,6 +114,29 @@ impl Executor {
         }
     }
 
+    /// [`run_ready`](Self::run_ready) within a task. The wakes of tasks that are being polled are kept for the next
+    /// turn.
+    pub(super) fn run_ready_within(&self) {
+        let before = std::mem::take(&mut *self.running.borrow_mut());
+        READY.with_borrow_mut(|ready| ready.extend(before));
+        let ready = READY.with_borrow(VecDeque::len);
+        for _ in 0..ready {
+            let Some(key) = READY.with_borrow_mut(VecDeque::pop_front) else { return };
+            if self.is_polled(key) {
+                READY.with_borrow_mut(|ready| ready.push_back(key));
+            } else {
+                self.run(key);
+            }
+        }
+    }
+
+    /// Whether the task is being polled.
+    fn is_polled(&self, key: u64) -> bool {
+        let tasks = self.tasks.borrow();
+        let task = tasks.get(key as u32 as usize).filter(|task| task.handle.key == key);
+        task.is_some_and(|task| task.future.borrow().is_none())
+    }
+
     fn run(&self, key: u64) {
         let place = key as u32 as usize;
         let Some(task) = self.tasks.borrow().get(place).cloned() else { return };

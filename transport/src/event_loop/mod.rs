@@ -14,5 +14,7 @@ mod run;
 mod source;
 
 pub use activity::Activity;
-pub use run::{block_on, block_on_observed, spawn_local, yield_now, yield_task};
+pub use run::{
+    block_on, block_on_observed, run_others, spawn_local, try_spawn_local, yield_now, yield_task,
+};
 pub(crate) use source::{Interest, Source};

@@ -63,6 +63,15 @@ impl EventLoop {
         self.idle()
     }
 
+    /// A turn within a task.
+    fn run_others(&self) -> io::Result<()> {
+        self.executor.take_remote();
+        self.yielded.borrow_mut().drain(..).for_each(Waker::wake);
+        self.poller.wait(Wait::Poll)?;
+        self.executor.run_ready_within();
+        Ok(())
+    }
+
     /// Waits until a descriptor is ready or another thread has woken a task: by polling first, as long as
     /// the idle policy says, and then asleep.
     fn idle(&self) -> io::Result<()> {
@@ -157,6 +166,21 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
         Some(event_loop) => event_loop.executor.spawn(Box::pin(task)),
         None => drop(tokio::task::spawn_local(task)),
     }
+}
+
+/// Spawns a task on the calling thread's event loop. False if it has none, or none any more.
+pub fn try_spawn_local(task: impl Future<Output = ()> + 'static) -> bool {
+    let event_loop = EventLoop::current();
+    event_loop.map(|event_loop| event_loop.executor.spawn(Box::pin(task))).is_some()
+}
+
+/// Runs the other tasks of the calling thread's event loop that are ready, and those whose descriptors are, once:
+/// for a task that works for long and can't yield. Does nothing on a thread without an event loop.
+///
+/// # Errors
+/// If the descriptors can't be polled.
+pub fn run_others() -> io::Result<()> {
+    EventLoop::current().map_or(Ok(()), |event_loop| event_loop.run_others())
 }
 
 /// Yields to the other tasks: to those that are ready, and to those whose descriptors are, which a task that

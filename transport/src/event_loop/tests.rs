@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -276,4 +276,45 @@ fn an_alarm_rings_on_an_event_loop() {
         }
     })
     .unwrap();
+}
+
+#[test]
+fn a_task_that_works_for_long_lets_others_run_within_it() {
+    let seen = block_on(async {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let again = Rc::new(Notify::new());
+        let (ended, end) = oneshot::channel();
+        let (others, wakes) = (seen.clone(), again.clone());
+        spawn_local(async move {
+            let near = Source::new(near, Interest::Read).unwrap();
+            poll_fn(|cx| near.poll_readable(cx)).await.unwrap();
+            others.borrow_mut().push("descriptor");
+            // Wakes a task that is being polled.
+            wakes.notify_one();
+        });
+        let works = seen.clone();
+        spawn_local(async move {
+            let mut woken = std::pin::pin!(again.notified());
+            assert!(poll_once(woken.as_mut()).await.is_pending());
+            far.write_all(b"x").unwrap();
+            works.borrow_mut().push("begun");
+            while works.borrow().len() < 2 {
+                run_others().unwrap();
+            }
+            works.borrow_mut().push("over");
+            woken.await;
+            ended.send(()).unwrap();
+        });
+        end.await.unwrap();
+        Rc::try_unwrap(seen).unwrap().into_inner()
+    })
+    .unwrap();
+    assert_eq!(seen, ["begun", "descriptor", "over"]);
+}
+
+/// One poll of a future, with the waker of the task.
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
