@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use verbena::command::{Caller, Env, Scope, admission, call, keys_of, settle, table};
+use verbena::command::{Caller, Env, Local, Scope, admission, call, keys_of, settle, table};
 use verbena::config::Settings;
 use verbena::keyspace::{
     BeforeWrite, JOURNAL_THREAD, Key, Listeners, SHARDS, Section, Unit, shard_of,
@@ -127,7 +127,6 @@ struct Runner {
     server: &'static Server,
     thread: usize,
     caller: Caller,
-    clock: quanta::Clock,
     state: u64,
 }
 
@@ -135,7 +134,7 @@ impl Runner {
     fn new(server: &'static Server, thread: usize) -> Runner {
         let record = ClientRecord::unlisted(unix_milliseconds());
         let caller = Caller::new(record, &server.config.load());
-        Runner { server, thread, caller, clock: quanta::Clock::new(), state: thread as u64 + 1 }
+        Runner { server, thread, caller, state: thread as u64 + 1 }
     }
 
     fn draw(&mut self, below: usize) -> usize {
@@ -151,27 +150,19 @@ impl Runner {
         let found = table().resolve(args).expect("a command");
         let keys = keys_of(found, args);
         let settings = server.config.load();
-        let stats = &server.stats[self.thread];
-        let changed_keys = Default::default();
-        let env = Env {
-            server,
-            settings: &settings,
-            stats,
-            clock: &self.clock,
-            changed_keys: &changed_keys,
-        };
+        let local = Local::new(server, self.thread);
+        let env = Env { local: &local, settings: &settings };
         let now = unix_milliseconds();
         let mut work = |mut unit: Unit<'static>| {
             let mut out = Reply::new(&mut [], Protocol::Resp2);
             call(&env, &mut unit, caller, found, &keys, args, &mut out);
             settle(&env, &mut unit, caller);
         };
-        let mut entered = server.keyspace.enter(self.thread);
         match admission::scope(found, args) {
             Scope::Exclusive => {
-                entered.exclusively(Section::default(), now, Listeners::NONE, work);
+                work(server.keyspace.exclusive(Section::default(), now, Listeners::NONE));
             }
-            _ => work(entered.unit(&keys, now, Listeners::NONE)),
+            _ => work(server.keyspace.enter(self.thread).unit(&keys, now, Listeners::NONE)),
         }
     }
 

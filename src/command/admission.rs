@@ -13,6 +13,12 @@ pub const BUSY: CommandError = CommandError::of(
 /// arity must have been checked before: see [`refusal`].
 #[inline]
 pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+    if caller.is_limited() { admit_limited(caller, found, settings) } else { Ok(()) }
+}
+
+/// [`admit`] for a caller that may not run everything now.
+#[inline(never)]
+fn admit_limited(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
     let flags = found.command.flags;
     authenticated(caller, flags, settings)?;
     if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
@@ -42,7 +48,6 @@ fn receiver(caller: &Caller, found: &Registered) -> Result {
     Ok(())
 }
 
-#[inline]
 fn authenticated(caller: &Caller, flags: Flags, settings: &Settings) -> Result {
     if caller.must_authenticate(settings) && !flags.contains(Flags::NO_AUTH) {
         return Err(CommandError::NO_AUTH);
@@ -78,7 +83,9 @@ pub fn may_write(caller: &Caller, found: &Registered) -> bool {
 /// Whether the command is added to the caller's queue instead of being executed.
 #[inline]
 pub fn is_queued(caller: &Caller, found: &Registered) -> bool {
-    caller.transaction.is_queueing() && !found.command.flags.contains(Flags::NOT_QUEUED)
+    caller.is_limited()
+        && caller.transaction.is_queueing()
+        && !found.command.flags.contains(Flags::NOT_QUEUED)
 }
 
 /// Whether it is EXEC.

@@ -1,5 +1,7 @@
 //! The one way in which a command runs, whoever its caller is.
 
+use std::ops::Deref;
+
 use super::client::tracking;
 use super::context::Cx;
 use super::table::Registered;
@@ -9,16 +11,39 @@ use crate::keyspace::{Key, Unit};
 use crate::resp::{Args, Reply};
 use crate::state::{ChangedKeys, ClientRecord, OutboxSender, Server, WorkerStats};
 
-/// The surroundings of a call: the server, and what belongs to the calling thread.
+/// The server, and what belongs to one of the threads that call commands.
+pub struct Local {
+    pub server: &'static Server,
+    pub stats: &'static WorkerStats,
+    /// Ticks are taken from it for the statistics.
+    pub clock: quanta::Clock,
+    /// The thread's keys for those who have asked for all changes of keys with a prefix.
+    pub changed_keys: ChangedKeys,
+}
+
+/// The surroundings of a call.
 #[derive(Clone, Copy)]
 pub struct Env<'e> {
-    pub server: &'static Server,
+    pub local: &'e Local,
     pub settings: &'e Settings,
-    pub stats: &'e WorkerStats,
-    /// Ticks are taken from it for the statistics.
-    pub clock: &'e quanta::Clock,
-    /// The thread's keys for those who have asked for all changes of keys with a prefix.
-    pub changed_keys: &'e ChangedKeys,
+}
+
+impl Local {
+    /// Of the thread with this number.
+    pub fn new(server: &'static Server, thread: usize) -> Self {
+        let stats = &server.stats[thread];
+        let clock = quanta::Clock::new();
+        Local { server, stats, clock, changed_keys: ChangedKeys::default() }
+    }
+}
+
+impl Deref for Env<'_> {
+    type Target = Local;
+
+    #[inline]
+    fn deref(&self) -> &Local {
+        self.local
+    }
 }
 
 /// Runs a command within a unit that holds what the command needs: the shards of `keys`, or the keyspace.
@@ -84,9 +109,19 @@ pub fn count(env: &Env<'_>, found: &Registered, ticks: u64) {
 
 /// Does what is left to do after a unit's calls, once: serves the clients that wait for keys which have
 /// become readable, parks the unit's own caller if it wants that, commits the journal, releases the
-/// locks, and then delivers what concerns others.
+/// locks, and then delivers what concerns others. Of a unit that concerns nobody else the locks are released
+/// when it is dropped, which must be at once.
 #[inline]
 pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
+    if unit.concerns_others() || caller.block.is_some() {
+        return settle_with_others(env, unit, caller);
+    }
+    count_changes(env, unit);
+}
+
+/// [`settle`] for a unit that concerns others than its caller.
+#[inline(never)]
+fn settle_with_others(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
     if unit.has_ready_keys() || caller.block.is_some() {
         blocking::settle(env, unit, caller);
     }
@@ -96,19 +131,22 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
 }
 
 /// The last part of [`settle`], for units without a caller.
-#[inline]
 pub fn release(env: &Env<'_>, unit: &mut Unit<'static>) {
     release_by(env, unit, None);
 }
 
-#[inline(always)]
-fn release_by(env: &Env<'_>, unit: &mut Unit<'static>, by: Option<&ClientRecord>) {
-    let stats = env.stats;
-    stats.changes.add(unit.changes);
-    if unit.expired_keys + unit.expired_fields > 0 {
-        stats.expired_keys.add(unit.expired_keys);
-        stats.expired_fields.add(unit.expired_fields);
+/// Adds what the unit has changed to the statistics.
+#[inline]
+fn count_changes(env: &Env<'_>, unit: &Unit<'static>) {
+    if unit.changes + unit.expired_keys + unit.expired_fields > 0 {
+        env.stats.changes.add(unit.changes);
+        env.stats.expired_keys.add(unit.expired_keys);
+        env.stats.expired_fields.add(unit.expired_fields);
     }
+}
+
+fn release_by(env: &Env<'_>, unit: &mut Unit<'static>, by: Option<&ClientRecord>) {
+    count_changes(env, unit);
     let delivery = &env.server.delivery;
     let mut queued = false;
     let changed = unit.finish(|notices| {
@@ -137,7 +175,7 @@ fn deliver(
     if let Some(changed) = changed {
         env.changed_keys.extend(changed);
         if by.is_none() {
-            server.tracking.broadcast(env.changed_keys, None, &server.clients, &mut sender);
+            server.tracking.broadcast(&env.changed_keys, None, &server.clients, &mut sender);
         }
     }
     server.end_over_limit(sender);

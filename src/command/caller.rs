@@ -80,6 +80,8 @@ pub struct Caller {
     pub readonly: bool,
     /// It is shown all commands (MONITOR).
     pub monitors: bool,
+    /// There may be commands that it may not run now. See [`Caller::note_limits`].
+    pub(super) limited: bool,
     /// The running command asks that the client wait for keys.
     pub block: Option<Block>,
     /// The client's last command, if the client waits for its keys.
@@ -115,6 +117,7 @@ impl Caller {
             tracking: None,
             readonly: false,
             monitors: false,
+            limited: !settings.requirepass.is_empty(),
             block: None,
             parked: None,
             last_command: None,
@@ -149,6 +152,22 @@ impl Caller {
         if std::mem::take(&mut self.monitors) {
             server.monitors.remove(&self.record);
         }
+    }
+
+    /// Whether there may be commands that it may not run now, or that are queued. Almost no client has any, so
+    /// admission asks this first.
+    #[inline]
+    pub fn is_limited(&self) -> bool {
+        self.limited
+    }
+
+    /// Takes notice of what the last command may have changed of what the caller may do. To be called after every
+    /// command with a flag of [`Flags::CHANGES_CALLER`].
+    pub fn note_limits(&mut self) {
+        self.limited = !self.authenticated
+            || self.transaction.is_queueing()
+            || self.is_subscriber()
+            || self.monitors;
     }
 
     /// Whether it may run only the commands that have to do with subscriptions, and few others.

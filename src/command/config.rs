@@ -163,7 +163,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     cx.unit.want_events(server.listeners(&server.config.load()).events);
     tracking::forget_surplus(cx);
     // The calling thread measures this very command by what it has set.
-    cx.stats.limits.set(&server.config.load(), cx.env().clock);
+    cx.stats.limits.set(&server.config.load(), &cx.clock);
     out.ok();
     Ok(())
 }

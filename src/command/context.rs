@@ -1,24 +1,21 @@
 //! What a command works with: its caller, its keys, the execution unit, the server.
 
+use std::ops::Deref;
+
 use smallvec::SmallVec;
 
 use super::blocking::{AnsweredLater, Begin, Block, Blocked};
 use super::call::Env;
 use super::{Caller, CommandError, Origin, Result};
-use crate::config::Settings;
 use crate::keyspace::{EntryMut, Key, Position, Reason, Shard, Unit};
 use crate::resp::Reply;
-use crate::state::{ChangedKeys, LatencyEvent, LatencyMonitor, Server, WorkerStats};
+use crate::state::{LatencyEvent, LatencyMonitor};
 use crate::value::entry::Value;
 use crate::value::{Entry, ValueRef, access};
 
 /// The surroundings of one call of a command.
 pub struct Cx<'a> {
-    pub server: &'static Server,
-    pub settings: &'a Settings,
-    pub stats: &'a WorkerStats,
-    clock: &'a quanta::Clock,
-    changed_keys: &'a ChangedKeys,
+    env: Env<'a>,
     pub caller: &'a mut Caller,
     /// The call's keys, in the order of the command's key specs; the unit has their shards.
     pub keys: &'a [Key<'a>],
@@ -31,6 +28,15 @@ pub struct Cx<'a> {
     pub(super) writes: bool,
 }
 
+impl<'a> Deref for Cx<'a> {
+    type Target = Env<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Env<'a> {
+        &self.env
+    }
+}
+
 impl<'a> Cx<'a> {
     pub(super) fn new(
         env: &Env<'a>,
@@ -38,25 +44,12 @@ impl<'a> Cx<'a> {
         caller: &'a mut Caller,
         keys: &'a [Key<'a>],
     ) -> Self {
-        let Env { server, settings, stats, clock, changed_keys } = *env;
         let now = unit.now;
         let ignores_expiry =
-            caller.origin == Origin::Replay || caller.import_source && settings.import_mode;
+            caller.origin == Origin::Replay || caller.import_source && env.settings.import_mode;
         let expiry_now = if ignores_expiry { i64::MIN } else { now };
         let writes = true;
-        Cx {
-            server,
-            settings,
-            stats,
-            clock,
-            changed_keys,
-            caller,
-            keys,
-            unit,
-            now,
-            expiry_now,
-            writes,
-        }
+        Cx { env: *env, caller, keys, unit, now, expiry_now, writes }
     }
 
     /// The time at which it is judged whether something has expired, in milliseconds of Unix time: now, but
@@ -80,13 +73,7 @@ impl<'a> Cx<'a> {
 
     /// The surroundings of a call within this one.
     pub(super) fn env(&self) -> Env<'a> {
-        Env {
-            server: self.server,
-            settings: self.settings,
-            stats: self.stats,
-            clock: self.clock,
-            changed_keys: self.changed_keys,
-        }
+        self.env
     }
 
     /// The first key.

@@ -117,7 +117,7 @@ fn human(bytes: u64) -> String {
 }
 
 fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
-    let Cx { server, settings, .. } = cx;
+    let (server, settings) = (cx.server, cx.settings);
     let uptime = server.started.elapsed().as_secs();
     let system = nix::sys::utsname::uname();
     let part = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();

@@ -53,7 +53,7 @@ mod transaction;
 pub use crate::error::{CommandError, Result};
 pub use crate::keyspace::EntryMut;
 pub use blocking::{Begin, Blocked, ParkedCall, serve_ready};
-pub use call::{Env, call, release, settle};
+pub use call::{Env, Local, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};
 pub use client::tracking::stop_broadcasts;
 pub use context::Cx;

@@ -175,8 +175,9 @@ pub fn may_run_subscribed(name: &str) -> bool {
 /// Settles who receives the events that the unit has caused so far: the client's subscriptions are about to
 /// change, and it is to get none by a later one.
 fn settle_receivers(cx: &mut Cx<'_>) {
+    let server = cx.server;
     if let Some(notices) = cx.unit.posts() {
-        cx.server.resolve_events(notices);
+        server.resolve_events(notices);
     }
 }
 
@@ -218,11 +219,11 @@ fn subscribe(
         return Err("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client".into());
     }
     settle_receivers(cx);
-    let caller = &mut *cx.caller;
+    let (server, caller) = (cx.server, &mut *cx.caller);
     let subscriptions = caller.subscriptions.get_or_insert_default();
     for name in args.iter().skip(1) {
         if !subscriptions.names(kind).contains(name) {
-            let name = cx.server.pubsub.subscribe(kind, name, &caller.record);
+            let name = server.pubsub.subscribe(kind, name, &caller.record);
             subscriptions.names(kind).insert(name);
         }
         confirm(out, word, Some(name), subscriptions.count(kind));

@@ -9,13 +9,13 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use super::admission;
-use super::call::{Env, call, settle};
+use super::call::{Env, Local, call, settle};
 use super::table::{CommandTable, Registered, keys_of, table};
 use super::{Caller, CommandError, Flags, Origin, Scope};
 use crate::keyspace::journal::Record;
 use crate::keyspace::{JOURNAL_THREAD, Key, Section, ShardSet, Unit};
 use crate::resp::{Args, Limits, Protocol, ProtocolError, Reply, RequestParser};
-use crate::state::{ChangedKeys, ClientRecord, Server, unix_milliseconds};
+use crate::state::{ClientRecord, Server, unix_milliseconds};
 
 /// Whatever was recorded was accepted once.
 const LIMITS: Limits = Limits { multibulk: i64::MAX, bulk: i64::MAX, unauthenticated: false };
@@ -65,13 +65,11 @@ impl std::error::Error for ReplayError {}
 
 /// Repeats records, one batch after the other.
 pub struct Replay {
-    server: &'static Server,
+    local: Local,
     commands: &'static CommandTable,
     /// The number of the thread, among those that enter the keyspace.
     thread: usize,
     caller: Caller,
-    clock: quanta::Clock,
-    changed_keys: ChangedKeys,
     /// One for each record of the longest batch so far.
     parsers: Vec<RequestParser>,
 }
@@ -95,12 +93,10 @@ impl Replay {
             ..Caller::new(record, &server.config.load())
         };
         Replay {
-            server,
+            local: Local::new(server, JOURNAL_THREAD),
             commands: table(),
             thread: JOURNAL_THREAD,
             caller,
-            clock: quanta::Clock::new(),
-            changed_keys: ChangedKeys::default(),
             parsers: Vec::new(),
         }
     }
@@ -148,7 +144,7 @@ impl Replay {
         if args.is_empty() {
             return Err(ReplayFailure::Incomplete);
         }
-        if record.db >= self.server.keyspace.databases() {
+        if record.db >= self.local.server.keyspace.databases() {
             return Err(ReplayFailure::NoSuchDatabase);
         }
         let found = self.commands.resolve(args).map_err(ReplayFailure::Unknown)?;
@@ -160,25 +156,19 @@ impl Replay {
     }
 
     fn execute(&mut self, steps: &[Step<'_>], now: i64) -> Result<(), ReplayError> {
-        let (server, thread) = (self.server, self.thread);
+        let server = self.local.server;
         let settings = server.config.load();
         let listeners = server.listeners(&settings);
-        let env = Env {
-            server,
-            settings: &settings,
-            stats: &server.stats[thread],
-            clock: &self.clock,
-            changed_keys: &self.changed_keys,
-        };
-        let mut entered = server.keyspace.enter(thread);
+        let env = Env { local: &self.local, settings: &settings };
+        let entered = server.keyspace.enter(self.thread);
         let unit = shards(steps).map(|shards| entered.unit_of_shards(&shards, now, listeners));
         match unit {
             Some(unit) if !unit.parked_use_other_keys() => run(&env, unit, &mut self.caller, steps),
             unit => {
                 drop(unit);
-                let caller = &mut self.caller;
-                let work = |unit| run(&env, unit, caller, steps);
-                entered.exclusively(Section::default(), now, listeners, work)
+                drop(entered);
+                let unit = server.keyspace.exclusive(Section::default(), now, listeners);
+                run(&env, unit, &mut self.caller, steps)
             }
         }
     }

@@ -80,6 +80,10 @@ bitflags! {
 }
 
 impl Flags {
+    /// Every command that changes what its caller may do has one of these, and no command that only reads or writes
+    /// keys has one.
+    pub const CHANGES_CALLER: Flags = Flags::NOSCRIPT.union(Flags::ADMIN);
+
     /// The names that COMMAND INFO gives, in its order. What it does not show has none.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         const NAMES: &[(Flags, &str)] = &[

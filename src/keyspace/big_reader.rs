@@ -7,6 +7,7 @@
 //! waits only as long as the section says that it should ([`Section::patience`]).
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -46,10 +47,25 @@ pub struct BigReaderLock {
     permanent: usize,
     /// Held by the thread that has, or is about to have, the inside to itself.
     exclusive: Mutex<()>,
-    /// The section that has closed slots, and when it began to.
-    section: Mutex<Option<(Section, Instant)>>,
+    section: Mutex<SectionState>,
     /// The section ends, or its slot was closed by the thread that left it.
     changed: Condvar,
+}
+
+/// The exclusive section, if there is one.
+#[derive(Default)]
+struct SectionState {
+    /// The section that has closed slots, and when it began to.
+    current: Option<(Section, Instant)>,
+    /// Tasks that enter when it ends.
+    waiting: Vec<Waker>,
+}
+
+impl SectionState {
+    /// When others give up waiting for the end of the section. `None`: they don't, or there is none.
+    fn limit(&self) -> Option<Instant> {
+        self.current.and_then(|(section, since)| Some(since + section.patience?))
+    }
 }
 
 impl BigReaderLock {
@@ -108,8 +124,7 @@ impl BigReaderLock {
     fn wait_and_enter(&self, slot: usize, impatient: bool) -> Result<(), Busy> {
         let mut section = self.section.lock();
         while self.try_enter(slot).is_err() {
-            let limit = section.and_then(|(section, since)| Some(since + section.patience?));
-            match limit.filter(|_| impatient) {
+            match section.limit().filter(|_| impatient) {
                 Some(limit) if Instant::now() >= limit => return Err(Busy),
                 Some(limit) => drop(self.changed.wait_until(&mut section, limit)),
                 None => self.changed.wait(&mut section),
@@ -134,11 +149,51 @@ impl BigReaderLock {
         self.changed.notify_all();
     }
 
+    /// Enters by `slot`, which must belong to the calling thread. While a section lasts longer than its patience
+    /// this is pending, and the task is woken when that ends.
+    pub fn poll_enter(&self, slot: usize, cx: &Context<'_>) -> Poll<()> {
+        while self.enter_unless_busy(slot).is_err() {
+            let mut section = self.section.lock();
+            if section.current.is_some() {
+                if !section.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    section.waiting.push(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// Waits until every other thread has left, and keeps all outside until the result is dropped. The
     /// calling thread must be outside.
     pub fn exclusive(&self, section: Section) -> ExclusiveGuard<'_> {
-        let alone = self.exclusive.lock();
-        *self.section.lock() = Some((section, Instant::now()));
+        self.begin(section, self.exclusive.lock())
+    }
+
+    /// As [`exclusive`](Self::exclusive).
+    ///
+    /// # Errors
+    /// [`Busy`] if there is another section that has lasted longer than its patience, or comes to do so while
+    /// this waits.
+    pub fn exclusive_unless_busy(&self, section: Section) -> Result<ExclusiveGuard<'_>, Busy> {
+        /// A section may have taken the mutex and not yet said for how long it is waited for.
+        const UNKNOWN: Duration = Duration::from_millis(1);
+        let alone = loop {
+            let limit = self.section.lock().limit();
+            let until = limit.unwrap_or_else(|| Instant::now() + UNKNOWN);
+            match self.exclusive.try_lock_until(until) {
+                Some(alone) => break alone,
+                None if limit.is_some() && self.section.lock().limit() == limit => {
+                    return Err(Busy);
+                }
+                None => {}
+            }
+        };
+        Ok(self.begin(section, alone))
+    }
+
+    fn begin<'a>(&'a self, section: Section, alone: MutexGuard<'a, ()>) -> ExclusiveGuard<'a> {
+        self.section.lock().current = Some((section, Instant::now()));
         self.taken().for_each(|slot| self.close(slot));
         ExclusiveGuard { lock: self, _alone: alone }
     }
@@ -176,9 +231,14 @@ pub struct ExclusiveGuard<'a> {
 impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
         let mut section = self.lock.section.lock();
-        *section = None;
+        section.current = None;
         self.lock.taken().for_each(|slot| slot.store(OUTSIDE, Ordering::Release));
         self.lock.changed.notify_all();
+        if !section.waiting.is_empty() {
+            let waiting = std::mem::take(&mut section.waiting);
+            drop(section);
+            waiting.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -258,6 +318,44 @@ mod tests {
         entered.recv().unwrap();
         waits.join().unwrap();
         assert_eq!(lock.enter_unless_busy(0), Ok(()));
+    }
+
+    #[test]
+    fn a_section_that_is_wanted_meanwhile_is_refused_too() {
+        let lock = Arc::new(BigReaderLock::new(1, 0, 1));
+        let alone = lock.exclusive(Section { patience: Some(Duration::from_millis(5)) });
+        assert_eq!(lock.exclusive_unless_busy(Section::default()).err(), Some(Busy));
+        drop(alone);
+        drop(lock.exclusive_unless_busy(Section::default()).expect("nobody has it"));
+        // One without patience is waited for.
+        let alone = lock.exclusive(Section::default());
+        let waits = {
+            let lock = lock.clone();
+            std::thread::spawn(move || lock.exclusive_unless_busy(Section::default()).is_ok())
+        };
+        std::thread::sleep(Duration::from_millis(5));
+        drop(alone);
+        assert!(waits.join().unwrap());
+    }
+
+    #[test]
+    fn a_task_is_woken_when_a_long_section_ends() {
+        struct Woken(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let woken = Arc::new(Woken(Default::default()));
+        let waker = Waker::from(woken.clone());
+        let cx = Context::from_waker(&waker);
+        let lock = BigReaderLock::new(1, 0, 1);
+        let alone = lock.exclusive(Section { patience: Some(Duration::ZERO) });
+        assert!(lock.poll_enter(0, &cx).is_pending());
+        assert!(!woken.0.load(Ordering::SeqCst));
+        drop(alone);
+        assert!(woken.0.load(Ordering::SeqCst));
+        assert!(lock.poll_enter(0, &cx).is_ready());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use smallvec::SmallVec;
 
 use super::unit::{Shards, Unit};
-use super::{Key, Keyspace, Listeners, Section, ShardSet, shard_of};
+use super::{Key, Keyspace, Listeners, ShardSet, shard_of};
 
 /// Proof that the thread has entered the keyspace: no exclusive section runs while this lives.
 pub struct Entered<'k> {
@@ -53,27 +53,6 @@ impl<'k> Entered<'k> {
         let keyspace = self.keyspace;
         let guards = shards.map(|shard| (shard, keyspace.shards[shard].lock())).collect();
         Shards::Many { guards, latest: Cell::new(0) }
-    }
-
-    /// Leaves, runs `work` with a unit that has the whole keyspace to itself, and enters again.
-    pub fn exclusively<R>(
-        &mut self,
-        section: Section,
-        now: i64,
-        listeners: Listeners,
-        work: impl FnOnce(Unit<'k>) -> R,
-    ) -> R {
-        /// Enters again even if `work` panics.
-        struct Reenter<'k>(&'k Keyspace, usize);
-        impl Drop for Reenter<'_> {
-            fn drop(&mut self) {
-                self.0.readers.enter(self.1);
-            }
-        }
-        let (keyspace, thread) = (self.keyspace, self.thread);
-        keyspace.readers.leave(thread);
-        let _reenter = Reenter(keyspace, thread);
-        work(keyspace.exclusive(section, now, listeners))
     }
 }
 

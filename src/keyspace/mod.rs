@@ -18,6 +18,7 @@ mod tracked;
 mod unit;
 mod watched;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -127,9 +128,30 @@ impl Keyspace {
         Ok(Entered::new(self, thread))
     }
 
+    /// As [`enter`](Self::enter), for a task of the thread: it waits without holding up the thread's others
+    /// while a section lasts longer than its patience.
+    pub async fn enter_when_free(&self, thread: usize) -> Entered<'_> {
+        poll_fn(|cx| self.readers.poll_enter(thread, cx)).await;
+        Entered::new(self, thread)
+    }
+
     /// A unit that keeps all other threads out. The calling thread must not have entered.
     pub fn exclusive(&self, section: Section, now: i64, listeners: Listeners) -> Unit<'_> {
         Unit::exclusive(self, self.readers.exclusive(section), now, listeners)
+    }
+
+    /// As [`exclusive`](Self::exclusive).
+    ///
+    /// # Errors
+    /// If an exclusive section of another thread lasts longer than its patience.
+    pub fn exclusive_unless_busy(
+        &self,
+        section: Section,
+        now: i64,
+        listeners: Listeners,
+    ) -> Result<Unit<'_>, Busy> {
+        let alone = self.readers.exclusive_unless_busy(section)?;
+        Ok(Unit::exclusive(self, alone, now, listeners))
     }
 
     /// Hints that a key of this slot will be looked up soon.

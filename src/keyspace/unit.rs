@@ -650,6 +650,13 @@ impl<'k> Unit<'k> {
         self.records.as_deref_mut()
     }
 
+    /// Whether there may be something to do for others when the unit is settled: records for the journal,
+    /// notices, clients that wait for keys.
+    #[inline]
+    pub fn concerns_others(&self) -> bool {
+        self.records.is_some() || self.notices.is_some()
+    }
+
     /// Whether there is something for the layer above to settle.
     #[inline]
     pub fn has_ready_keys(&self) -> bool {

@@ -623,9 +623,11 @@ impl Drop for Session {
         let (server, caller) = (self.worker.server, &mut self.caller);
         caller.leave(server);
         if caller.transaction.is_watching() || caller.tracking.is_some() {
-            let entered = server.keyspace.enter(self.worker.index);
-            caller.transaction.leave(&entered);
-            stop_broadcasts(server, &entered);
+            let mut transaction = std::mem::take(&mut caller.transaction);
+            self.worker.enter_soon(move |entered| {
+                transaction.leave(entered);
+                stop_broadcasts(server, entered);
+            });
         }
     }
 }
@@ -659,8 +661,8 @@ impl Drop for ParkedSession {
         // Nothing is tried for a client that is gone.
         self.call.time_out();
         *self.call.record().parked.lock() = None;
-        let entered = self.worker.server.keyspace.enter(self.worker.index);
-        self.call.leave(&entered);
+        let call = self.call.clone();
+        self.worker.enter_soon(move |entered| call.leave(entered));
     }
 }
 

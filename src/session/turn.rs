@@ -131,7 +131,7 @@ impl<'w> Turn<'w> {
     /// Ends the turn: tells others of the keys that `caller` has changed in it.
     #[inline]
     pub(super) fn end(self, caller: &Caller) {
-        if !self.worker.changed_keys.is_empty() {
+        if self.worker.has_changed_keys() {
             self.worker.broadcast_changed_keys(&self.settings, &caller.record);
         }
     }
@@ -207,10 +207,10 @@ impl<'w> Turn<'w> {
         }
         let scope = admission::scope(found, args);
         self.call(caller, found, scope, pending.key, args, out);
-        if found.command.flags.contains(Flags::ADMIN)
+        if found.command.flags.intersects(Flags::CHANGES_CALLER)
             || matches!(scope, Scope::Exclusive | Scope::Transaction)
         {
-            self.refresh(caller);
+            self.refresh(caller, found, scope);
         }
     }
 
@@ -228,7 +228,13 @@ impl<'w> Turn<'w> {
     /// Takes notice of what the command, or another thread while it ran, may have changed: the next
     /// request already feels it.
     #[cold]
-    fn refresh(&mut self, caller: &mut Caller) {
+    fn refresh(&mut self, caller: &mut Caller, found: &Registered, scope: Scope) {
+        caller.note_limits();
+        let of_others = found.command.flags.contains(Flags::ADMIN)
+            || matches!(scope, Scope::Exclusive | Scope::Transaction);
+        if !of_others {
+            return;
+        }
         self.settings = self.worker.settings();
         self.paused = self.worker.server.pause.current(self.now);
         self.limited = self.settings.maxmemory > 0;
@@ -251,7 +257,7 @@ impl<'w> Turn<'w> {
         out: &mut Reply<'_>,
     ) {
         let (now, listeners) = (self.now, self.listeners);
-        let Some(entered) = &mut self.entered else {
+        let Some(entered) = &self.entered else {
             return self.call_busy(caller, found, scope, args, out);
         };
         let env = self.worker.env(&self.settings);
@@ -282,10 +288,32 @@ impl<'w> Turn<'w> {
             }
             Scope::Exclusive => {}
         }
-        entered.exclusively(Section::default(), now, listeners, |mut unit| {
-            call(&env, &mut unit, caller, found, keys, args, out);
-            settle(&env, &mut unit, caller);
-        });
+        self.call_alone(caller, found, scope, keys, args, out);
+    }
+
+    /// Runs a command with the keyspace to itself: leaves it before, and enters it again.
+    #[inline(never)]
+    fn call_alone(
+        &mut self,
+        caller: &mut Caller,
+        found: &'static Registered,
+        scope: Scope,
+        keys: &[Key<'_>],
+        args: Args<'_>,
+        out: &mut Reply<'_>,
+    ) {
+        let Worker { server, index, .. } = *self.worker;
+        self.entered = None;
+        let section = Section::default();
+        let unit = server.keyspace.exclusive_unless_busy(section, self.now, self.listeners);
+        let Ok(mut unit) = unit else {
+            return self.call_busy(caller, found, scope, args, out);
+        };
+        let env = self.worker.env(&self.settings);
+        call(&env, &mut unit, caller, found, keys, args, out);
+        settle(&env, &mut unit, caller);
+        drop(unit);
+        self.entered = server.keyspace.enter_unless_busy(index).ok();
     }
 
     /// Runs a command that needs no shard while the keyspace belongs to another thread for long, and

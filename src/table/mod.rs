@@ -266,14 +266,14 @@ impl<E: Slot> Table<E> {
         Some(Position { bucket: bucket as u32, place })
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, position: Position) -> &E {
         self.buckets[position.bucket as usize].get(position.place)
     }
 
     /// The entry, to be changed; its expiry only by [`set_expiry`](Self::set_expiry). After a change of
     /// its items, [`items_changed`](Self::items_changed) is called.
-    #[inline]
+    #[inline(always)]
     pub fn get_mut(&mut self, position: Position) -> &mut E {
         self.buckets[position.bucket as usize].get_mut(position.place)
     }

@@ -44,6 +44,8 @@ impl<E: Slot> Tables<E> {
         if db == 0 { &mut self.first } else { self.other_mut(db) }
     }
 
+    #[cold]
+    #[inline(never)]
     fn other_mut(&mut self, db: usize) -> &mut Table<E> {
         let at = self.find(db).unwrap_or_else(|at| {
             let number = u32::try_from(db).expect("there are fewer databases");

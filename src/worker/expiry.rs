@@ -12,7 +12,7 @@ use verbena_transport::event_loop::yield_now;
 
 use super::Worker;
 use crate::command;
-use crate::keyspace::{NEVER, Swept};
+use crate::keyspace::{Entered, NEVER, Swept};
 use crate::state::{LatencyEvent, Switch};
 
 /// The longest time without a break for clients.
@@ -101,7 +101,8 @@ async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) ->
         let mut again = Vec::new();
         let mut todo = shards.into_iter();
         while todo.len() > 0 {
-            worked += slice(worker, now, &effort, entries, &mut todo, &mut again);
+            let entered = worker.server.keyspace.enter_when_free(worker.index).await;
+            worked += slice(worker, entered, now, &effort, entries, &mut todo, &mut again);
             if worked >= interval * effort.share / 100 {
                 worker.stats().expire_cycles_cut.add(1);
                 return worked;
@@ -117,6 +118,7 @@ async fn cycle(worker: &Worker, now: i64, effort: Effort, interval: Duration) ->
 /// Visits shards until the slice is over; those where it is worth going on are added to `again`.
 fn slice(
     worker: &Worker,
+    entered: Entered<'static>,
     now: i64,
     effort: &Effort,
     entries: usize,
@@ -125,7 +127,6 @@ fn slice(
 ) -> Duration {
     let started = Instant::now();
     let server = worker.server;
-    let entered = server.keyspace.enter(worker.index);
     let settings = worker.settings();
     let listeners = server.listeners(&settings);
     for shard in todo {

@@ -13,15 +13,13 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use tokio::sync::Notify;
 use verbena_transport::Alarm;
-use verbena_transport::event_loop::spawn_local;
+use verbena_transport::event_loop::{spawn_local, try_spawn_local};
 
 use crate::allocator::ThreadCount;
-use crate::command::{self, CommandTable, Env};
+use crate::command::{self, CommandTable, Env, Local};
 use crate::config::Settings;
-use crate::keyspace::Entered;
-use crate::state::{
-    ChangedKeys, ClientRecord, OutboxSender, Room, Server, WorkerStats, unix_milliseconds,
-};
+use crate::keyspace::{Busy, Entered};
+use crate::state::{ClientRecord, OutboxSender, Room, Server, WorkerStats, unix_milliseconds};
 use deadlines::Deadlines;
 use eviction::Evictor;
 
@@ -32,17 +30,14 @@ pub struct Worker {
     pub server: &'static Server,
     pub commands: &'static CommandTable,
     pub index: usize,
-    stats: &'static WorkerStats,
     settings: RefCell<CurrentSettings>,
     now: Cell<i64>,
-    clock: quanta::Clock,
+    local: Local,
     /// When its blocked clients stop waiting.
     pub deadlines: Rc<Deadlines>,
     evictor: RefCell<Evictor>,
     /// What the thread may have allocated before the memory in use is looked at again.
     granted: Cell<i64>,
-    /// Keys that are still to be told of.
-    pub changed_keys: ChangedKeys,
     /// A client of this worker waits for the end of a pause.
     paused: Notify,
 }
@@ -83,8 +78,8 @@ impl Worker {
     /// The state of worker `index`, on the thread that calls this.
     pub fn new(server: &'static Server, index: usize) -> Self {
         let shared = server.config.load();
-        let clock = quanta::Clock::new();
-        server.stats[index].limits.set(&shared, &clock);
+        let local = Local::new(server, index);
+        local.stats.limits.set(&shared, &local.clock);
         if index == 0 {
             server.load.note_first_worker();
         }
@@ -94,16 +89,14 @@ impl Worker {
                 own: Rc::new(Settings::clone(&shared)),
                 shared,
             }),
-            stats: &server.stats[index],
             server,
             commands: command::table(),
             index,
             now: Cell::new(0),
-            clock,
+            local,
             deadlines: Rc::default(),
             evictor: RefCell::default(),
             granted: Cell::new(i64::MIN),
-            changed_keys: ChangedKeys::default(),
             paused: Notify::new(),
         }
     }
@@ -118,7 +111,7 @@ impl Worker {
         if !Arc::ptr_eq(loaded, shared) {
             *shared = loaded.clone();
             *own = Rc::new(Settings::clone(loaded));
-            self.stats().limits.set(own, &self.clock);
+            self.stats().limits.set(own, &self.local.clock);
         }
         own.clone()
     }
@@ -136,10 +129,29 @@ impl Worker {
         room
     }
 
+    /// Does something within the keyspace: now, or later if it belongs to another thread for long. A thread whose
+    /// event loop has ended leaves it undone then, since the process ends too.
+    pub fn enter_soon(&self, work: impl FnOnce(&Entered<'static>) + 'static) {
+        let (keyspace, index) = (&self.server.keyspace, self.index);
+        match keyspace.enter_unless_busy(index) {
+            Ok(entered) => work(&entered),
+            Err(Busy) => {
+                let later = async move { work(&keyspace.enter_when_free(index).await) };
+                try_spawn_local(later);
+            }
+        }
+    }
+
     /// Has the memory in use be looked at before the next command.
     #[inline]
     pub fn look_at_memory(&self) {
         self.granted.set(i64::MIN);
+    }
+
+    /// Whether there are keys of which others are to be told.
+    #[inline]
+    pub fn has_changed_keys(&self) -> bool {
+        !self.local.changed_keys.is_empty()
     }
 
     /// Tells those who have asked for all changes of keys with a prefix of the keys that `by` has changed.
@@ -147,7 +159,7 @@ impl Worker {
     pub fn broadcast_changed_keys(&self, settings: &Settings, by: &ClientRecord) {
         let server = self.server;
         let mut sender = OutboxSender::new(&settings.client_output_buffer_limit);
-        let changed = &self.changed_keys;
+        let changed = &self.local.changed_keys;
         server.tracking.broadcast(changed, Some(by), &server.clients, &mut sender);
         server.end_over_limit(sender);
     }
@@ -163,7 +175,7 @@ impl Worker {
 
     #[inline]
     pub fn stats(&self) -> &WorkerStats {
-        self.stats
+        self.local.stats
     }
 
     /// Reads the clock: milliseconds of Unix time.
@@ -176,12 +188,6 @@ impl Worker {
     /// The surroundings of this thread's calls.
     #[inline]
     pub fn env<'e>(&'e self, settings: &'e Settings) -> Env<'e> {
-        Env {
-            server: self.server,
-            settings,
-            stats: self.stats(),
-            clock: &self.clock,
-            changed_keys: &self.changed_keys,
-        }
+        Env { local: &self.local, settings }
     }
 }

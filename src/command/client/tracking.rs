@@ -306,8 +306,8 @@ fn begin(cx: &mut Cx<'_>, options: Options) {
 
 /// Has all shards note all changes, or none if nobody is to be told of them any more.
 fn switch_broadcasts(cx: &mut Cx<'_>, on: bool) {
-    let unit = &mut *cx.unit;
-    cx.server.tracking.switch_broadcasts(on, |on| {
+    let (server, unit) = (cx.server, &mut *cx.unit);
+    server.tracking.switch_broadcasts(on, |on| {
         (0..SHARDS).for_each(|shard| unit.broadcast_changes(shard, on));
     });
 }

@@ -244,7 +244,7 @@ pub async fn run(worker: Rc<Worker>) {
                 break;
             }
             let room = {
-                let entered = server.keyspace.enter(worker.index);
+                let entered = server.keyspace.enter_when_free(worker.index).await;
                 worker.make_room(&entered, &settings, now)
             };
             if room != Room::Later {
