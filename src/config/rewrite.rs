@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_file_with_all_parameters_can_be_read_again() {
-        let settings = Settings::default();
+        let settings = Settings { dir: "/".into(), ..Settings::default() };
         let text = rewritten(b"replicaof no one\n", &settings, Written::All);
         let mut again = Settings::default();
         super::super::file::Loader::new(&mut again).load(&text).unwrap();
