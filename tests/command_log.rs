@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Client, Server, Value};
+use common::{Client, Server, Value, assert_same_replies};
 
 /// Logs everything from now on. The call itself is the first that is logged.
 const ON: &str = "CONFIG SET slowlog-log-slower-than 0 commandlog-request-larger-than 0 \
@@ -279,13 +279,7 @@ CONFIG SET slowlog-log-slower-than -2
 
 #[test]
 fn the_commands_reply_as_valkey_does() {
-    let (ours, theirs) = (Server::start(&[]), Server::oracle(&[]));
-    let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
-    for line in SCRIPT.lines().filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let (ours, theirs) = (ours.command(&words), theirs.command(&words));
-        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{line}");
-    }
+    assert_same_replies(&Server::start(&[]), &Server::oracle(&[]), SCRIPT.lines());
 }
 
 #[test]

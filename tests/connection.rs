@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Client, Server, Value};
+use common::{Client, Server, Value, assert_same_replies};
 
 /// The value of a field in a line of CLIENT LIST.
 fn field(line: &str, name: &str) -> String {
@@ -30,22 +30,6 @@ fn request(words: &str) -> Vec<u8> {
     request.into_bytes()
 }
 
-/// Runs the commands on both servers, one connection each, and compares the replies byte for byte.
-/// A command in quotes has its arguments between `|`.
-fn compare(ours: &Server, oracle: &Server, commands: &[&str]) {
-    let (mut ours, mut oracle) = (ours.connect(), oracle.connect());
-    for command in commands {
-        let words: Vec<_> = if command.contains('|') {
-            command.split('|').collect()
-        } else {
-            command.split(' ').collect()
-        };
-        let text = |reply: Vec<u8>| String::from_utf8_lossy(&reply).into_owned();
-        let expected = text(oracle.raw(&words));
-        assert_eq!(text(ours.raw(&words)), expected, "{command:?}");
-    }
-}
-
 #[test]
 fn ping_answers_pong_in_either_form_of_request() {
     let server = Server::start(&[]);
@@ -62,10 +46,10 @@ fn ping_answers_pong_in_either_form_of_request() {
 fn connection_commands_answer_as_the_oracle_does() {
     let (ours, oracle) = (Server::start(&[]), Server::oracle(&[]));
     for greeting in ["PING", "HELLO 3 FOO"] {
-        compare(
+        assert_same_replies(
             &ours,
             &oracle,
-            &[
+            [
                 greeting,
                 "HELLO 4",
                 "HELLO 1",
@@ -228,7 +212,7 @@ fn the_filters_of_client_list_and_kill_are_the_oracles() {
         .map(|command| command.trim_end().to_owned())
         .filter(|command| command != "CLIENT LIST")
         .collect();
-    compare(&ours, &oracle, &commands.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_same_replies(&ours, &oracle, commands.iter().map(String::as_str));
 }
 
 #[test]
@@ -368,10 +352,10 @@ fn bytes_in_a_clients_buffers_are_listed() {
 fn a_password_is_asked_for_as_the_oracle_asks() {
     let options = ["--requirepass", "foobar"];
     let (ours, oracle) = (Server::start(&options), Server::oracle(&options));
-    compare(
+    assert_same_replies(
         &ours,
         &oracle,
-        &[
+        [
             "PING",
             "FOO",
             "GET",

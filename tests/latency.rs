@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Client, Server, Value};
+use common::{Client, Server, Value, assert_same_replies};
 
 /// Commands whose replies are the same, one a line.
 const SCRIPT: &str = "
@@ -42,19 +42,7 @@ INFO latencystats
 
 #[test]
 fn the_commands_reply_as_valkey_does() {
-    let (ours, theirs) = (Server::start(&[]), Server::oracle(&[]));
-    let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
-    for line in SCRIPT.lines().filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        if words[0] == "HELLO" {
-            // It names modules.
-            ours.command(&words);
-            theirs.command(&words);
-            continue;
-        }
-        let (ours, theirs) = (ours.command(&words), theirs.command(&words));
-        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{line}");
-    }
+    assert_same_replies(&Server::start(&[]), &Server::oracle(&[]), SCRIPT.lines());
 }
 
 #[test]

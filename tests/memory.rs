@@ -269,6 +269,30 @@ fn memory_being_freed_causes_no_eviction() {
     assert!(left > 76_000, "{left} keys are left");
 }
 
+#[test]
+fn what_clients_are_told_of_evicted_keys_evicts_no_more() {
+    let server = Server::start(&[
+        "--maxmemory-policy",
+        "allkeys-lru",
+        "--maxmemory-eviction-tenacity",
+        "100",
+    ]);
+    let mut client = server.connect();
+    let keys: Vec<String> = (0..300).map(|n| format!("{n}{}", "x".repeat(1000))).collect();
+    pipeline(&mut client, keys.iter().map(|key| format!("SET {key} x")));
+    let _readers = [(); 10].map(|()| {
+        let mut reader = server.connect();
+        reader.run("HELLO 3");
+        reader.run("CLIENT TRACKING ON");
+        pipeline(&mut reader, keys.iter().map(|key| format!("GET {key}")));
+        reader
+    });
+    let limit = info(&mut client, "used_memory") - 40_000;
+    client.run(&format!("CONFIG SET maxmemory {limit}"));
+    let left = client.run("DBSIZE").integer();
+    assert!((200..290).contains(&left), "{left} of 300 keys are left");
+}
+
 /// The shape of a reply: its types, and the names in maps.
 fn shape(value: &Value) -> String {
     match value {

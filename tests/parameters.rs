@@ -9,10 +9,7 @@ use verbena::config::PARAMETERS;
 /// its list.
 const READ_NOWHERE: &[(&str, &[&str])] = &[
     ("access control", &["acl-pubsub-default", "aclfile", "acllog-max-len"]),
-    (
-        "scripts and modules",
-        &["busy-reply-threshold", "enable-module-command", "lua-enable-insecure-api"],
-    ),
+    ("scripts and modules", &["busy-reply-threshold", "lua-enable-insecure-api"]),
     (
         "append-only file",
         &[

@@ -13,7 +13,10 @@ pub const BUSY: CommandError = CommandError::of(
 /// arity must have been checked before: see [`refusal`].
 #[inline]
 pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
-    if caller.is_limited() { admit_limited(caller, found, settings) } else { Ok(()) }
+    if caller.is_limited() || found.command.flags.contains(Flags::PROTECTED) {
+        return admit_limited(caller, found, settings);
+    }
+    Ok(())
 }
 
 /// [`admit`] for a caller that may not run everything now.
@@ -21,13 +24,46 @@ pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result
 fn admit_limited(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
     let flags = found.command.flags;
     authenticated(caller, flags, settings)?;
-    if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
-        return Err(not_in_transaction(found));
+    if flags.intersects(Flags::NO_MULTI | Flags::PROTECTED) {
+        restricted(caller, found, settings)?;
     }
     if caller.is_subscriber() || caller.monitors {
         receiver(caller, found)?;
     }
     Ok(())
+}
+
+/// What few commands need: that the configuration allows them to this client, or that they do not stand in a
+/// transaction.
+#[cold]
+fn restricted(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+    let flags = found.command.flags;
+    if flags.contains(Flags::PROTECTED) {
+        protected(caller, found, settings)?;
+    }
+    if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
+        let name = &found.full_name;
+        return Err(format!("ERR Command '{name}' not allowed inside a transaction").into());
+    }
+    Ok(())
+}
+
+/// Whether a client may run a command that the configuration can forbid: those of DEBUG and MODULE.
+fn protected(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+    let (name, parameter, privilege) = if found.full_name == "debug" {
+        ("DEBUG", "enable-debug-command", settings.enable_debug_command)
+    } else {
+        ("MODULE", "enable-module-command", settings.enable_module_command)
+    };
+    if caller.is_granted(privilege) {
+        return Ok(());
+    }
+    Err(format!(
+        "ERR {name} command not allowed. If the {parameter} option is set to \"local\", you can run it \
+         from a local connection, otherwise you need to set this option in the configuration file, and \
+         then restart the server."
+    )
+    .into())
 }
 
 /// What a client may run that waits for messages.
@@ -59,11 +95,6 @@ fn authenticated(caller: &Caller, flags: Flags, settings: &Settings) -> Result {
 pub fn refusal(caller: &Caller, found: &Registered, settings: &Settings) -> CommandError {
     let anonymous = authenticated(caller, found.command.flags, settings).err();
     anonymous.unwrap_or_else(|| CommandError::arity(&found.full_name))
-}
-
-#[cold]
-fn not_in_transaction(found: &Registered) -> CommandError {
-    format!("ERR Command '{}' not allowed inside a transaction", found.full_name).into()
 }
 
 /// Whether the command is refused where there is no memory left. EXEC is if one of the queued commands

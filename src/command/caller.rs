@@ -13,7 +13,7 @@ use super::client::tracking::{self, ClientTracking};
 use super::observation::BegunCall;
 use super::pubsub::{self, Subscriptions};
 use super::transaction::Transaction;
-use crate::config::Settings;
+use crate::config::{Privilege, Settings};
 use crate::resp::{Limits, Protocol};
 use crate::state::{Attributes, ClientRecord, Server};
 
@@ -189,6 +189,15 @@ impl Caller {
     #[inline]
     pub fn must_authenticate(&self, settings: &Settings) -> bool {
         !self.authenticated && !settings.requirepass.is_empty()
+    }
+
+    /// Whether a parameter like `enable-debug-command` allows this client what it is about.
+    pub fn is_granted(&self, privilege: Privilege) -> bool {
+        match privilege {
+            Privilege::No => false,
+            Privilege::Yes => true,
+            Privilege::Local => self.record.info.peer.is_local(),
+        }
     }
 
     /// Whether a command that finds nothing may wait for it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::client::tracking;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
-use crate::config::{Mutability, PARAMETERS, Parameter, Privilege, Settings, Written, find};
+use crate::config::{Mutability, PARAMETERS, Parameter, Settings, Written, find};
 use crate::glob;
 use crate::resp::{Args, Reply};
 use crate::state::{ControlRequest, ControlThread, RemoteControl, Server, needs_control_thread};
@@ -132,12 +132,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
             Mutability::Free => {}
             Mutability::Immutable => return Err(failed(name, "can't set immutable config")),
             Mutability::Protected => {
-                let allowed = match old.enable_protected_configs {
-                    Privilege::No => false,
-                    Privilege::Yes => true,
-                    Privilege::Local => cx.caller.record.info.peer.is_local(),
-                };
-                if !allowed {
+                if !cx.caller.is_granted(old.enable_protected_configs) {
                     return Err(failed(name, "can't set protected config"));
                 }
             }

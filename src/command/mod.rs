@@ -30,6 +30,7 @@ mod latency;
 mod list;
 mod lolwut;
 mod memory;
+mod module;
 mod monitor;
 mod object;
 mod observation;
@@ -102,6 +103,7 @@ const FAMILIES: &[&[Command]] = &[
     list::transfer::COMMANDS,
     lolwut::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     monitor::COMMANDS,
     object::COMMANDS,
     pubsub::COMMANDS,

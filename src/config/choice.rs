@@ -558,4 +558,9 @@ impl Field for ReplicaOf {
             None => Vec::new(),
         }
     }
+
+    /// A primary's own are none: an empty directive would keep the server from starting.
+    fn directives(&self, kind: Kind) -> Vec<Vec<u8>> {
+        self.0.iter().map(|_| self.format(kind)).collect()
+    }
 }

@@ -135,6 +135,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_with_all_parameters_can_be_read_again() {
+        let settings = Settings { dir: "/".into(), ..Settings::default() };
+        let text = rewritten(b"replicaof no one\n", &settings, Written::All);
+        let mut again = Settings::default();
+        super::super::file::Loader::new(&mut again).load(&text).unwrap();
+        for parameter in PARAMETERS.iter() {
+            assert!(parameter.same(&settings, &again), "{}", parameter.name);
+        }
+    }
+
+    #[test]
     fn the_rewritten_file_says_the_same_settings() {
         let mut settings = Settings::default();
         for (name, value) in [

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod client;
+mod comparison;
 pub mod datasets;
 pub mod payloads;
 #[cfg(feature = "rdma")]
@@ -13,5 +14,6 @@ pub mod tool;
 mod waiting;
 
 pub use client::{Client, Value};
+pub use comparison::{assert_same_replies, assert_same_reply};
 pub use server::Server;
 pub use waiting::{Ending, outcome_of_waiting};

@@ -14,7 +14,7 @@ mod tables;
 use std::time::Duration;
 
 use super::{Command, CommandError, Cx, Flags, Group, Result, Scope};
-use crate::config::{self, Privilege, Written, parse_memory};
+use crate::config::{self, Written, parse_memory};
 use crate::glob;
 use crate::keyspace::Key;
 use crate::log;
@@ -26,28 +26,18 @@ use crate::value::{Entry, list};
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
     arity: -2,
-    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    flags: Flags::ADMIN
+        .union(Flags::NOSCRIPT)
+        .union(Flags::LOADING)
+        .union(Flags::STALE)
+        .union(Flags::PROTECTED),
     group: Group::Server,
     scope: Scope::Exclusive,
     run: debug,
     ..Command::DEFAULT
 }];
 
-const NOT_ALLOWED: CommandError = CommandError::of(
-    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
-     run it from a local connection, otherwise you need to set this option in the configuration \
-     file, and then restart the server.",
-);
-
 fn debug(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
-    let allowed = match cx.settings.enable_debug_command {
-        Privilege::No => false,
-        Privilege::Yes => true,
-        Privilege::Local => cx.caller.record.info.peer.is_local(),
-    };
-    if !allowed {
-        return Err(NOT_ALLOWED);
-    }
     let name = args[1].to_ascii_lowercase();
     match (name.as_slice(), args.len()) {
         (b"assert" | b"oom" | b"panic" | b"segfault", _) => process::crash(&name),

@@ -28,6 +28,9 @@ use sampling::WeightedTables;
 /// The most that a worker allocates between two looks at the memory in use, in bytes.
 const UNSEEN: i64 = 64 << 10;
 
+/// Elements by which the size of an evicted collection is estimated.
+const SIZE_SAMPLES: usize = 5;
+
 /// How long to wait for the thread that frees in the background, between two looks.
 const FREEING: Duration = Duration::from_micros(100);
 
@@ -87,11 +90,16 @@ impl Evictor {
         let started = Instant::now();
         let patience = patience(settings.maxmemory_eviction_tenacity);
         let is_over = || patience.is_some_and(|patience| started.elapsed() >= patience);
+        // What clients are told of evicted keys takes memory until it is sent, perhaps more than the keys
+        // had: as many keys go as are too many now.
+        let excess = server.memory_in_use() - limit;
+        let mut freed = 0;
         while settings.maxmemory_policy != MaxmemoryPolicy::NoEviction
             && !settings.import_mode
-            && self.evict_one(worker, entered, settings, now)
+            && let Some(bytes) = self.evict_one(worker, entered, settings, now)
         {
-            if server.memory_in_use() <= limit {
+            freed += bytes as i64;
+            if freed >= excess || server.memory_in_use() <= limit {
                 return Room::Made;
             }
             if is_over() {
@@ -111,14 +119,15 @@ impl Evictor {
         Room::None
     }
 
-    /// Evicts the best candidate; false if there is no key that may go.
+    /// Evicts the best candidate, and says how many bytes that frees; `None` if there is no key that may
+    /// go.
     fn evict_one(
         &mut self,
         worker: &Worker,
         entered: &Entered<'static>,
         settings: &Settings,
         now: i64,
-    ) -> bool {
+    ) -> Option<usize> {
         let policy = settings.maxmemory_policy;
         if self.policy.replace(policy) != Some(policy) {
             self.pool.clear();
@@ -127,7 +136,7 @@ impl Evictor {
             let mut seen = 0;
             while seen < settings.maxmemory_samples {
                 let drawn = self.tables.draw(entered, policy.is_volatile());
-                let Some((shard, db)) = drawn else { return false };
+                let (shard, db) = drawn?;
                 let found = self.sample(entered, settings, now, shard, db);
                 if found == 0 {
                     self.tables.recount();
@@ -135,8 +144,9 @@ impl Evictor {
                 seen += found;
             }
             while let Some(candidate) = self.pool.take() {
-                if evict(worker, entered, settings, now, &candidate) {
-                    return true;
+                let freed = evict(worker, entered, settings, now, &candidate);
+                if freed.is_some() {
+                    return freed;
                 }
             }
         }
@@ -169,19 +179,19 @@ impl Evictor {
     }
 }
 
-/// Evicts a candidate, unless it is gone or has been used since.
+/// Evicts a candidate, unless it is gone or has been used since. Returns the bytes that it had.
 fn evict(
     worker: &Worker,
     entered: &Entered<'static>,
     settings: &Settings,
     now: i64,
     candidate: &Candidate,
-) -> bool {
+) -> Option<usize> {
     let server = worker.server;
     let env = worker.env(settings);
     let key = Key { hash: candidate.hash, ..Key::new(&candidate.key) };
     let mut unit = entered.unit(&[key], now, server.listeners(settings));
-    let Some(position) = unit.find(candidate.db, &key) else { return false };
+    let position = unit.find(candidate.db, &key)?;
     let is_random = matches!(
         settings.maxmemory_policy,
         MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom
@@ -189,16 +199,17 @@ fn evict(
     let entry = unit.table(candidate.db, key.slot).get(position);
     match score(settings, now, entry) {
         Some(current) if is_random || current >= candidate.score => {}
-        _ => return false,
+        _ => return None,
     }
     let began = LatencyMonitor::begin(settings);
     let entry = unit.remove(candidate.db, &key, position, Reason::Evicted);
+    let freed = entry.memory(SIZE_SAMPLES);
     worker.stats().evicted_keys.add(1);
     server.lazy_free.entry(entry);
     server.latency.end(settings, LatencyEvent::EvictionDel, began);
     command::serve_ready(&env, &mut unit);
     command::release(&env, &mut unit);
-    true
+    Some(freed)
 }
 
 /// How well the policy can do without an entry; `None` if it must stay.
