@@ -15,6 +15,7 @@ mod geo;
 mod glob;
 pub mod keyspace;
 pub mod log;
+pub mod lua;
 mod number;
 pub mod process;
 mod random;

@@ -30,7 +30,7 @@ const DAEMON_PIDFILE: &str = "/var/run/verbena.pid";
 pub const VALKEY_VERSION: &str = "9.1.2";
 
 /// The version of Redis whose clients this server can be used by.
-const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.2.4";
 
 /// The server that this one takes the place of, and its version, for clients that decide by them what they ask
 /// for.
