@@ -134,7 +134,7 @@ struct Runner {
 impl Runner {
     fn new(server: &'static Server, thread: usize) -> Runner {
         let record = ClientRecord::unlisted(unix_milliseconds());
-        let caller = Caller::new(record, &server.config.load());
+        let caller = Caller::new(record, &server.acl);
         Runner { server, thread, caller, clock: quanta::Clock::new(), state: thread as u64 + 1 }
     }
 

@@ -1,8 +1,8 @@
 //! Admission: what is checked before a command runs, in this order, whoever calls it.
 
-use super::{Caller, CommandError, Flags, Registered, Result, Scope, pubsub};
-use crate::config::Settings;
+use super::{Caller, CommandError, Flags, Registered, Result, Scope, permission, pubsub};
 use crate::resp::Args;
+use crate::state::Server;
 
 /// A command that is refused because an exclusive section lasts too long.
 pub const BUSY: CommandError = CommandError::of(
@@ -12,10 +12,11 @@ pub const BUSY: CommandError = CommandError::of(
 /// Whether the caller may run the command now, as far as that can be told without memory or locks. The
 /// arity must have been checked before: see [`refusal`].
 #[inline]
-pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
-    let flags = found.command.flags;
-    authenticated(caller, flags, settings)?;
-    if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
+pub fn admit(server: &Server, caller: &Caller, found: &Registered, args: Args<'_>) -> Result {
+    if caller.identity.is_restricted() {
+        permission::admit(server, caller, found, args)?;
+    }
+    if is_out_of_place(caller, found) {
         return Err(not_in_transaction(found));
     }
     if caller.is_subscriber() || caller.monitors {
@@ -42,17 +43,15 @@ fn receiver(caller: &Caller, found: &Registered) -> Result {
     Ok(())
 }
 
+/// Whether it is called in a transaction and may not be.
 #[inline]
-fn authenticated(caller: &Caller, flags: Flags, settings: &Settings) -> Result {
-    if caller.must_authenticate(settings) && !flags.contains(Flags::NO_AUTH) {
-        return Err(CommandError::NO_AUTH);
-    }
-    Ok(())
+pub(super) fn is_out_of_place(caller: &Caller, found: &Registered) -> bool {
+    caller.transaction.is_queueing() && found.command.flags.contains(Flags::NO_MULTI)
 }
 
 /// Why a command is refused that is called with a wrong number of arguments.
-pub fn refusal(caller: &Caller, found: &Registered, settings: &Settings) -> CommandError {
-    let anonymous = authenticated(caller, found.command.flags, settings).err();
+pub fn refusal(caller: &Caller, found: &Registered) -> CommandError {
+    let anonymous = permission::authenticated(caller, found).err();
     anonymous.unwrap_or_else(|| CommandError::arity(&found.full_name))
 }
 

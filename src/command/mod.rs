@@ -4,6 +4,7 @@
 //! family's file, beside its function. Dispatch, COMMAND, ACL, cluster and transactions all read
 //! that table.
 
+mod acl;
 pub mod admission;
 mod bitmap;
 mod blocking;
@@ -24,6 +25,7 @@ mod expire;
 mod geo;
 mod hash;
 mod hyperloglog;
+mod identity;
 mod info;
 mod keys;
 mod latency;
@@ -33,6 +35,7 @@ mod memory;
 mod monitor;
 mod object;
 mod observation;
+pub mod permission;
 mod pubsub;
 mod redaction;
 mod replay;
@@ -58,6 +61,7 @@ pub use caller::{Caller, Ending, Origin, ReplyMode};
 pub use client::tracking::stop_broadcasts;
 pub use context::Cx;
 pub use docs::documents;
+pub use identity::Identity;
 pub use replay::{Replay, ReplayError, ReplayFailure};
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
@@ -68,6 +72,7 @@ pub use transaction::abort;
 
 /// Every family's commands.
 const FAMILIES: &[&[Command]] = &[
+    acl::COMMANDS,
     bitmap::bit::COMMANDS,
     bitmap::combine::COMMANDS,
     bitmap::field::COMMANDS,

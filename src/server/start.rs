@@ -22,7 +22,7 @@ pub fn new(
     settings: Settings,
     file: Option<std::path::PathBuf>,
 ) -> (&'static Server, mpsc::UnboundedReceiver<ControlRequest>) {
-    Server::new(settings, file, command::table().names())
+    Server::new(settings, file, command::table().for_rules())
 }
 
 /// Starts a server and serves until it is told to stop. The error is for the user.
