@@ -7,6 +7,7 @@
 
 mod category;
 mod commands;
+mod file;
 mod log;
 mod password;
 mod pattern;
@@ -17,6 +18,7 @@ mod user;
 
 pub use category::Categories;
 pub use commands::{CommandEntry, Commands};
+pub use file::{Declaration, parse_file};
 pub use log::{Context, Denial, Entry, Log, Reason};
 pub use password::generate as generate_password;
 pub use pattern::{KeyAccess, Pattern};

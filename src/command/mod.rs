@@ -55,6 +55,7 @@ mod transaction;
 
 pub use crate::error::{CommandError, Result};
 pub use crate::keyspace::EntryMut;
+pub use acl::load_at_start;
 pub use blocking::{Begin, Blocked, ParkedCall, serve_ready};
 pub use call::{Env, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};

@@ -1,10 +1,13 @@
 //! ACL: the users, their permissions, and the log of what was denied.
 
 mod dryrun;
+mod file;
 mod log;
 mod users;
 
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Handler, Result, Scope};
+pub use file::{config_lines, load_at_start};
+
 use crate::acl::generate_password;
 use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
@@ -37,7 +40,9 @@ pub const COMMANDS: &[Command] = &[Command {
             Ok(())
         }),
         row("list", 2, ADMIN, users::list),
+        Command { scope: Scope::Exclusive, ..row("load", 2, ADMIN, file::load) },
         row("log", -2, ADMIN, log::log),
+        Command { tips: EVERYWHERE, ..row("save", 2, ADMIN, file::save) },
         change("setuser", -3, users::set),
         row("users", 2, ADMIN, users::names),
         row("whoami", 2, ANYBODY, |cx, _, out| {

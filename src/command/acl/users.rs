@@ -9,7 +9,7 @@ use crate::resp::{Args, Reply};
 use crate::state::ClientRecord;
 
 /// What rules are read by.
-pub(super) fn rules<'a>(cx: &Cx<'a>) -> acl::Rules<'a> {
+fn rules<'a>(cx: &Cx<'a>) -> acl::Rules<'a> {
     cx.server.acl.rules(cx.server.config.load().acl_pubsub_default == PubsubDefault::All)
 }
 
@@ -50,8 +50,14 @@ pub(super) fn end_subscribers(cx: &mut Cx<'_>, user: &User) {
     clients.iter().for_each(|client| end(cx, client));
 }
 
+/// Ends the connections of a user's clients.
+pub(super) fn end_clients_of(cx: &mut Cx<'_>, name: &[u8]) {
+    let clients = cx.server.clients.all();
+    clients.iter().filter(|client| client.is_user(name)).for_each(|client| end(cx, client));
+}
+
 /// Ends a connection: the caller's own after the reply.
-pub(super) fn end(cx: &mut Cx<'_>, client: &Arc<ClientRecord>) {
+fn end(cx: &mut Cx<'_>, client: &Arc<ClientRecord>) {
     if client.id == cx.caller.record.id {
         cx.caller.ending = Ending::AfterReply;
     } else {
@@ -68,8 +74,7 @@ pub(super) fn delete(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Re
     for name in names() {
         if cx.server.acl.remove(name) {
             deleted += 1;
-            let clients = cx.server.clients.all();
-            clients.iter().filter(|client| client.is_user(name)).for_each(|client| end(cx, client));
+            end_clients_of(cx, name);
         }
     }
     out.integer(deleted);
