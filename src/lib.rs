@@ -5,6 +5,7 @@
 //!
 //! Public is what the binaries, benches, tests and fuzz targets use.
 
+pub mod acl;
 pub mod allocator;
 mod bits;
 pub mod command;

@@ -133,7 +133,7 @@ struct Runner {
 impl Runner {
     fn new(server: &'static Server, thread: usize) -> Runner {
         let record = ClientRecord::unlisted(unix_milliseconds());
-        let caller = Caller::new(record, &server.config.load());
+        let caller = Caller::new(record, &server.acl);
         Runner { server, thread, caller, state: thread as u64 + 1 }
     }
 

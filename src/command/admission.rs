@@ -1,6 +1,6 @@
 //! Admission: what is checked before a command runs, in this order, whoever calls it.
 
-use super::{Caller, CommandError, Flags, Registered, Result, Scope, pubsub};
+use super::{Caller, CommandError, Env, Flags, Registered, Result, Scope, permission, pubsub};
 use crate::config::Settings;
 use crate::resp::Args;
 
@@ -12,20 +12,21 @@ pub const BUSY: CommandError = CommandError::of(
 /// Whether the caller may run the command now, as far as that can be told without memory or locks. The
 /// arity must have been checked before: see [`refusal`].
 #[inline]
-pub fn admit(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+pub fn admit(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<'_>) -> Result {
     if caller.is_limited() || found.command.flags.contains(Flags::PROTECTED) {
-        return admit_limited(caller, found, settings);
+        return admit_limited(env, caller, found, args);
     }
     Ok(())
 }
 
 /// [`admit`] for a caller that may not run everything now.
 #[inline(never)]
-fn admit_limited(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
-    let flags = found.command.flags;
-    authenticated(caller, flags, settings)?;
-    if flags.intersects(Flags::NO_MULTI | Flags::PROTECTED) {
-        restricted(caller, found, settings)?;
+fn admit_limited(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<'_>) -> Result {
+    if caller.identity.is_restricted() {
+        permission::admit(env.server, caller, found, args)?;
+    }
+    if found.command.flags.intersects(Flags::NO_MULTI | Flags::PROTECTED) {
+        restricted(caller, found, env.settings)?;
     }
     if caller.is_subscriber() || caller.monitors {
         receiver(caller, found)?;
@@ -41,7 +42,7 @@ fn restricted(caller: &Caller, found: &Registered, settings: &Settings) -> Resul
     if flags.contains(Flags::PROTECTED) {
         protected(caller, found, settings)?;
     }
-    if caller.transaction.is_queueing() && flags.contains(Flags::NO_MULTI) {
+    if is_out_of_place(caller, found) {
         let name = &found.full_name;
         return Err(format!("ERR Command '{name}' not allowed inside a transaction").into());
     }
@@ -84,16 +85,15 @@ fn receiver(caller: &Caller, found: &Registered) -> Result {
     Ok(())
 }
 
-fn authenticated(caller: &Caller, flags: Flags, settings: &Settings) -> Result {
-    if caller.must_authenticate(settings) && !flags.contains(Flags::NO_AUTH) {
-        return Err(CommandError::NO_AUTH);
-    }
-    Ok(())
+/// Whether it is called in a transaction and may not be.
+#[inline]
+pub(super) fn is_out_of_place(caller: &Caller, found: &Registered) -> bool {
+    caller.transaction.is_queueing() && found.command.flags.contains(Flags::NO_MULTI)
 }
 
 /// Why a command is refused that is called with a wrong number of arguments.
-pub fn refusal(caller: &Caller, found: &Registered, settings: &Settings) -> CommandError {
-    let anonymous = authenticated(caller, found.command.flags, settings).err();
+pub fn refusal(caller: &Caller, found: &Registered) -> CommandError {
+    let anonymous = permission::authenticated(caller, found).err();
     anonymous.unwrap_or_else(|| CommandError::arity(&found.full_name))
 }
 

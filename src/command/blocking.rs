@@ -8,14 +8,14 @@
 use std::any::Any;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::call::Env;
 use super::observation::BegunCall;
-use super::{Caller, CommandError, Cx, Origin, Result};
+use super::{Caller, CommandError, Cx, Identity, Origin, Result, permission};
 use crate::keyspace::parked::Parked;
 use crate::keyspace::{Entered, Key, Listeners, ReadyKey, Unit, shard_of};
 use crate::resp::{Protocol, Reply};
@@ -82,7 +82,10 @@ pub struct ParkedCall {
     protocol: Protocol,
     no_touch: bool,
     import_source: bool,
+    identity: Identity,
     begun: Option<Box<BegunCall>>,
+    /// Its user may not call it any more.
+    refused: AtomicBool,
     /// Ticks of the attempts.
     spent: AtomicU64,
     /// Milliseconds of Unix time.
@@ -158,7 +161,11 @@ impl ParkedCall {
     /// session, once.
     pub fn note_end(&self, env: &Env<'_>, reply: &[Bytes], is_heard: bool) {
         if let Some(begun) = &self.begun {
-            begun.end(env, &self.record, self.spent.load(Ordering::Relaxed), reply, is_heard);
+            if self.refused.load(Ordering::Relaxed) {
+                begun.refuse(env, reply);
+            } else {
+                begun.end(env, &self.record, self.spent.load(Ordering::Relaxed), reply, is_heard);
+            }
         }
     }
 
@@ -236,6 +243,8 @@ pub fn settle(env: &Env<'_>, unit: &mut Unit<'static>, caller: &mut Caller) {
             protocol: caller.protocol,
             no_touch: caller.no_touch,
             import_source: caller.import_source,
+            identity: caller.identity.clone(),
+            refused: AtomicBool::new(false),
             begun: caller.begun.take(),
             spent: AtomicU64::new(0),
             deadline,
@@ -284,6 +293,17 @@ fn serve(env: &Env<'_>, unit: &mut Unit<'static>, ready: &ReadyKey) {
     }
 }
 
+/// Whether the user of a parked client may call its command still, if the users have changed since.
+fn check_permission(env: &Env<'_>, caller: &mut Caller, call: &ParkedCall) -> Result {
+    let changed = caller.identity.look_at(&env.server.acl);
+    match &call.begun {
+        Some(begun) if changed && caller.identity.is_restricted() => {
+            permission::check_again(env.server, env.settings, caller, begun.found, begun.args())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Runs a parked client's command within another's unit.
 fn attempt(
     env: &Env<'_>,
@@ -297,9 +317,14 @@ fn attempt(
         protocol: call.protocol,
         no_touch: call.no_touch,
         import_source: call.import_source,
-        ..Caller::new(call.record.clone(), env.settings)
+        ..Caller::of(call.record.clone(), call.identity.clone())
     };
     let mut out = Reply::new(&mut [], call.protocol);
+    if let Err(error) = check_permission(env, &mut caller, call) {
+        call.refused.store(true, Ordering::Relaxed);
+        out.error(error.text());
+        return Some(out.into_chunks());
+    }
     let key = Key { slot: ready.slot, ..Key::new(&ready.key) };
     let mut cx = Cx::new(env, unit, &mut caller, &[]);
     let started = env.clock.raw();
@@ -336,7 +361,7 @@ mod tests {
 
     fn parked() -> ParkedCall {
         let settings = Settings { io_threads: 1, ..Settings::default() };
-        let (server, _) = Server::new(settings, None, command::table().names());
+        let (server, _) = Server::new(settings, None, command::table().for_rules());
         let here = Endpoint::Path("test".into());
         let info =
             ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
@@ -346,6 +371,8 @@ mod tests {
             protocol: Protocol::Resp2,
             no_touch: false,
             import_source: false,
+            identity: Identity::new(&server.acl),
+            refused: AtomicBool::new(false),
             begun: None,
             spent: AtomicU64::new(0),
             deadline: None,

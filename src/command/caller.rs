@@ -10,9 +10,11 @@ use std::sync::atomic::Ordering;
 
 use super::blocking::{Block, ParkedCall};
 use super::client::tracking::{self, ClientTracking};
+use super::identity::Identity;
 use super::observation::BegunCall;
 use super::pubsub::{self, Subscriptions};
 use super::transaction::Transaction;
+use crate::acl::{Acl, User};
 use crate::config::{Privilege, Settings};
 use crate::resp::{Limits, Protocol};
 use crate::state::{Attributes, ClientRecord, Server};
@@ -58,7 +60,8 @@ pub struct Caller {
     pub origin: Origin,
     pub db: usize,
     pub protocol: Protocol,
-    pub authenticated: bool,
+    /// Its user.
+    pub identity: Identity,
     pub reply_mode: ReplyMode,
     /// Reads do not count as accesses (CLIENT NO-TOUCH).
     pub no_touch: bool,
@@ -99,13 +102,20 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub fn new(record: Arc<ClientRecord>, settings: &Settings) -> Self {
+    /// The caller of a new connection.
+    pub fn new(record: Arc<ClientRecord>, acl: &Acl) -> Self {
+        Caller::of(record, Identity::new(acl))
+    }
+
+    /// The caller of a client that has this identity.
+    pub fn of(record: Arc<ClientRecord>, identity: Identity) -> Self {
         Caller {
             record,
             origin: Origin::Client,
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated: settings.requirepass.is_empty(),
+            limited: identity.is_restricted(),
+            identity,
             reply_mode: ReplyMode::On,
             no_touch: false,
             no_evict: false,
@@ -117,7 +127,6 @@ impl Caller {
             tracking: None,
             readonly: false,
             monitors: false,
-            limited: !settings.requirepass.is_empty(),
             block: None,
             parked: None,
             last_command: None,
@@ -131,11 +140,12 @@ impl Caller {
 
     /// Back to the state of a new connection, but for what it has told of itself (RESET). The
     /// transaction is ended apart: its watches need the locks of their keys.
-    pub fn reset(&mut self, server: &Server, settings: &Settings) {
+    pub fn reset(&mut self, server: &Server) {
         self.leave(server);
         self.db = 0;
         self.protocol = Protocol::Resp2;
-        self.authenticated = settings.requirepass.is_empty();
+        self.identity = Identity::new(&server.acl);
+        self.record.set_user(&self.identity.user().name);
         self.no_touch = false;
         self.no_evict = false;
         self.readonly = false;
@@ -164,7 +174,7 @@ impl Caller {
     /// Takes notice of what the last command may have changed of what the caller may do. To be called after every
     /// command with a flag of [`Flags::CHANGES_CALLER`].
     pub fn note_limits(&mut self) {
-        self.limited = !self.authenticated
+        self.limited = self.identity.is_restricted()
             || self.transaction.is_queueing()
             || self.is_subscriber()
             || self.monitors;
@@ -179,16 +189,17 @@ impl Caller {
     /// What the client's next request may ask for.
     #[inline]
     pub fn limits(&self, settings: &Settings) -> Limits {
-        if self.must_authenticate(settings) {
+        if self.identity.is_anonymous() {
             Limits::UNAUTHENTICATED
         } else {
             Limits::authenticated(settings.proto_max_bulk_len)
         }
     }
 
-    #[inline]
-    pub fn must_authenticate(&self, settings: &Settings) -> bool {
-        !self.authenticated && !settings.requirepass.is_empty()
+    /// It has authenticated as `user`.
+    pub fn become_user(&mut self, user: Arc<User>, acl: &Acl) {
+        self.record.set_user(&user.name);
+        self.identity = Identity::authenticated(user, acl);
     }
 
     /// Whether a parameter like `enable-debug-command` allows this client what it is about.

@@ -40,7 +40,7 @@ const SUBCOMMANDS: &[Command] = &[
     row("addslots", -3, ADMIN_LOADED),
     row("addslotsrange", -4, ADMIN_LOADED),
     varying(row("bumpepoch", 2, ADMIN_LOADED)),
-    row("cancelslotmigrations", 2, ADMIN_LOADED),
+    row("cancelslotmigrations", 2, ADMIN_LOADED.union(Flags::ALL_DBS)),
     varying(row("count-failure-reports", 3, ADMIN)),
     row("countkeysinslot", 3, Flags::STALE),
     row("delslots", -3, ADMIN_LOADED),
@@ -48,7 +48,11 @@ const SUBCOMMANDS: &[Command] = &[
     row("failover", -2, ADMIN_LOADED),
     Command {
         acl: Categories::KEYSPACE,
-        ..row("flushslot", -3, Flags::WRITE.union(Flags::ADMIN).union(Flags::NO_ASYNC_LOADING))
+        ..row(
+            "flushslot",
+            -3,
+            Flags::WRITE.union(ADMIN_LOADED).difference(Flags::STALE).union(Flags::ALL_DBS),
+        )
     },
     row("flushslots", 2, ADMIN_LOADED),
     row("forget", 3, ADMIN_LOADED),
@@ -59,7 +63,7 @@ const SUBCOMMANDS: &[Command] = &[
     Command { run: key_slot, ..row("keyslot", 3, Flags::STALE) },
     varying(row("links", 2, Flags::STALE)),
     row("meet", -4, ADMIN_LOADED),
-    row("migrateslots", -4, ADMIN_LOADED),
+    row("migrateslots", -4, ADMIN_LOADED.union(Flags::ALL_DBS)),
     row("myid", 2, ANY_TIME),
     varying(row("myshardid", 2, ANY_TIME)),
     varying(row("nodes", 2, ANY_TIME)),

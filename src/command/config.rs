@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::acl::config_lines;
 use super::client::tracking;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
 use crate::config::{Mutability, PARAMETERS, Parameter, Settings, Written, find};
@@ -212,7 +213,7 @@ fn rewrite(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
         return Err("ERR The server is running without a config file".into());
     };
     let _alone = config.change();
-    match crate::config::rewrite(file, &config.load(), Written::Changed) {
+    match crate::config::rewrite(file, &config.load(), config_lines(cx.server), Written::Changed) {
         Ok(()) => {
             crate::log::notice("CONFIG REWRITE executed with success.");
             out.ok();

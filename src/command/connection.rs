@@ -1,10 +1,10 @@
 //! Connection commands: PING, ECHO, SELECT, AUTH, HELLO, RESET, QUIT.
 
-use subtle::ConstantTimeEq;
-
 use super::Ending;
 use super::client::set_name;
-use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope, transaction};
+use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
+use super::{permission, transaction};
+use crate::acl::{self, Reason};
 use crate::number::parse_i64;
 use crate::process;
 use crate::resp::{Args, Protocol, Reply};
@@ -79,7 +79,7 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Connection,
         run: |cx, _, out| {
             transaction::discard_all(cx);
-            cx.caller.reset(cx.server, cx.settings);
+            cx.caller.reset(cx.server);
             cx.caller.publish();
             cx.server.count_client(&cx.caller.record);
             out.simple("RESET");
@@ -93,6 +93,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST).union(Flags::ALLOW_BUSY),
         acl: Categories::CONNECTION,
         group: Group::Connection,
+        databases: Some(|_| vec![1]),
         run: select,
         ..Command::DEFAULT
     },
@@ -128,31 +129,31 @@ fn select(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
 
 fn auth(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let (user, password) = match args.len() {
-        2 if cx.settings.requirepass.is_empty() => {
+        2 if cx.server.acl.default_user().no_password => {
             return Err(
                 "ERR AUTH <password> called without any password configured for the default \
                         user. Are you sure your configuration is correct?"
                     .into(),
             );
         }
-        2 => (&b"default"[..], args.at(1)),
+        2 => (acl::DEFAULT, args.at(1)),
         3 => (args.at(1), args.at(2)),
         _ => return Err(CommandError::SYNTAX),
     };
-    authenticate(cx, user, password)?;
+    authenticate(cx, user, password, b"AUTH")?;
     out.ok();
     Ok(())
 }
 
-/// Lets the client in, if that is its password. The only user is `default`.
-fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Result {
-    let expected = &cx.settings.requirepass[..];
-    // In a time that depends on the lengths alone: it says nothing about what is right in a wrong one.
-    let is_right = || expected.is_empty() || password.ct_eq(expected).into();
-    if user != b"default" || !is_right() {
+/// Makes the client that user, if the password is right; the log says by which command it was not.
+fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8], command: &[u8]) -> Result {
+    let acl = &cx.server.acl;
+    let Some(user) = acl.authenticate(user, password) else {
+        let (reason, object) = (Reason::Auth, command.to_vec());
+        permission::note_denial(cx.server, cx.settings, cx.caller, reason, object, user.into());
         return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
-    }
-    cx.caller.authenticated = true;
+    };
+    cx.caller.become_user(user, acl);
     Ok(())
 }
 
@@ -181,9 +182,9 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
     }
     if let Some((user, password)) = user {
-        authenticate(cx, user, password)?;
+        authenticate(cx, user, password, b"HELLO")?;
     }
-    if cx.caller.must_authenticate(cx.settings) {
+    if cx.caller.identity.is_anonymous() {
         return Err(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise \
                     the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the \

@@ -41,7 +41,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "flushall",
         arity: -1,
-        flags: Flags::WRITE,
+        flags: Flags::WRITE.union(Flags::ALL_DBS),
         acl: Categories::KEYSPACE.union(Categories::DANGEROUS),
         tips: FLUSH_TIPS,
         group: Group::Server,
@@ -55,6 +55,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.union(Flags::FAST),
         acl: Categories::KEYSPACE.union(Categories::DANGEROUS),
         group: Group::Server,
+        databases: Some(|_| vec![1, 2]),
         scope: Scope::Exclusive,
         run: swap,
         ..Command::DEFAULT

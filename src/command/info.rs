@@ -13,6 +13,7 @@ use nix::sys::time::TimeValLike;
 
 use super::memory::Overhead;
 use super::{Categories, Command, Cx, Flags, Group, Registered, Result, Scope};
+use crate::acl::Reason;
 use crate::config::{Addresses, Settings};
 use crate::keyspace::{SHARDS, Shard};
 use crate::resp::{Args, Reply};
@@ -386,10 +387,13 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("eventloop_duration_cmd_sum", command_time(server).as_micros());
     lines.add("instantaneous_eventloop_cycles_per_sec", turns.round() as u64);
     lines.add("instantaneous_eventloop_duration_usec", (turn / 1000.0).ceil() as u64);
-    lines.zeros(
-        "acl_access_denied_auth acl_access_denied_cmd acl_access_denied_key \
-         acl_access_denied_channel acl_access_denied_tls_cert acl_access_denied_db",
-    );
+    let denied = |reason| server.acl.log.denied(reason);
+    lines.add("acl_access_denied_auth", denied(Reason::Auth));
+    lines.add("acl_access_denied_cmd", denied(Reason::Command));
+    lines.add("acl_access_denied_key", denied(Reason::Key));
+    lines.add("acl_access_denied_channel", denied(Reason::Channel));
+    lines.zeros("acl_access_denied_tls_cert");
+    lines.add("acl_access_denied_db", denied(Reason::Database));
 }
 
 /// The time that commands have taken. EXEC's is that of the commands in its transactions.

@@ -100,6 +100,7 @@ pub const COMMANDS: &[Command] = &[
             KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS)),
             KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
         ],
+        databases: Some(copied_to),
         run: copy,
         ..Command::DEFAULT
     },
@@ -109,6 +110,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.union(Flags::FAST),
         acl: Categories::KEYSPACE,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+        databases: Some(|_| vec![2]),
         run: move_key,
         ..Command::DEFAULT
     },
@@ -202,6 +204,24 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     }
     out.integer(copied.into());
     Ok(())
+}
+
+/// The arguments of a COPY that are databases; none if it has other words among its options.
+fn copied_to(args: Args<'_>) -> Vec<usize> {
+    let mut databases = Vec::new();
+    let mut i = 3;
+    while i < args.len() {
+        let option = args.at(i);
+        if option.eq_ignore_ascii_case(b"db") && i + 1 < args.len() {
+            databases.push(i + 1);
+            i += 2;
+        } else if option.eq_ignore_ascii_case(b"replace") {
+            i += 1;
+        } else {
+            return Vec::new();
+        }
+    }
+    databases
 }
 
 fn move_key(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {

@@ -4,6 +4,7 @@
 //! family's file, beside its function. Dispatch, COMMAND, ACL, cluster and transactions all read
 //! that table.
 
+mod acl;
 pub mod admission;
 mod bitmap;
 mod blocking;
@@ -24,6 +25,7 @@ mod expire;
 mod geo;
 mod hash;
 mod hyperloglog;
+mod identity;
 mod info;
 mod keys;
 mod latency;
@@ -34,6 +36,7 @@ mod module;
 mod monitor;
 mod object;
 mod observation;
+pub mod permission;
 mod pubsub;
 mod redaction;
 mod replay;
@@ -53,12 +56,14 @@ mod transaction;
 
 pub use crate::error::{CommandError, Result};
 pub use crate::keyspace::EntryMut;
+pub use acl::load_at_start;
 pub use blocking::{Begin, Blocked, ParkedCall, serve_ready};
 pub use call::{Env, Local, call, release, settle};
 pub use caller::{Caller, Ending, Origin, ReplyMode};
 pub use client::tracking::stop_broadcasts;
 pub use context::Cx;
 pub use docs::documents;
+pub use identity::Identity;
 pub use replay::{Replay, ReplayError, ReplayFailure};
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
@@ -69,6 +74,7 @@ pub use transaction::abort;
 
 /// Every family's commands.
 const FAMILIES: &[&[Command]] = &[
+    acl::COMMANDS,
     bitmap::bit::COMMANDS,
     bitmap::combine::COMMANDS,
     bitmap::field::COMMANDS,

@@ -12,7 +12,7 @@ use super::call::{Env, count};
 use super::redaction::is_secret;
 use super::table::Registered;
 use super::{Caller, CommandError, Flags, ReplyMode};
-use crate::resp::Args;
+use crate::resp::{Args, OwnedArgs};
 use crate::state::{ClientRecord, LatencyEvent, Logged, LoggedCall, unix_milliseconds};
 
 /// Arguments of a call that the log keeps; where there are more, the last one says how many.
@@ -111,9 +111,8 @@ fn kept_arg(arg: &[u8]) -> Box<[u8]> {
 
 /// A call that wants to wait, as it is counted and logged when it ends.
 pub struct BegunCall {
-    found: &'static Registered,
-    /// As the log keeps them.
-    args: Vec<Box<[u8]>>,
+    pub found: &'static Registered,
+    args: OwnedArgs,
     ticks: u64,
     request: u64,
 }
@@ -121,12 +120,23 @@ pub struct BegunCall {
 /// Keeps what is known of a call that wants to wait.
 #[cold]
 pub fn begin(caller: &mut Caller, found: &'static Registered, args: Args<'_>, ticks: u64) {
-    let args = kept_args(found, args);
+    let mut owned = OwnedArgs::default();
+    owned.push(args);
     let request = caller.request_bytes;
-    caller.begun = Some(Box::new(BegunCall { found, args, ticks, request }));
+    caller.begun = Some(Box::new(BegunCall { found, args: owned, ticks, request }));
 }
 
 impl BegunCall {
+    pub fn args(&self) -> Args<'_> {
+        self.args.all()
+    }
+
+    /// Counts the call as one that was refused, with an error for its reply.
+    pub fn refuse(&self, env: &Env<'_>, reply: &[Bytes]) {
+        env.stats.commands[self.found.id].rejected.add(1);
+        reply.first().and_then(error_in).iter().for_each(|error| env.stats.error(error));
+    }
+
     /// Counts and logs the call, after further attempts that took `spent` ticks.
     pub fn end(
         &self,
@@ -138,25 +148,29 @@ impl BegunCall {
     ) {
         let ticks = self.ticks + spent;
         count(env, self.found, ticks);
-        if let Some(error) = reply.first().and_then(|first| first.strip_prefix(b"-")) {
+        if let Some(error) = reply.first().and_then(error_in) {
             env.stats.commands[self.found.id].failed.add(1);
-            let text = error.strip_suffix(b"\r\n").unwrap_or(error);
-            env.stats.error(&CommandError::from(text.to_vec()));
+            env.stats.error(&error);
         }
         let bytes = reply.iter().map(|chunk| chunk.len() as u64).sum();
         let reply = if is_heard { bytes } else { 0 };
         if env.stats.limits.may_be_reached(ticks, self.request, reply) {
             let cost = Cost { ticks, request: self.request, reply };
-            note_cost(env, record, self.found, &cost, || self.args.clone());
+            note_cost(env, record, self.found, &cost, || kept_args(self.found, self.args()));
         }
     }
+}
+
+/// The error that a reply is, if it is one.
+fn error_in(reply: &Bytes) -> Option<CommandError> {
+    let error = reply.strip_prefix(b"-")?;
+    Some(error.strip_suffix(b"\r\n").unwrap_or(error).to_vec().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::command::table;
-    use crate::resp::OwnedArgs;
 
     fn kept(words: &[&str]) -> Vec<String> {
         let mut owned = OwnedArgs::default();

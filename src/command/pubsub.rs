@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rapidhash::fast::RandomState;
 
+use super::spec::Channels;
 use super::{Caller, Command, CommandError, Cx, Flags, Group, Origin, Result};
 use super::{KeyFlags, KeySpec};
 use crate::resp::{Args, Reply};
@@ -21,11 +22,22 @@ const ROW: Command =
 const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::range(1, -1, 1, KeyFlags::NOT_KEY)];
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "subscribe", run: |cx, args, out| subscribe(cx, CHANNEL, args, out), ..ROW },
-    Command { name: "psubscribe", run: |cx, args, out| subscribe(cx, PATTERN, args, out), ..ROW },
+    Command {
+        name: "subscribe",
+        channels: Channels::Listed,
+        run: |cx, args, out| subscribe(cx, CHANNEL, args, out),
+        ..ROW
+    },
+    Command {
+        name: "psubscribe",
+        channels: Channels::Patterns,
+        run: |cx, args, out| subscribe(cx, PATTERN, args, out),
+        ..ROW
+    },
     Command {
         name: "ssubscribe",
         keys: SHARD_CHANNELS,
+        channels: Channels::Listed,
         run: |cx, args, out| subscribe(cx, SHARD_CHANNEL, args, out),
         ..ROW
     },
@@ -52,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
         name: "publish",
         arity: 3,
         flags: ANY_TIME.union(Flags::FAST).union(Flags::MAY_REPLICATE),
+        channels: Channels::First,
         run: |cx, args, out| publish(cx, CHANNEL, args, out),
         ..ROW
     },
@@ -60,6 +73,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: ANY_TIME.union(Flags::FAST).union(Flags::MAY_REPLICATE),
         keys: &[KeySpec::one(1, KeyFlags::NOT_KEY)],
+        channels: Channels::First,
         run: |cx, args, out| publish(cx, SHARD_CHANNEL, args, out),
         ..ROW
     },

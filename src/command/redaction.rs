@@ -18,6 +18,7 @@ const PARAMETERS: &[&[u8]] = &[
 pub fn is_secret(found: &Registered, args: Args<'_>, index: usize) -> bool {
     match found.full_name.as_str() {
         "auth" => index > 0,
+        "acl|setuser" | "acl|deluser" | "acl|getuser" => index > 1,
         "hello" => {
             let is_auth = |at: usize| args.at(at).eq_ignore_ascii_case(b"auth");
             (index.saturating_sub(2)..index).any(|at| at >= 2 && is_auth(at))

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::admission;
 use super::call::{Env, Local, call, settle};
 use super::table::{CommandTable, Registered, keys_of, table};
-use super::{Caller, CommandError, Flags, Origin, Scope};
+use super::{Caller, CommandError, Flags, Identity, Origin, Scope};
 use crate::keyspace::journal::Record;
 use crate::keyspace::{JOURNAL_THREAD, Key, Section, ShardSet, Unit};
 use crate::resp::{Args, Limits, Protocol, ProtocolError, Reply, RequestParser};
@@ -89,8 +89,7 @@ impl Replay {
         let record = ClientRecord::unlisted(unix_milliseconds());
         let caller = Caller {
             origin: Origin::Replay,
-            authenticated: true,
-            ..Caller::new(record, &server.config.load())
+            ..Caller::of(record, Identity::unrestricted(&server.acl))
         };
         Replay {
             local: Local::new(server, JOURNAL_THREAD),
@@ -233,7 +232,7 @@ mod tests {
 
     fn server() -> &'static Server {
         let settings = Settings { io_threads: 1, ..Settings::default() };
-        Server::new(settings, None, table().names()).0
+        Server::new(settings, None, table().for_rules()).0
     }
 
     fn request(words: &str) -> Vec<u8> {

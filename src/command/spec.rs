@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use super::{Cx, Result};
+pub use crate::acl::Categories;
 use crate::resp::{Args, Reply};
 
 bitflags! {
@@ -33,33 +34,6 @@ bitflags! {
         const ALL_DBS = 1 << 21;
         /// It runs at once where others are queued, after MULTI.
         const NOT_QUEUED = 1 << 22;
-    }
-
-    /// ACL categories. `write`, `read`, `admin`, `dangerous`, `fast`, `slow`, `pubsub`, `blocking`
-    /// follow from the flags where a command does not name them: see [`Command::categories`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Categories: u32 {
-        const KEYSPACE = 1 << 0;
-        const READ = 1 << 1;
-        const WRITE = 1 << 2;
-        const SET = 1 << 3;
-        const SORTEDSET = 1 << 4;
-        const LIST = 1 << 5;
-        const HASH = 1 << 6;
-        const STRING = 1 << 7;
-        const BITMAP = 1 << 8;
-        const HYPERLOGLOG = 1 << 9;
-        const GEO = 1 << 10;
-        const STREAM = 1 << 11;
-        const PUBSUB = 1 << 12;
-        const ADMIN = 1 << 13;
-        const FAST = 1 << 14;
-        const SLOW = 1 << 15;
-        const BLOCKING = 1 << 16;
-        const DANGEROUS = 1 << 17;
-        const CONNECTION = 1 << 18;
-        const TRANSACTION = 1 << 19;
-        const SCRIPTING = 1 << 20;
     }
 
     /// What a command does with a key, by the names of COMMAND INFO's key specs.
@@ -108,45 +82,6 @@ impl Flags {
             (Flags::ALLOW_BUSY, "allow_busy"),
         ];
         NAMES.iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| *name)
-    }
-}
-
-impl Categories {
-    /// The names, in the order of COMMAND INFO.
-    const NAMES: &[(Categories, &str)] = &[
-        (Categories::KEYSPACE, "keyspace"),
-        (Categories::PUBSUB, "pubsub"),
-        (Categories::READ, "read"),
-        (Categories::WRITE, "write"),
-        (Categories::STREAM, "stream"),
-        (Categories::SET, "set"),
-        (Categories::HYPERLOGLOG, "hyperloglog"),
-        (Categories::BITMAP, "bitmap"),
-        (Categories::HASH, "hash"),
-        (Categories::GEO, "geo"),
-        (Categories::STRING, "string"),
-        (Categories::SORTEDSET, "sortedset"),
-        (Categories::ADMIN, "admin"),
-        (Categories::LIST, "list"),
-        (Categories::SLOW, "slow"),
-        (Categories::FAST, "fast"),
-        (Categories::SCRIPTING, "scripting"),
-        (Categories::DANGEROUS, "dangerous"),
-        (Categories::TRANSACTION, "transaction"),
-        (Categories::BLOCKING, "blocking"),
-        (Categories::CONNECTION, "connection"),
-    ];
-
-    /// The names of those that it has, without their `@`.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.iter().filter(move |(category, _)| self.contains(*category)).map(|(_, n)| *n)
-    }
-
-    /// The category of that name, without its `@`, in any case.
-    pub fn named(name: &[u8]) -> Option<Categories> {
-        let found =
-            Self::NAMES.iter().find(|(_, known)| name.eq_ignore_ascii_case(known.as_bytes()));
-        found.map(|(category, _)| *category)
     }
 }
 
@@ -278,6 +213,18 @@ pub enum Scope {
     Transaction,
 }
 
+/// Which arguments are channels that a user must be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    None,
+    /// The first argument.
+    First,
+    /// All arguments.
+    Listed,
+    /// All arguments, which are patterns.
+    Patterns,
+}
+
 /// Whether a command reads or writes its keys: what a failing lookup and an access count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -296,7 +243,7 @@ pub struct Command {
     /// Number of arguments with the name; negative: at least so many.
     pub arity: i32,
     pub flags: Flags,
-    /// Categories beyond those that follow from the flags.
+    /// Categories beyond those that follow from the flags: see [`Command::categories`].
     pub acl: Categories,
     pub keys: &'static [KeySpec],
     /// What a call does with its key, for specs with [`KeyFlags::VARIABLE_FLAGS`].
@@ -305,6 +252,10 @@ pub struct Command {
     pub tips: &'static [&'static str],
     pub group: Group,
     pub scope: Scope,
+    /// The arguments that are channels to publish in or to subscribe to.
+    pub channels: Channels,
+    /// The positions of the arguments that are databases.
+    pub databases: Option<fn(Args<'_>) -> Vec<usize>>,
     /// What a call holds, where that depends on its arguments.
     pub scope_of: Option<fn(Args<'_>) -> Scope>,
     pub run: Handler,
@@ -320,6 +271,8 @@ impl Command {
         acl: Categories::empty(),
         keys: &[],
         variable_flags: None,
+        channels: Channels::None,
+        databases: None,
         tips: &[],
         group: Group::Generic,
         scope: Scope::Keys,

@@ -6,8 +6,10 @@ use std::sync::LazyLock;
 use rapidhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use super::permission::Uses;
 use super::spec::{BeginSearch, FindKeys, KeySpec};
 use super::{Command, CommandError, FAMILIES, Result};
+use crate::acl;
 use crate::keyspace::Key;
 use crate::resp::Args;
 
@@ -24,6 +26,8 @@ pub struct Registered {
     pub subcommands: HashMap<&'static str, Registered, RandomState>,
     /// The only key is the first argument: most commands, on a short path.
     pub first_key_only: bool,
+    /// What a user must be allowed for a call.
+    pub uses: Uses,
 }
 
 /// All commands by name.
@@ -52,9 +56,23 @@ impl CommandTable {
         CommandTable { commands, names }
     }
 
-    /// Full names of all commands and subcommands, by id.
-    pub fn names(&self) -> Box<[String]> {
-        self.names.as_slice().into()
+    /// What the rules of users need to know of all commands and subcommands, by id.
+    pub fn for_rules(&self) -> acl::Commands {
+        let mut entries: Vec<_> = self
+            .commands
+            .values()
+            .flat_map(|found| {
+                let subcommands = found.subcommands.values().map(|sub| (sub, Some(found.id)));
+                [(found, None)].into_iter().chain(subcommands)
+            })
+            .collect();
+        entries.sort_unstable_by_key(|(found, _)| found.id);
+        let entry = |(found, parent): (&Registered, Option<usize>)| acl::CommandEntry {
+            name: found.full_name.clone(),
+            categories: found.command.categories(),
+            parent,
+        };
+        acl::Commands::new(entries.into_iter().map(entry).collect())
     }
 
     /// `get`, `config|get`: the name of the command or subcommand with that id.
@@ -108,7 +126,8 @@ impl Registered {
                 ..
             }]
         );
-        Registered { command, id, full_name, subcommands, first_key_only }
+        let uses = Uses::of(command, first_key_only);
+        Registered { command, id, full_name, subcommands, first_key_only, uses }
     }
 
     /// Whether it takes so many arguments.

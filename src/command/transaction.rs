@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::table::{Registered, keys_of};
 use super::{Caller, Categories, Command, CommandError, Cx, Flags, Group, Origin, Result, Scope};
-use super::{KeyFlags, KeySpec, admission, call};
+use super::{KeyFlags, KeySpec, admission, call, permission};
 use crate::keyspace::{Entered, Key, Listeners, ShardSet, WatchState, shard_of};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::state::{Attributes, ClientRecord};
@@ -115,6 +115,11 @@ impl Transaction {
     #[inline]
     pub fn is_queueing(&self) -> bool {
         self.queue.is_some()
+    }
+
+    /// Whether commands are queued, or those that were are being executed.
+    pub fn is_active(&self) -> bool {
+        self.queue.is_some() || self.executing > 0
     }
 
     /// Whether keys are watched.
@@ -303,6 +308,18 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let mut keys = SmallVec::<[Key<'_>; 2]>::new();
     for Queued { found, args } in &queue.commands {
         let args = queue.args.args(args.clone());
+        if !cx.is_replay() {
+            // A command before it may have changed the user.
+            cx.caller.identity.look_at(&cx.server.acl);
+            if cx.caller.identity.is_restricted()
+                && let Err(error) =
+                    permission::check_queued(cx.server, cx.settings, cx.caller, found, args)
+            {
+                cx.stats.error(&error);
+                out.error(error.text());
+                continue;
+            }
+        }
         keys.clear();
         keys.extend(keys_of(found, args));
         call(&cx.env(), cx.unit, cx.caller, found, &keys, args, out);

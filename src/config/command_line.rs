@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::file::{self, LoadError, Loader};
 use super::parameter::quoted;
 use super::settings::Settings;
+use crate::acl::Declaration;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum Request {
 #[derive(Clone, Debug, Default)]
 pub struct Startup {
     pub settings: Settings,
+    /// The users that are declared.
+    pub users: Vec<Declaration>,
     /// The configuration file, absolute.
     pub file: Option<PathBuf>,
     /// What the standard input said, if it was asked for.
@@ -70,7 +73,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, LoadEr
         text.extend(&startup.input);
     }
     text.extend(directives(&args));
-    Loader::new(&mut startup.settings).load(&text)?;
+    Loader::new(&mut startup.settings, &mut startup.users).load(&text)?;
     Ok(Request::Serve(Box::new(startup)))
 }
 

@@ -8,6 +8,7 @@ use ::glob::{MatchOptions, glob_with};
 
 use super::parameter::Source;
 use super::settings::{Settings, find};
+use crate::acl::Declaration;
 
 /// Directives that once had a meaning and are accepted without one.
 const OBSOLETE: [&str; 7] = [
@@ -53,13 +54,14 @@ impl std::error::Error for LoadError {}
 /// Reads directives into settings.
 pub(super) struct Loader<'a> {
     settings: &'a mut Settings,
+    users: &'a mut Vec<Declaration>,
     /// Parameters that had a directive.
     seen: HashSet<&'static str>,
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(settings: &'a mut Settings) -> Self {
-        Loader { settings, seen: HashSet::new() }
+    pub(super) fn new(settings: &'a mut Settings, users: &'a mut Vec<Declaration>) -> Self {
+        Loader { settings, users, seen: HashSet::new() }
     }
 
     /// Reads all directives of `text`.
@@ -101,15 +103,33 @@ impl<'a> Loader<'a> {
                 .map_err(|refusal| refusal.into_owned());
         }
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if name == "user"
+            && let Some((user, rules)) = words.split_first()
+        {
+            return self.user(user, rules);
+        }
         if words.len() == 1 && OBSOLETE.contains(&name.as_str()) {
             return Ok(());
         }
         Err(match name.as_str() {
-            "user" | "rename-command" | "loadmodule" if !words.is_empty() => {
+            "rename-command" | "loadmodule" if !words.is_empty() => {
                 format!("the '{name}' directive is not supported by this version")
             }
             "sentinel" => "sentinel directive while not in sentinel mode".into(),
             _ => "Bad directive or wrong number of arguments".into(),
+        })
+    }
+
+    fn user(&mut self, name: &[u8], rules: &[Vec<u8>]) -> Result<(), String> {
+        let declaration = Declaration { name: name.to_vec(), rules: rules.to_vec() };
+        let checked = if self.users.iter().any(|user| user.name == name) {
+            Err("Duplicate user found. A user can only be defined once in config files".into())
+        } else {
+            declaration.check()
+        };
+        self.users.push(declaration);
+        checked.map_err(|why| {
+            format!("Error in user declaration '{}': {why}", String::from_utf8_lossy(name))
         })
     }
 
@@ -236,7 +256,7 @@ mod tests {
 
     fn load(text: &str) -> Result<Settings, String> {
         let mut settings = Settings::default();
-        match Loader::new(&mut settings).load(text.as_bytes()) {
+        match Loader::new(&mut settings, &mut Vec::new()).load(text.as_bytes()) {
             Ok(()) => Ok(settings),
             Err(error) => Err(error.to_string()),
         }
@@ -281,6 +301,13 @@ mod tests {
             ("requirepass \"a", "Unbalanced quotes in configuration line"),
             ("include", "Bad directive or wrong number of arguments"),
             ("replicaof a x", "Invalid primary port"),
+            (
+                "user a on\nuser a",
+                "Error in user declaration 'a': Duplicate user found. A user can only be defined once in config files",
+            ),
+            ("user a nope", "Error in user declaration 'a': Syntax error"),
+            ("user a (+get", "Error in user declaration 'a': Wrong format"),
+            ("user", "Bad directive or wrong number of arguments"),
         ] {
             assert!(load(line).unwrap_err().ends_with(reason), "{line}");
         }

@@ -7,6 +7,7 @@ mod choice;
 mod command_line;
 mod file;
 mod parameter;
+mod replace;
 mod rewrite;
 mod settings;
 
@@ -22,6 +23,7 @@ pub use file::LoadError;
 pub use parameter::{
     Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory, quoted,
 };
+pub use replace::replace_file;
 pub use rewrite::{Written, rewrite};
 pub use settings::{PARAMETERS, Settings, find};
 

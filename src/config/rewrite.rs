@@ -2,11 +2,12 @@
 //! the order of its directives.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::file::split;
+use super::replace_file;
 use super::settings::{PARAMETERS, Settings, find};
 
 /// The line before what a rewrite had to append.
@@ -20,48 +21,38 @@ pub enum Written {
     All,
 }
 
-/// Rewrites the configuration file at `path`, at once or not at all.
-pub fn rewrite(path: &Path, settings: &Settings, written: Written) -> io::Result<()> {
+/// The directive that declares a user.
+const USER: &str = "user";
+
+/// Rewrites the configuration file at `path`, at once or not at all. `users` are the lines that declare users.
+pub fn rewrite(
+    path: &Path,
+    settings: &Settings,
+    users: Vec<Vec<u8>>,
+    written: Written,
+) -> io::Result<()> {
     let old = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         read => read?,
     };
-    let new = rewritten(&old, settings, written);
-    // Written aside and then moved over the old one, in the same directory: a rename must not cross
-    // file systems.
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let aside = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&aside)?;
-        if let Ok(metadata) = fs::metadata(path) {
-            file.set_permissions(metadata.permissions())?;
-        }
-        file.write_all(&new)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)?;
-        match path.parent().map(File::open) {
-            Some(Ok(directory)) => directory.sync_all(),
-            _ => Ok(()),
-        }
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&aside);
-    })
+    let new = rewritten(&old, settings, users, written);
+    replace_file(path, &new)
 }
 
 /// The new contents of a file that has the contents `old`.
-fn rewritten(old: &[u8], settings: &Settings, written: Written) -> Vec<u8> {
+fn rewritten(old: &[u8], settings: &Settings, users: Vec<Vec<u8>>, written: Written) -> Vec<u8> {
     let defaults = Settings::default();
     let lines = || old.strip_suffix(b"\n").unwrap_or(old).split(|b| *b == b'\n');
     let directive = |line: &[u8]| {
         let line = line.trim_ascii();
         let comment = line.is_empty() || line[0] == b'#';
         let name = (!comment).then(|| split(line)).flatten()?.into_iter().next()?;
-        find(&name)
+        if name.eq_ignore_ascii_case(USER.as_bytes()) {
+            return Some(USER);
+        }
+        find(&name).map(|parameter| parameter.name.as_str())
     };
-    let present: HashSet<&str> =
-        lines().filter_map(|line| Some(directive(line)?.name.as_str())).collect();
+    let present: HashSet<&str> = lines().filter_map(directive).collect();
     let mut pending: HashMap<&str, VecDeque<Vec<u8>>> = HashMap::new();
     for parameter in PARAMETERS.iter() {
         if written == Written::All
@@ -73,6 +64,7 @@ fn rewritten(old: &[u8], settings: &Settings, written: Written) -> Vec<u8> {
             pending.insert(&parameter.name, said.collect());
         }
     }
+    pending.insert(USER, users.into());
     let mut new: Vec<u8> = Vec::with_capacity(old.len());
     let mut push = |line: &[u8]| {
         new.extend(line);
@@ -85,8 +77,8 @@ fn rewritten(old: &[u8], settings: &Settings, written: Written) -> Vec<u8> {
             match directive(line) {
                 None => push(line),
                 // Each line of a parameter takes the place of one that was there.
-                Some(parameter) => {
-                    let lines = pending.get_mut(parameter.name.as_str());
+                Some(name) => {
+                    let lines = pending.get_mut(name);
                     if let Some(line) = lines.and_then(VecDeque::pop_front) {
                         push(&line);
                     }
@@ -94,8 +86,9 @@ fn rewritten(old: &[u8], settings: &Settings, written: Written) -> Vec<u8> {
             }
         }
     }
-    for parameter in PARAMETERS.iter() {
-        for line in pending.remove(parameter.name.as_str()).unwrap_or_default() {
+    let names = PARAMETERS.iter().map(|parameter| parameter.name.as_str());
+    for name in names.chain([USER]) {
+        for line in pending.remove(name).unwrap_or_default() {
             if !signed {
                 push(SIGNATURE);
                 signed = true;
@@ -121,14 +114,14 @@ mod tests {
         };
         let old =
             b"# the port\nPORT 6000\n\n  # beats\nhz 10\nunknown x\nsave 5 6\nsave 7 8\nhz 11";
-        let new = rewritten(old, &settings, Written::Changed);
+        let new = rewritten(old, &settings, Vec::new(), Written::Changed);
         assert_eq!(
             String::from_utf8(new.clone()).unwrap(),
             "# the port\nport 7000\n\n  # beats\nhz 20\nunknown x\nsave 3600 1 300 100 60 10000\n\
              # Generated by CONFIG REWRITE\nmaxmemory 64mb\nrequirepass \"a \\\"b\"\n"
         );
         assert_eq!(
-            rewritten(&new, &settings, Written::Changed),
+            rewritten(&new, &settings, Vec::new(), Written::Changed),
             new,
             "a second rewrite changes nothing"
         );
@@ -137,12 +130,27 @@ mod tests {
     #[test]
     fn a_file_with_all_parameters_can_be_read_again() {
         let settings = Settings { dir: "/".into(), ..Settings::default() };
-        let text = rewritten(b"replicaof no one\n", &settings, Written::All);
+        let text = rewritten(b"replicaof no one\n", &settings, Vec::new(), Written::All);
         let mut again = Settings::default();
         super::super::file::Loader::new(&mut again).load(&text).unwrap();
         for parameter in PARAMETERS.iter() {
             assert!(parameter.same(&settings, &again), "{}", parameter.name);
         }
+    }
+
+    #[test]
+    fn users_take_the_places_of_those_that_were_declared() {
+        let old = b"# a\nuser x on\nport 6379\nUSER y off\nuser z\n";
+        let new = |users: &[&str]| {
+            let users = users.iter().map(|line| line.as_bytes().to_vec()).collect();
+            let new = rewritten(old, &Settings::default(), users, Written::Changed);
+            String::from_utf8(new).unwrap()
+        };
+        assert_eq!(new(&["user a", "user b"]), "# a\nuser a\nport 6379\nuser b\n");
+        let four = new(&["user a", "user b", "user c", "user d"]);
+        let expected =
+            "# a\nuser a\nport 6379\nuser b\nuser c\n# Generated by CONFIG REWRITE\nuser d\n";
+        assert_eq!(four, expected);
     }
 
     #[test]
@@ -165,9 +173,9 @@ mod tests {
                 .set_from_command(&mut settings, value.as_bytes())
                 .unwrap();
         }
-        let text = rewritten(b"", &settings, Written::Changed);
+        let text = rewritten(b"", &settings, Vec::new(), Written::Changed);
         let mut again = Settings::default();
-        super::super::file::Loader::new(&mut again).load(&text).unwrap();
+        super::super::file::Loader::new(&mut again, &mut Vec::new()).load(&text).unwrap();
         for parameter in PARAMETERS.iter() {
             assert!(parameter.same(&settings, &again), "{}", parameter.name);
         }

@@ -139,6 +139,11 @@ impl OwnedArgs {
         (start, self.bytes.len())
     }
 
+    /// All arguments, of a single command.
+    pub fn all(&self) -> Args<'_> {
+        self.args(0..self.ranges.len())
+    }
+
     /// The arguments of one command.
     #[inline]
     pub fn args(&self, command: Range<usize>) -> Args<'_> {

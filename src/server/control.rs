@@ -190,7 +190,8 @@ fn dispatch(
 ) {
     let loads = server.loads.iter().take(server.workers());
     let connected = loads.map(|load| load.load(Ordering::Relaxed)).sum();
-    let refusal = refusal(settings, connected, &*incoming);
+    let has_password = !server.acl.default_user().no_password;
+    let refusal = refusal(settings, has_password, connected, &*incoming);
     if refusal.is_some() {
         server.rejected_connections.fetch_add(1, Ordering::Relaxed);
     } else {
@@ -200,11 +201,16 @@ fn dispatch(
 }
 
 /// Why a connection is not served.
-fn refusal(settings: &Settings, connected: usize, incoming: &dyn Incoming) -> Option<&'static str> {
+fn refusal(
+    settings: &Settings,
+    has_password: bool,
+    connected: usize,
+    incoming: &dyn Incoming,
+) -> Option<&'static str> {
     if connected >= settings.maxclients {
         return Some("-ERR max number of clients reached\r\n");
     }
-    let open = !settings.protected_mode || !settings.requirepass.is_empty();
+    let open = !settings.protected_mode || has_password;
     (!open && !incoming.info().peer.is_local()).then_some(PROTECTED)
 }
 
@@ -286,7 +292,7 @@ mod tests {
             Err(_) => Endpoint::Path(peer.into()),
         };
         let info = ConnectionInfo { backend: &tcp::BACKEND, local: peer.clone(), peer, fd: None };
-        refusal(settings, connected, &From(info))
+        refusal(settings, !settings.requirepass.is_empty(), connected, &From(info))
     }
 
     #[test]

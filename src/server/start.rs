@@ -22,7 +22,7 @@ pub fn new(
     settings: Settings,
     file: Option<std::path::PathBuf>,
 ) -> (&'static Server, mpsc::UnboundedReceiver<ControlRequest>) {
-    Server::new(settings, file, command::table().names())
+    Server::new(settings, file, command::table().for_rules())
 }
 
 /// Starts a server and serves until it is told to stop. The error is for the user.
@@ -47,7 +47,7 @@ pub fn run(startup: Startup) -> Result<(), String> {
 pub fn prepare(
     startup: Startup,
 ) -> Result<(&'static Server, mpsc::UnboundedReceiver<ControlRequest>), String> {
-    let Startup { mut settings, file, configured, .. } = startup;
+    let Startup { mut settings, users, file, configured, .. } = startup;
     log::notice("Verbena is starting");
     log::notice(format_args!(
         "Verbena version={}, bits={}, pid={}, just started",
@@ -66,7 +66,9 @@ pub fn prepare(
     process::announce(&settings);
     process::affinity::pin(&settings.server_cpulist);
     process::title::set(&settings, file.as_deref().and_then(Path::to_str));
-    Ok(new(settings, file))
+    let (server, requests) = new(settings, file);
+    command::load_at_start(server, &server.config.load(), &users)?;
+    Ok((server, requests))
 }
 
 /// Opens the listeners, starts the workers, and serves until the server is told to stop. The error is for

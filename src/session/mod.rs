@@ -133,7 +133,7 @@ pub const SIZE: usize = size_of::<Serve>();
 impl Session {
     fn new(worker: Rc<Worker>, record: Arc<ClientRecord>) -> Self {
         Session {
-            caller: Caller::new(record, &worker.settings()),
+            caller: Caller::new(record, &worker.server.acl),
             state: State::Reading,
             parser: RequestParser::default(),
             recent: Recent::default(),
@@ -333,11 +333,7 @@ impl Session {
     fn query_limit(&self) -> usize {
         let settings = self.worker.settings();
         let limit = settings.client_query_buffer_limit;
-        if self.caller.must_authenticate(&settings) {
-            limit.min(UNAUTHENTICATED_QUERY)
-        } else {
-            limit
-        }
+        if self.caller.identity.is_anonymous() { limit.min(UNAUTHENTICATED_QUERY) } else { limit }
     }
 
     /// Ends a connection of which more waits than the configuration allows: for one argument to be
@@ -488,14 +484,14 @@ impl Session {
             let parsed = self.parse_batch(&limits, received, &turn, &mut batch);
             let mut stop = None;
             for pending in &batch {
-                stop = turn.stop(&self.caller, pending, &reply);
+                let args = self.parser.args(received, &pending.request);
+                stop = turn.stop(&self.caller, pending, args, &reply);
                 if stop.is_some() {
                     if stop == Some(Stop::Paused) {
                         self.caller.last_command = pending.found.map(|found| found.id);
                     }
                     break;
                 }
-                let args = self.parser.args(received, &pending.request);
                 self.caller.request_bytes = pending.request.bytes(consumed, args) as u64;
                 self.caller.reply_start = reply.len() as u64;
                 turn.execute(&mut self.caller, pending, args, &mut reply);

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Caller, Ending, ReplyMode};
 use crate::command::{
-    CommandError, Flags, Registered, Scope, abort, admission, call, keys_of, settle,
+    CommandError, Flags, Registered, Scope, abort, admission, call, keys_of, permission, settle,
 };
 use crate::config::Settings;
 use crate::keyspace::{Entered, Key, Listeners, Section, ShardSet, Unit};
@@ -75,6 +75,9 @@ impl<'w> Turn<'w> {
         if caller.record.is_killed() {
             caller.ending = Ending::Now;
         }
+        if caller.identity.look_at(&server.acl) {
+            caller.note_limits();
+        }
         let settings = worker.settings();
         let limited = settings.maxmemory > 0;
         if limited {
@@ -99,12 +102,18 @@ impl<'w> Turn<'w> {
 
     /// Whether the turn must end before this request.
     #[inline]
-    pub(super) fn stop(&self, caller: &Caller, pending: &Pending, out: &Reply<'_>) -> Option<Stop> {
+    pub(super) fn stop(
+        &self,
+        caller: &Caller,
+        pending: &Pending,
+        args: Args<'_>,
+        out: &Reply<'_>,
+    ) -> Option<Stop> {
         if caller.ending != Ending::Open {
             Some(Stop::Ended)
         } else if caller.parked.is_some() {
             Some(Stop::Parked)
-        } else if self.paused.is_some_and(|paused| self.waits(caller, pending, paused)) {
+        } else if self.paused.is_some_and(|paused| self.waits(caller, pending, args, paused)) {
             Some(Stop::Paused)
         } else if out.overflow() > self.most_replies {
             Some(Stop::Replies)
@@ -115,9 +124,9 @@ impl<'w> Turn<'w> {
 
     /// Whether a request waits for the end of a pause. A request that would be refused anyway does not.
     #[cold]
-    fn waits(&self, caller: &Caller, pending: &Pending, paused: Paused) -> bool {
+    fn waits(&self, caller: &Caller, pending: &Pending, args: Args<'_>, paused: Paused) -> bool {
         pending.found.is_some_and(|found| {
-            admission::admit(caller, found, &self.settings).is_ok()
+            admission::admit(&self.worker.env(&self.settings), caller, found, args).is_ok()
                 && (paused == Paused::All || admission::may_write(caller, found))
         })
     }
@@ -187,7 +196,9 @@ impl<'w> Turn<'w> {
     fn run(&mut self, caller: &mut Caller, pending: &Pending, args: Args<'_>, out: &mut Reply<'_>) {
         let Some(found) = pending.found else { return self.refuse_unknown(caller, args, out) };
         caller.last_command = Some(found.id);
-        if let Err(error) = admission::admit(caller, found, &self.settings) {
+        if let Err(error) = admission::admit(&self.worker.env(&self.settings), caller, found, args)
+        {
+            permission::note_refusal(self.worker.server, &self.settings, caller, found, args);
             return self.refuse(caller, found, &error, out);
         }
         if self.limited {
@@ -229,6 +240,7 @@ impl<'w> Turn<'w> {
     /// request already feels it.
     #[cold]
     fn refresh(&mut self, caller: &mut Caller, found: &Registered, scope: Scope) {
+        caller.identity.look_at(&self.worker.server.acl);
         caller.note_limits();
         let of_others = found.command.flags.contains(Flags::ADMIN)
             || matches!(scope, Scope::Exclusive | Scope::Transaction);
@@ -362,11 +374,11 @@ impl<'w> Turn<'w> {
             }
             Err(error) => {
                 caller.transaction.note_refusal();
-                let anonymous = caller.must_authenticate(&self.settings);
+                let anonymous = caller.identity.is_anonymous();
                 self.fail(&if anonymous { CommandError::NO_AUTH } else { error }, out);
             }
             Ok(found) => {
-                let error = admission::refusal(caller, found, &self.settings);
+                let error = admission::refusal(caller, found);
                 self.refuse(caller, found, &error, out);
             }
         }

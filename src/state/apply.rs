@@ -49,6 +49,9 @@ impl Server {
         {
             process::title::set(new, self.config.file().and_then(Path::to_str));
         }
+        if new.requirepass != old.requirepass {
+            self.acl.set_default_password(&new.requirepass);
+        }
         log::configure(new).map_err(|error| ("logfile", system_text(&error).into()))?;
         crash::configure(new);
         self.limit_client_memory(new);

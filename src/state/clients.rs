@@ -14,6 +14,7 @@ use verbena_transport::{ConnectionInfo, Endpoint, unix};
 use super::client_memory::{ClientMemory, CountedMemory};
 use super::outbox::{Outbox, OutboxClass};
 use super::{Counter, Gauge};
+use crate::acl;
 use crate::config::{OutputLimit, OutputLimits};
 use crate::keyspace::WatchState;
 use crate::keyspace::parked::Parked;
@@ -174,6 +175,8 @@ pub struct ClientRecord {
     last_command: AtomicU32,
     attributes: AtomicU32,
     pub labels: Mutex<Labels>,
+    /// The name of its user; `None` for the default user.
+    user: Mutex<Option<Box<[u8]>>>,
     /// What it waits for, if it is blocked.
     pub parked: Mutex<Option<Arc<dyn Parked>>>,
     /// Bytes that other threads have for the client.
@@ -221,6 +224,7 @@ impl ClientRecord {
             last_command: AtomicU32::new(0),
             attributes: AtomicU32::new(0),
             labels: Mutex::default(),
+            user: Mutex::default(),
             parked: Mutex::default(),
             outbox: Outbox::default(),
             class: AtomicU8::new(OutboxClass::Normal as u8),
@@ -323,6 +327,21 @@ impl ClientRecord {
         attributes
     }
 
+    /// Only the session's own thread changes it.
+    pub fn set_user(&self, name: &[u8]) {
+        *self.user.lock() = (*name != *acl::DEFAULT).then(|| name.into());
+    }
+
+    /// The name of its user.
+    pub fn user(&self) -> Box<[u8]> {
+        self.user.lock().clone().unwrap_or_else(|| acl::DEFAULT.into())
+    }
+
+    /// Whether its user has that name.
+    pub fn is_user(&self, name: &[u8]) -> bool {
+        self.user.lock().as_deref().unwrap_or(acl::DEFAULT) == name
+    }
+
     /// `id` is the command's, in the order of [`Server::command_names`](super::Server::command_names).
     #[inline]
     pub fn set_last_command(&self, id: Option<usize>) {
@@ -390,7 +409,7 @@ impl ClientRecord {
         format!(
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} \
              ssub={} multi={} watch={} qbuf={query} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} \
-             obl={} oll={} omem={output} tot-mem={} events={} cmd={command} user=default redir={} \
+             obl={} oll={} omem={output} tot-mem={} events={} cmd={command} user={} redir={} \
              resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             self.id,
             self.info.peer,
@@ -416,6 +435,7 @@ impl ClientRecord {
             self.queued_chunks.get() + u64::from(!self.outbox.is_empty()),
             self.memory(),
             if output > 0 { "rw" } else { "r" },
+            String::from_utf8_lossy(&self.user()),
             self.tracking_redirect.load(Ordering::Relaxed),
             if attributes.contains(Attributes::RESP3) { 3 } else { 2 },
             labels.lib_name,

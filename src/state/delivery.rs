@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn events_are_delivered_once_in_the_order_of_their_publication() {
         let settings = Settings { io_threads: 1, ..Settings::default() };
-        let (server, _requests) = Server::new(settings, None, Box::default());
+        let (server, _requests) = Server::new(settings, None, Commands::new(Vec::new()));
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = seen.clone();
         server.delivery.listen(Arc::new(move |event| {

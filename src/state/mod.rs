@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
+use crate::acl::{self, Acl};
 use crate::config::{Config, KeyspaceEvents, Settings};
 use crate::keyspace::{Keyspace, Listeners, MOST_WORKERS, OTHER_THREADS};
 use crate::process;
@@ -61,6 +62,8 @@ pub use tracking::{ChangedKeys, Tracking, TrackingTarget};
 pub struct Server {
     pub config: Config,
     pub keyspace: Keyspace,
+    /// The users.
+    pub acl: Acl,
     /// Names of commands and subcommands by id: `get`, `config|get`.
     pub command_names: Box<[String]>,
     pub clients: Clients,
@@ -157,16 +160,20 @@ impl Server {
     }
 
     /// The server's state, which lives as long as the process, and what is asked of its control
-    /// thread. `command_names` are those of all commands and subcommands, by id.
+    /// thread.
     pub fn new(
         settings: Settings,
         file: Option<std::path::PathBuf>,
-        command_names: Box<[String]>,
+        commands: acl::Commands,
     ) -> (&'static Server, mpsc::UnboundedReceiver<ControlRequest>) {
         let (control, requests) = mpsc::unbounded_channel();
         let workers = settings.io_threads;
+        let command_names = commands.names();
+        let acl = Acl::new(commands);
+        acl.set_default_password(&settings.requirepass);
         let server = Box::leak(Box::new(Server {
             keyspace: Keyspace::new(settings.databases, workers),
+            acl,
             clients: Clients::default(),
             pause: Pause::default(),
             lazy_free: LazyFree::new(&settings.bio_cpulist),

@@ -99,6 +99,30 @@ impl PubSub {
         }
     }
 
+    /// The clients with a subscription that `is_sought`, which is asked with its name, whether that is a
+    /// pattern, and the client.
+    pub fn subscribers_of(
+        &self,
+        is_sought: impl Fn(&[u8], bool, &ClientRecord) -> bool,
+    ) -> Vec<Arc<ClientRecord>> {
+        let mut found: Vec<Arc<ClientRecord>> = Vec::new();
+        let kinds =
+            [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::ShardChannel];
+        for kind in kinds {
+            let is_pattern = kind == SubscriptionKind::Pattern;
+            self.change(kind, |names| {
+                for (name, clients) in names.iter() {
+                    let sought =
+                        clients.iter().filter(|client| is_sought(name, is_pattern, client));
+                    found.extend(sought.cloned());
+                }
+            });
+        }
+        found.sort_unstable_by_key(|client| client.id);
+        found.dedup_by_key(|client| client.id);
+        found
+    }
+
     /// Calls `each` with every client that a message in `channel` is for, and with the pattern by which it
     /// has subscribed, if that is how.
     fn for_each_receiver(

@@ -24,7 +24,7 @@ enum Condition {
     Addr(Vec<u8>),
     Laddr(Vec<u8>),
     Ip(Vec<u8>),
-    User,
+    User(Vec<u8>),
     Type(ClientType),
     Flags(Vec<u8>),
     Name(Vec<u8>),
@@ -95,7 +95,7 @@ impl Filter {
             b"lib-name" => ("lib-name", Condition::LibName(bytes())),
             b"lib-ver" => ("lib-ver", Condition::LibVersion(bytes())),
             b"type" => ("type", Condition::Type(client_type(value)?)),
-            b"user" if value == b"default" => ("user", Condition::User),
+            b"user" if cx.server.acl.get(value).is_some() => ("user", Condition::User(bytes())),
             b"user" => return Err(CommandError::quoting("ERR No such user '", value, "'")),
             b"flags" => {
                 let known = value.iter().all(|flag| FLAGS.contains(flag));
@@ -171,7 +171,7 @@ impl Condition {
                 Endpoint::Ip(addr) => addr.ip().to_string().as_bytes() == ip,
                 Endpoint::Path(_) => false,
             },
-            Condition::User => true,
+            Condition::User(name) => record.is_user(name),
             Condition::Type(client_type) => {
                 let class = match record.class() {
                     OutboxClass::Normal => ClientType::Normal,

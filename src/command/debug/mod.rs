@@ -13,6 +13,7 @@ mod tables;
 
 use std::time::Duration;
 
+use super::acl::config_lines;
 use super::{Command, CommandError, Cx, Flags, Group, Result, Scope};
 use crate::config::{self, Written, parse_memory};
 use crate::glob;
@@ -139,10 +140,12 @@ fn rewrite_all(cx: &mut Cx<'_>, out: &mut Reply<'_>) -> Result {
     // So does Valkey say that there is no file.
     let file = config.file().ok_or("ERR CONFIG-REWRITE-FORCE-ALL failed: Bad address")?;
     let _alone = config.change();
-    config::rewrite(file, &config.load(), Written::All).map_err(|error| {
-        let text = config::system_text(&error);
-        CommandError::from(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {text}"))
-    })?;
+    config::rewrite(file, &config.load(), config_lines(cx.server), Written::All).map_err(
+        |error| {
+            let text = config::system_text(&error);
+            CommandError::from(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {text}"))
+        },
+    )?;
     out.ok();
     Ok(())
 }
