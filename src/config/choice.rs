@@ -519,7 +519,7 @@ impl Field for ShutdownOn {
             **flag = true;
         }
         if words.is_empty() {
-            return Err("wrong number of arguments".into());
+            return Err(one_of(&WORDS));
         }
         if options.save && options.nosave {
             return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());

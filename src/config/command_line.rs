@@ -92,7 +92,9 @@ fn directives(args: &[Vec<u8>]) -> Vec<u8> {
                 }
                 text.push(b'\n');
                 text.extend(name);
-                bare = Some(name);
+                // `--port 7000` may be one argument.
+                let has_value = name.trim_ascii().iter().any(u8::is_ascii_whitespace);
+                bare = (!has_value).then_some(name);
             }
             _ => {
                 if text.is_empty() {
@@ -138,6 +140,9 @@ mod tests {
             b"--foo"
         );
         assert_eq!(settings(&["--requirepass", "a b\"'"]).unwrap().requirepass, b"a b\"'");
+        let found =
+            settings(&["--masterauth --foo", "--hz\t5", "--save '1 2'", "--port", "7000"]).unwrap();
+        assert_eq!((found.primaryauth, found.hz, found.port), (b"--foo".to_vec(), 5, 7000));
     }
 
     #[test]
@@ -155,6 +160,11 @@ mod tests {
             (
                 &["--bind", "a", "--port", "99999"],
                 "at line 3\n>>> 'port \"99999\"'\nargument must be between 0 and 65535 inclusive",
+            ),
+            (&["--port 7000", "--hz 5 6"], ">>> 'hz 5 6'\nwrong number of arguments"),
+            (
+                &["--shutdown-on-sigint"],
+                "argument(s) must be one of the following: default, save, nosave, now, force, safe, failover",
             ),
             (&["-x"], ">>> '\"-x\"'\nBad directive or wrong number of arguments"),
         ] {

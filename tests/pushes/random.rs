@@ -1,6 +1,6 @@
 //! Random commands at several connections, whose replies and messages are compared with the real Valkey's
-//! after each: `VERBENA_PUSH_STEPS` says how many (30,000 otherwise), `VERBENA_PUSH_SEED` with which seed
-//! they begin.
+//! after each: `VERBENA_PUSH_STEPS` says how many (50,000 otherwise), `VERBENA_PUSH_SEED` with which seed
+//! they begin. Two tests share them, which run at the same time.
 
 use std::collections::BTreeSet;
 
@@ -110,8 +110,18 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn random_commands_reach_the_same_clients_in_the_same_order() {
-    let steps = number("VERBENA_PUSH_STEPS", 30_000) as usize;
-    let first_seed = number("VERBENA_PUSH_SEED", 1);
+    play(0);
+}
+
+#[test]
+fn more_random_commands_reach_the_same_clients_in_the_same_order() {
+    play(1);
+}
+
+/// Plays one half of the steps, with seeds of its own.
+fn play(half: u64) {
+    let steps = number("VERBENA_PUSH_STEPS", 50_000) as usize / 2;
+    let first_seed = number("VERBENA_PUSH_SEED", 1) + half * steps.div_ceil(ROUND) as u64;
     let mut stage = Stage::new(&[]);
     let mut arrived = BTreeSet::new();
     for (seed, _) in (first_seed..).zip((0..steps).step_by(ROUND)) {
