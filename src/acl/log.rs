@@ -105,6 +105,10 @@ impl Log {
     /// Notes a denial at the time `now`, in milliseconds of Unix time, and keeps at most `most` entries.
     pub fn add(&self, denial: Denial, now: i64, most: usize) {
         let entries = &mut *self.entries.lock();
+        if most == 0 {
+            entries.newest_first.clear();
+            return;
+        }
         let is_same = |entry: &Entry| {
             let known = &entry.denial;
             known.reason == denial.reason

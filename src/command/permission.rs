@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::admission::is_out_of_place;
 use super::spec::{Channels, KeyFlags};
-use super::table::key_positions;
+use super::table::{key_positions, table};
 use super::{Caller, Categories, Command, CommandError, Flags, Origin, Registered, Result};
 use crate::acl::{Context, Denial, KeyAccess, Reason, Selector, User};
 use crate::config::Settings;
@@ -203,11 +203,11 @@ fn check_selector(
 ) -> Result<(), Denied> {
     let deny = |reason, argument| Err(Denied { reason, argument });
     let uses = &found.uses;
-    if !selector.allows_command(found.id, args.get(1)) && !uses.free {
-        return deny(Reason::Command, 0);
-    }
     if !selector.allows_all_databases() {
         check_databases(selector, found, args, databases)?;
+    }
+    if !selector.allows_command(found.id, args.get(1)) && !uses.free {
+        return deny(Reason::Command, 0);
     }
     match uses.keys {
         KeyUse::None => {}
@@ -281,6 +281,17 @@ fn check_channels(selector: &Selector, channels: Channels, args: Args<'_>) -> Re
         Some(argument) => Err(Denied { reason: Reason::Channel, argument }),
         None => Ok(()),
     }
+}
+
+/// Whether the caller may read all keys, by whatever their names are told, with the command of that name.
+pub fn reads_all_keys(caller: &Caller, command: &str) -> bool {
+    let identity = &caller.identity;
+    let id = || table().get(command.as_bytes()).map(|found| found.id);
+    !identity.is_restricted()
+        || id().is_some_and(|id| {
+            let mut selectors = identity.user().selectors().iter();
+            selectors.any(|selector| selector.allows_command(id, None) && selector.reads_all_keys())
+        })
 }
 
 // --- Admission ---

@@ -384,7 +384,7 @@ mod tests {
         for text in [&b"plain"[..], b"", b"a b", b"\"\\\x00\xff\n", b"#no comment"] {
             let mut line = b"x ".to_vec();
             line.extend(quoted(text));
-            let words = super::super::file::split(&line).unwrap();
+            let words = crate::words::split(&line).unwrap();
             assert_eq!(words[1..], [text.to_vec()]);
         }
     }
