@@ -28,7 +28,8 @@ pub enum Context {
     TopLevel,
     /// When it was queued, or by EXEC.
     Multi,
-    Script,
+    /// By a script, or a function.
+    Lua,
 }
 
 impl Reason {
@@ -50,7 +51,7 @@ impl Context {
         match self {
             Context::TopLevel => "toplevel",
             Context::Multi => "multi",
-            Context::Script => "script",
+            Context::Lua => "lua",
         }
     }
 }

@@ -150,7 +150,16 @@ fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8], command: &[u8]) -
     let acl = &cx.server.acl;
     let Some(user) = acl.authenticate(user, password) else {
         let (reason, object) = (Reason::Auth, command.to_vec());
-        permission::note_denial(cx.server, cx.settings, cx.caller, reason, object, user.into());
+        let context = permission::own_context(cx.caller);
+        permission::note_denial(
+            cx.server,
+            cx.settings,
+            cx.caller,
+            context,
+            reason,
+            object,
+            user.into(),
+        );
         return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
     };
     cx.caller.become_user(user, acl);
