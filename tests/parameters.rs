@@ -8,7 +8,6 @@ use verbena::config::PARAMETERS;
 /// Parameters by the part of the server that will read them. The change that adds such a part empties
 /// its list.
 const READ_NOWHERE: &[(&str, &[&str])] = &[
-    ("access control", &["acl-pubsub-default", "aclfile", "acllog-max-len"]),
     (
         "scripts and modules",
         &["busy-reply-threshold", "enable-module-command", "lua-enable-insecure-api"],
