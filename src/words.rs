@@ -82,6 +82,23 @@ fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
     }
 }
 
+/// The text as one word of a line, between double quotes.
+pub fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut word = vec![b'"'];
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' => word.extend([b'\\', byte]),
+            b'\n' => word.extend(b"\\n"),
+            b'\r' => word.extend(b"\\r"),
+            b'\t' => word.extend(b"\\t"),
+            b' '..=b'~' => word.push(byte),
+            _ => word.extend(format!("\\x{byte:02x}").bytes()),
+        }
+    }
+    word.push(b'"');
+    word
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +118,15 @@ mod tests {
         assert_eq!(words("x \"a"), None);
         assert_eq!(words("x 'a"), None);
         assert_eq!(words("").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn quoted_words_are_read_back() {
+        for text in [&b"plain"[..], b"", b"a b", b"\"\\\x00\xff\n", b"#no comment"] {
+            let mut line = b"x ".to_vec();
+            line.extend(quoted(text));
+            let words = split(&line).unwrap();
+            assert_eq!(words[1..], [text.to_vec()]);
+        }
     }
 }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/src/acl.rs"]
+mod acl;
 #[path = "../fuzz/src/rdb.rs"]
 mod rdb;
 #[cfg(feature = "rdma")]
@@ -33,6 +35,11 @@ fn the_request_parser_survives_its_corpus() {
 #[test]
 fn the_rdb_format_survives_its_corpus() {
     replay("rdb", rdb::check);
+}
+
+#[test]
+fn users_survive_their_corpus() {
+    replay("acl", acl::check);
 }
 
 #[cfg(feature = "rdma")]
