@@ -28,4 +28,5 @@ pub mod state;
 pub mod table;
 pub mod tools;
 pub mod value;
+mod words;
 pub mod worker;

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/src/acl.rs"]
+mod acl;
 #[path = "../fuzz/src/rdb.rs"]
 mod rdb;
 #[cfg(feature = "rdma")]
@@ -35,8 +37,73 @@ fn the_rdb_format_survives_its_corpus() {
     replay("rdb", rdb::check);
 }
 
+#[test]
+fn users_survive_their_corpus() {
+    replay("acl", acl::check);
+}
+
 #[cfg(feature = "rdma")]
 #[test]
 fn the_rdma_state_machine_survives_its_corpus() {
     replay("rdma_control", rdma_control::check);
+}
+
+/// What users' rules and lines are made of.
+const WORDS: &[&[u8]] = &[
+    b"user ",
+    b"a",
+    b"default",
+    b"\n",
+    b"\xff",
+    b"(",
+    b")",
+    b"\"",
+    b"'",
+    b"\\",
+    b"\\x41",
+    b" ",
+    b"\t",
+    b"\r",
+    b"\0",
+    b"~",
+    b"%R~",
+    b"%RW~",
+    b"%",
+    b"&",
+    b"*",
+    b"db=",
+    b"1",
+    b",",
+    b"+",
+    b"-",
+    b"+get",
+    b"-get",
+    b"+@read",
+    b"-@all",
+    b"+select|",
+    b"+config|get",
+    b"|",
+    b">p",
+    b"<p",
+    b"#",
+    b"on",
+    b"nopass",
+    b"reset",
+    b"clearselectors",
+    b"allkeys",
+    b"resetchannels",
+    b"allchannels",
+    b"resetdbs",
+    b"(+get ~a)",
+    b"\xff(",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn users_survive_random_rules(picks in proptest::collection::vec(0..WORDS.len(), 0..40)) {
+        let parts: Vec<&[u8]> = picks.iter().map(|pick| WORDS[*pick]).collect();
+        acl::check(&parts.concat());
+    }
 }

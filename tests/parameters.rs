@@ -8,8 +8,7 @@ use verbena::config::PARAMETERS;
 /// Parameters by the part of the server that will read them. The change that adds such a part empties
 /// its list.
 const READ_NOWHERE: &[(&str, &[&str])] = &[
-    ("access control", &["acl-pubsub-default", "aclfile", "acllog-max-len"]),
-    ("scripts and modules", &["busy-reply-threshold", "lua-enable-insecure-api"]),
+    ("scripts and modules", &["lua-enable-insecure-api"]),
     (
         "append-only file",
         &[

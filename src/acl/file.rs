@@ -61,16 +61,24 @@ fn apply_all<'a>(
             return vec![[&begin[..], first, b"'"].concat()];
         }
     };
-    let errors = modifiers.iter().filter_map(|modifier| {
-        Some(match user.apply(modifier, rules).err()? {
-            error @ RuleError::UnknownCommand => {
+    let mut errors = Vec::new();
+    // Of the others the first one is told, as on Valkey.
+    let mut is_told = false;
+    for modifier in &modifiers {
+        match user.apply(modifier, rules) {
+            Err(error @ RuleError::UnknownCommand) => {
                 let end = format!("': {error}");
-                [b"Error in applying operation '", &**modifier, end.as_bytes()].concat()
+                let begin = &b"Error in applying operation '"[..];
+                errors.push([begin, modifier, end.as_bytes()].concat());
             }
-            error => error.to_string().into_bytes(),
-        })
-    });
-    errors.collect()
+            Err(error) if !is_told => {
+                is_told = true;
+                errors.push(error.to_string().into_bytes());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    errors
 }
 
 fn trim(mut line: &[u8]) -> &[u8] {

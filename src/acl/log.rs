@@ -28,7 +28,8 @@ pub enum Context {
     TopLevel,
     /// When it was queued, or by EXEC.
     Multi,
-    Script,
+    /// By a script, or a function.
+    Lua,
 }
 
 impl Reason {
@@ -50,7 +51,7 @@ impl Context {
         match self {
             Context::TopLevel => "toplevel",
             Context::Multi => "multi",
-            Context::Script => "script",
+            Context::Lua => "lua",
         }
     }
 }
@@ -105,6 +106,10 @@ impl Log {
     /// Notes a denial at the time `now`, in milliseconds of Unix time, and keeps at most `most` entries.
     pub fn add(&self, denial: Denial, now: i64, most: usize) {
         let entries = &mut *self.entries.lock();
+        if most == 0 {
+            entries.newest_first.clear();
+            return;
+        }
         let is_same = |entry: &Entry| {
             let known = &entry.denial;
             known.reason == denial.reason

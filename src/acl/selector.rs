@@ -2,6 +2,7 @@
 
 use super::pattern::{ChannelPatterns, KeyAccess, KeyPatterns};
 use super::{Categories, Commands, RuleError, Rules};
+use crate::words::split;
 
 /// What a selector allows.
 #[derive(Clone, Debug)]
@@ -38,11 +39,15 @@ impl Selector {
         }
     }
 
-    /// Reads the words of a selector, without its parentheses.
+    /// Reads the words of a selector, without its parentheses. They may be quoted.
     pub fn parse(words: &[u8], rules: Rules<'_>) -> Result<Self, RuleError> {
         let mut selector = Selector::new(rules);
-        for rule in words.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
-            selector.apply(rule, rules.commands)?;
+        for rule in split(words).ok_or(RuleError::Syntax)? {
+            // An empty word is no rule, and is not one of a user either.
+            if rule.is_empty() {
+                return Err(RuleError::Syntax);
+            }
+            selector.apply(&rule, rules.commands)?;
         }
         Ok(selector)
     }
@@ -119,6 +124,7 @@ impl Selector {
             b"~*" => self.allow_all_keys(),
             b"&*" => self.allow_all_channels(),
             [b'~', pattern @ ..] => self.add_keys(pattern, KeyAccess::all())?,
+            [b'%', ..] if self.all_keys => return Err(RuleError::AfterAllKeys),
             [b'%', rest @ ..] => {
                 let (access, pattern) = split_access(rest).ok_or(RuleError::Syntax)?;
                 self.add_keys(pattern, access)?;
@@ -225,7 +231,7 @@ impl Selector {
         if commands.is_container(id) {
             return Err(RuleError::UnknownCommand);
         }
-        self.add_first_arg(id, arg);
+        self.add_first_arg(id, in_one_word(arg)?);
         self.note_rule(true, name);
         Ok(())
     }
@@ -307,11 +313,11 @@ impl Selector {
         rules.collect::<Vec<_>>().join(&b' ')
     }
 
-    /// The databases: `alldbs`, `resetdbs` or `db=` with their numbers.
+    /// The databases: `alldbs`, or `db=` with their numbers; empty for none.
     pub fn database_rules(&self) -> Vec<u8> {
         match self.databases.as_deref() {
             None => b"alldbs".to_vec(),
-            Some([]) => b"resetdbs".to_vec(),
+            Some([]) => Vec::new(),
             Some(databases) => {
                 let numbers: Vec<String> = databases.iter().map(u32::to_string).collect();
                 format!("db={}", numbers.join(",")).into_bytes()
@@ -326,8 +332,10 @@ impl Selector {
             words.push(b"resetchannels".to_vec());
         }
         words.push(self.channel_rules());
-        if self.databases.is_some() {
-            words.push(self.database_rules());
+        match self.databases.as_deref() {
+            None => {}
+            Some([]) => words.push(b"resetdbs".to_vec()),
+            Some(_) => words.push(self.database_rules()),
         }
         words.push(self.command_rules());
         words.retain(|word| !word.is_empty());
@@ -363,7 +371,9 @@ fn in_one_word(pattern: &[u8]) -> Result<&[u8], RuleError> {
 fn parse_databases(list: &[u8]) -> Result<Vec<u32>, RuleError> {
     let mut databases = Vec::new();
     for number in list.split(|byte| *byte == b',') {
-        let (is_negative, digits) = match number {
+        let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+        let start = number.iter().position(|byte| !is_space(byte)).unwrap_or(0);
+        let (is_negative, digits) = match &number[start..] {
             [sign @ (b'+' | b'-'), digits @ ..] => (*sign == b'-', digits),
             digits => (false, digits),
         };

@@ -2,6 +2,7 @@
 
 use super::password::PasswordHash;
 use super::{Commands, RuleError, Rules, Selector};
+use crate::words::quoted;
 
 /// The user of connections that have not authenticated as another.
 pub const DEFAULT: &[u8] = b"default";
@@ -19,6 +20,16 @@ pub struct User {
     selectors: Vec<Selector>,
     /// There is nothing that it may not do.
     unrestricted: bool,
+}
+
+/// The line of a selector, to be put between parentheses: words that would end it, or be read as quoted, are
+/// quoted.
+fn quoted_line(line: &[u8]) -> Vec<u8> {
+    let words = line.split(|byte| *byte == b' ').map(|word| {
+        let is_plain = !word.iter().any(|byte| matches!(byte, b'"' | b'\'' | b')'));
+        if is_plain { word.to_vec() } else { quoted(word) }
+    });
+    words.collect::<Vec<_>>().join(&b' ')
 }
 
 impl User {
@@ -161,7 +172,9 @@ impl User {
         words.extend(self.passwords.iter().map(|hash| format!("#{}", hash.digits()).into_bytes()));
         words.push(self.root().line());
         let selectors = self.selectors[1..].iter();
-        words.extend(selectors.map(|selector| [b"(", &*selector.line(), b")"].concat()));
+        words.extend(
+            selectors.map(|selector| [b"(", &*quoted_line(&selector.line()), b")"].concat()),
+        );
         words.join(&b' ')
     }
 

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::call::Env;
 use super::observation::BegunCall;
 use super::{Caller, CommandError, Cx, Identity, Origin, Result, permission};
+use crate::acl::Context;
 use crate::keyspace::parked::Parked;
 use crate::keyspace::{Entered, Key, Listeners, ReadyKey, Unit, shard_of};
 use crate::resp::{Protocol, Reply};
@@ -298,7 +299,10 @@ fn check_permission(env: &Env<'_>, caller: &mut Caller, call: &ParkedCall) -> Re
     let changed = caller.identity.look_at(&env.server.acl);
     match &call.begun {
         Some(begun) if changed && caller.identity.is_restricted() => {
-            permission::check_again(env.server, env.settings, caller, begun.found, begun.args())
+            let (found, args) = (begun.found, begun.args());
+            let (server, settings) = (env.server, env.settings);
+            permission::check_inner(server, settings, caller, Context::TopLevel, found, args)
+                .map_err(|denied| denied.error(caller.identity.user(), found))
         }
         _ => Ok(()),
     }

@@ -140,17 +140,26 @@ fn auth(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         3 => (args.at(1), args.at(2)),
         _ => return Err(CommandError::SYNTAX),
     };
-    authenticate(cx, user, password, b"AUTH")?;
+    authenticate(cx, user, password, &args[0])?;
     out.ok();
     Ok(())
 }
 
-/// Makes the client that user, if the password is right; the log says by which command it was not.
+/// Makes the client that user, if the password is right; the log says by which `command` it was not.
 fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8], command: &[u8]) -> Result {
     let acl = &cx.server.acl;
     let Some(user) = acl.authenticate(user, password) else {
         let (reason, object) = (Reason::Auth, command.to_vec());
-        permission::note_denial(cx.server, cx.settings, cx.caller, reason, object, user.into());
+        let context = permission::own_context(cx.caller);
+        permission::note_denial(
+            cx.server,
+            cx.settings,
+            cx.caller,
+            context,
+            reason,
+            object,
+            user.into(),
+        );
         return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
     };
     cx.caller.become_user(user, acl);
@@ -182,7 +191,7 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         }
     }
     if let Some((user, password)) = user {
-        authenticate(cx, user, password, b"HELLO")?;
+        authenticate(cx, user, password, &args[0])?;
     }
     if cx.caller.identity.is_anonymous() {
         return Err(

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::admission::is_out_of_place;
 use super::spec::{Channels, KeyFlags};
-use super::table::key_positions;
+use super::table::{key_positions, table};
 use super::{Caller, Categories, Command, CommandError, Flags, Origin, Registered, Result};
 use crate::acl::{Context, Denial, KeyAccess, Reason, Selector, User};
 use crate::config::Settings;
@@ -107,8 +107,8 @@ impl Denied {
         }
     }
 
-    /// The error for the client.
-    fn error(self, user: &User, found: &Registered) -> CommandError {
+    /// The error for the client. A script's is made of what follows the code.
+    pub fn error(self, user: &User, found: &Registered) -> CommandError {
         match self.reason {
             Reason::Command => {
                 let end = format!(" has no permissions to run the '{}' command", found.full_name);
@@ -121,7 +121,7 @@ impl Denied {
     }
 
     /// The error in the reply to EXEC, of a call that was allowed when it was queued.
-    fn error_at_exec(self) -> CommandError {
+    pub fn error_at_exec(self) -> CommandError {
         let why = match self.reason {
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
@@ -203,11 +203,11 @@ fn check_selector(
 ) -> Result<(), Denied> {
     let deny = |reason, argument| Err(Denied { reason, argument });
     let uses = &found.uses;
-    if !selector.allows_command(found.id, args.get(1)) && !uses.free {
-        return deny(Reason::Command, 0);
-    }
     if !selector.allows_all_databases() {
         check_databases(selector, found, args, databases)?;
+    }
+    if !selector.allows_command(found.id, args.get(1)) && !uses.free {
+        return deny(Reason::Command, 0);
     }
     match uses.keys {
         KeyUse::None => {}
@@ -283,6 +283,17 @@ fn check_channels(selector: &Selector, channels: Channels, args: Args<'_>) -> Re
     }
 }
 
+/// Whether the caller may read all keys, by whatever their names are told, with the command of that name.
+pub fn reads_all_keys(caller: &Caller, command: &str) -> bool {
+    let identity = &caller.identity;
+    let id = || table().get(command.as_bytes()).map(|found| found.id);
+    !identity.is_restricted()
+        || id().is_some_and(|id| {
+            let mut selectors = identity.user().selectors().iter();
+            selectors.any(|selector| selector.allows_command(id, None) && selector.reads_all_keys())
+        })
+}
+
 // --- Admission ---
 
 /// Refuses a command of a client that must authenticate first.
@@ -328,36 +339,25 @@ pub fn note_refusal(
         || authenticated(caller, found).is_err()
         || is_out_of_place(caller, found);
     if !is_allowed && let Err(denied) = check_caller(server, caller, found, args) {
-        note(server, settings, caller, denied, found, args);
+        note(server, settings, caller, own_context(caller), denied, found, args);
     }
 }
 
-/// Whether a queued command may run still; notes it if not.
-pub fn check_queued(
+/// Whether a caller may make a call that was not admitted as a request of its own: of a queue, of a command
+/// that waited, of a script. Counts and logs it if not.
+pub fn check_inner(
     server: &Server,
     settings: &Settings,
     caller: &mut Caller,
+    context: Context,
     found: &Registered,
     args: Args<'_>,
-) -> Result {
-    check_caller(server, caller, found, args).map_err(|denied| {
-        note(server, settings, caller, denied, found, args);
-        denied.error_at_exec()
-    })
-}
-
-/// Whether the command of a client that waited may run still; notes it if not.
-pub fn check_again(
-    server: &Server,
-    settings: &Settings,
-    caller: &mut Caller,
-    found: &Registered,
-    args: Args<'_>,
-) -> Result {
-    check_caller(server, caller, found, args).map_err(|denied| {
-        note(server, settings, caller, denied, found, args);
-        denied.error(caller.identity.user(), found)
-    })
+) -> Result<(), Denied> {
+    let checked = check_caller(server, caller, found, args);
+    if let Err(denied) = checked {
+        note(server, settings, caller, context, denied, found, args);
+    }
+    checked
 }
 
 /// Counts and logs a denial.
@@ -365,13 +365,19 @@ fn note(
     server: &Server,
     settings: &Settings,
     caller: &mut Caller,
+    context: Context,
     denied: Denied,
     found: &Registered,
     args: Args<'_>,
 ) {
     let object = denied.object(found, args);
     let user = caller.identity.user().name.clone();
-    note_denial(server, settings, caller, denied.reason, object, user);
+    note_denial(server, settings, caller, context, denied.reason, object, user);
+}
+
+/// The context of what a client asks for itself.
+pub fn own_context(caller: &Caller) -> Context {
+    if caller.transaction.is_active() { Context::Multi } else { Context::TopLevel }
 }
 
 /// Counts and logs a denial of `object` to `user`.
@@ -379,6 +385,7 @@ pub fn note_denial(
     server: &Server,
     settings: &Settings,
     caller: &mut Caller,
+    context: Context,
     reason: Reason,
     object: Vec<u8>,
     user: Box<[u8]>,
@@ -389,7 +396,6 @@ pub fn note_denial(
     }
     let now = unix_milliseconds();
     let client = caller.record.line(now, &server.command_names).into_bytes();
-    let context = if caller.transaction.is_active() { Context::Multi } else { Context::TopLevel };
     let denial = Denial { reason, context, object, user, client };
     server.acl.log.add(denial, now, settings.acllog_max_len as usize);
 }

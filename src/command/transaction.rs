@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::table::{Registered, keys_of};
 use super::{Caller, Categories, Command, CommandError, Cx, Flags, Group, Origin, Result, Scope};
 use super::{KeyFlags, KeySpec, admission, call, permission};
+use crate::acl::Context;
 use crate::keyspace::{Entered, Key, Listeners, ShardSet, WatchState, shard_of};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::state::{Attributes, ClientRecord};
@@ -312,9 +313,16 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
             // A command before it may have changed the user.
             cx.caller.identity.look_at(&cx.server.acl);
             if cx.caller.identity.is_restricted()
-                && let Err(error) =
-                    permission::check_queued(cx.server, cx.settings, cx.caller, found, args)
+                && let Err(denied) = permission::check_inner(
+                    cx.server,
+                    cx.settings,
+                    cx.caller,
+                    Context::Multi,
+                    found,
+                    args,
+                )
             {
+                let error = denied.error_at_exec();
                 cx.stats.error(&error);
                 out.error(error.text());
                 continue;

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::file::{self, LoadError, Loader};
-use super::parameter::quoted;
 use super::settings::Settings;
 use crate::acl::Declaration;
+use crate::words::quoted;
 
 /// What the command line asks for.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use ::glob::{MatchOptions, glob_with};
 use super::parameter::Source;
 use super::settings::{Settings, find};
 use crate::acl::Declaration;
+use crate::words::split;
 
 /// Directives that once had a meaning and are accepted without one.
 const OBSOLETE: [&str; 7] = [
@@ -168,88 +169,6 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// Splits a line into words. Parts in quotes belong to the word that they touch; between double
-/// quotes `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and `\` before anything else are escapes, between
-/// single ones only `\'`. `None` if a quote is not closed.
-pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
-    let mut rest = line;
-    loop {
-        rest = rest.trim_ascii_start();
-        if rest.is_empty() {
-            return Some(words);
-        }
-        let mut word = Vec::new();
-        while let Some((&byte, after)) = rest.split_first() {
-            if byte.is_ascii_whitespace() || byte == 0 {
-                break;
-            }
-            rest = match byte {
-                b'"' => double_quoted(after, &mut word)?,
-                b'\'' => single_quoted(after, &mut word)?,
-                _ => {
-                    word.push(byte);
-                    after
-                }
-            };
-        }
-        if rest.first() == Some(&0) {
-            words.push(word);
-            return Some(words);
-        }
-        words.push(word);
-    }
-}
-
-/// Appends what stands before the closing quote; returns what follows it.
-fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
-    loop {
-        rest = match *rest {
-            [b'"', ref after @ ..] => return Some(after),
-            [b'\\', b'x', high, low, ref after @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                let digit = |b: u8| (b as char).to_digit(16).unwrap_or_default() as u8;
-                word.push(digit(high) << 4 | digit(low));
-                after
-            }
-            [b'\\', escaped, ref after @ ..] => {
-                word.push(match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 8,
-                    b'a' => 7,
-                    other => other,
-                });
-                after
-            }
-            [byte, ref after @ ..] => {
-                word.push(byte);
-                after
-            }
-            [] => return None,
-        };
-    }
-}
-
-fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
-    loop {
-        rest = match *rest {
-            [b'\'', ref after @ ..] => return Some(after),
-            [b'\\', b'\'', ref after @ ..] => {
-                word.push(b'\'');
-                after
-            }
-            [byte, ref after @ ..] => {
-                word.push(byte);
-                after
-            }
-            [] => return None,
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,23 +179,6 @@ mod tests {
             Ok(()) => Ok(settings),
             Err(error) => Err(error.to_string()),
         }
-    }
-
-    #[test]
-    fn words_may_be_quoted() {
-        let words = |line: &str| -> Option<Vec<String>> {
-            let words = split(line.as_bytes())?;
-            Some(words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect())
-        };
-        assert_eq!(words("a  b\tc").unwrap(), ["a", "b", "c"]);
-        assert_eq!(
-            words(r#"x "a b" 'c "d"' "\x41\n\"""#).unwrap(),
-            ["x", "a b", "c \"d\"", "A\n\""]
-        );
-        assert_eq!(words("hz '1'1 \"\"").unwrap(), ["hz", "11", ""]);
-        assert_eq!(words("x \"a"), None);
-        assert_eq!(words("x 'a"), None);
-        assert_eq!(words("").unwrap(), [""; 0]);
     }
 
     #[test]

@@ -20,12 +20,12 @@ use parking_lot::{Mutex, MutexGuard};
 pub use choice::*;
 pub use command_line::{Request, Startup, parse};
 pub use file::LoadError;
-pub use parameter::{
-    Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory, quoted,
-};
+pub use parameter::{Kind, Mutability, Parameter, Refusal, Source, format_memory, parse_memory};
 pub use replace::replace_file;
 pub use rewrite::{Written, rewrite};
 pub use settings::{PARAMETERS, Settings, find};
+
+pub use crate::words::quoted;
 
 /// The settings of a running server.
 pub struct Config {

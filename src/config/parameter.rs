@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Settings;
 use crate::number::parse_i64;
+use crate::words::quoted;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,23 +335,6 @@ pub(super) fn utf8(word: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(word).map_err(|_| "argument must be UTF-8 text".into())
 }
 
-/// The text as one word of a configuration file, between double quotes.
-pub fn quoted(text: &[u8]) -> Vec<u8> {
-    let mut word = vec![b'"'];
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => word.extend([b'\\', byte]),
-            b'\n' => word.extend(b"\\n"),
-            b'\r' => word.extend(b"\\r"),
-            b'\t' => word.extend(b"\\t"),
-            b' '..=b'~' => word.push(byte),
-            _ => word.extend(format!("\\x{byte:02x}").bytes()),
-        }
-    }
-    word.push(b'"');
-    word
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,15 +361,5 @@ mod tests {
         assert_eq!(format_memory(64 << 20), "64mb");
         assert_eq!(format_memory(1025), "1025");
         assert_eq!(format_memory(0), "0");
-    }
-
-    #[test]
-    fn quoted_words_are_read_back() {
-        for text in [&b"plain"[..], b"", b"a b", b"\"\\\x00\xff\n", b"#no comment"] {
-            let mut line = b"x ".to_vec();
-            line.extend(quoted(text));
-            let words = super::super::file::split(&line).unwrap();
-            assert_eq!(words[1..], [text.to_vec()]);
-        }
     }
 }

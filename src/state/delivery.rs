@@ -158,12 +158,13 @@ fn send_published(published: Box<dyn Any + Send>, sender: &mut OutboxSender<'_>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl;
     use crate::config::{OutputLimits, Settings};
 
     #[test]
     fn events_are_delivered_once_in_the_order_of_their_publication() {
         let settings = Settings { io_threads: 1, ..Settings::default() };
-        let (server, _requests) = Server::new(settings, None, Commands::new(Vec::new()));
+        let (server, _requests) = Server::new(settings, None, acl::Commands::new(Vec::new()));
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = seen.clone();
         server.delivery.listen(Arc::new(move |event| {

@@ -264,6 +264,19 @@ pub const FAMILIES: &[&[Entry]] = &[
 
 /// Commands that exist and are not called at random, and where else they are tested.
 pub const NOT_RANDOM: &[(&str, &str)] = &[
+    ("acl deluser", "ends connections: tests/acl"),
+    ("acl dryrun", "needs users: users.rs"),
+    ("acl getuser", "needs users: users.rs"),
+    ("acl list", "needs users: users.rs"),
+    ("acl load", "needs files: tests/acl"),
+    ("acl log", "shows times: tests/acl"),
+    ("acl save", "needs files: tests/acl"),
+    ("acl setuser", "changes what later replies depend on: users.rs"),
+    ("acl users", "needs users: users.rs"),
+    ("acl cat", "has no order: tests/acl"),
+    ("acl genpass", "is random: tests/acl"),
+    ("acl help", "has no arguments: tests/acl"),
+    ("acl whoami", "needs users: users.rs"),
     ("client pause", "stops everybody: tests/connection.rs"),
     ("config set", "changes what later replies depend on: tests/config.rs"),
     ("pfselftest", "takes Valkey a quarter of a second: sketches.rs"),

@@ -22,6 +22,7 @@ mod scripted;
 mod shrink;
 mod sketches;
 mod transactions;
+mod users;
 mod wire;
 
 use std::str::FromStr;

@@ -5,10 +5,8 @@
 pub const MISSING: &[(&str, &str)] = &[
     ("migrate and wait", "migrate wait waitaof"),
     (
-        "persistence, replication, ACL and introspection",
-        "acl acl|cat acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list \
-         acl|load acl|log acl|save acl|setuser acl|users acl|whoami bgrewriteaof bgsave \
-         failover module module|help module|list module|load module|loadex module|unload psync replconf replicaof \
+        "persistence, replication and introspection",
+        "bgrewriteaof bgsave failover module module|help module|list module|load module|loadex module|unload psync replconf replicaof \
          save slaveof sync",
     ),
     (

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use order::{arrange, rank_of_number, rank_of_text};
 
+use super::permission::reads_all_keys;
 use super::{
     BeginSearch, Categories, Command, CommandError, Cx, FindKeys, Flags, Group, KeyFlags, KeySpec,
     Result, Scope, rewrite,
@@ -58,7 +59,10 @@ const SORT: Command = Command {
     keys: &[SOURCE, PATTERNS, TARGET],
     scope_of: Some(|args| scope(args, true)),
     group: Group::Generic,
-    run: |cx, args, out| sort(cx, &Options::parse(args, true)?, out),
+    run: |cx, args, out| {
+        let options = Options::parse(args, true, || reads_all_keys(cx.caller, "sort"))?;
+        sort(cx, &options, out)
+    },
     ..Command::DEFAULT
 };
 
@@ -69,14 +73,17 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::READONLY,
         keys: &[SOURCE, PATTERNS],
         scope_of: Some(|args| scope(args, false)),
-        run: |cx, args, out| sort(cx, &Options::parse(args, false)?, out),
+        run: |cx, args, out| {
+            let options = Options::parse(args, false, || reads_all_keys(cx.caller, "sort_ro"))?;
+            sort(cx, &options, out)
+        },
         ..SORT
     },
 ];
 
 /// Keys that a pattern names can be any.
 fn scope(args: Args<'_>, may_store: bool) -> Scope {
-    match Options::parse(args, may_store) {
+    match Options::parse(args, may_store, || true) {
         Ok(options) if options.looks_up() => Scope::Exclusive,
         _ => Scope::Keys,
     }
@@ -160,7 +167,9 @@ impl<'a> Pattern<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, may_store: bool) -> Result<Self> {
+    /// Reads a call's options. Where keys are named by the elements, the caller must read all keys, which
+    /// `reads_all` tells.
+    fn parse(args: Args<'a>, may_store: bool, reads_all: impl Fn() -> bool) -> Result<Self> {
         let mut options = Options {
             descending: false,
             alpha: false,
@@ -184,6 +193,9 @@ impl<'a> Options<'a> {
                 }
                 b"by" => {
                     let pattern = Pattern::parse(value()?);
+                    if pattern.is_some() && !reads_all() {
+                        return Err(denied("BY"));
+                    }
                     // Once there is no order, no later pattern brings it back.
                     options.order = match (options.order, pattern) {
                         (Order::None, _) | (_, None) => Order::None,
@@ -192,6 +204,9 @@ impl<'a> Options<'a> {
                 }
                 b"get" => {
                     let text = value()?;
+                    if !reads_all() {
+                        return Err(denied("GET"));
+                    }
                     options.gets.push(match Pattern::parse(text) {
                         _ if text == b"#" => Get::Element,
                         Some(pattern) => Get::Value(pattern),
@@ -220,6 +235,10 @@ impl<'a> Options<'a> {
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
         start..start.saturating_add(count).min(len)
     }
+}
+
+fn denied(option: &str) -> CommandError {
+    format!("ERR {option} option of SORT denied due to insufficient ACL permissions.").into()
 }
 
 /// What can be sorted.
