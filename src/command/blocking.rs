@@ -338,8 +338,13 @@ mod tests {
         let settings = Settings { io_threads: 1, ..Settings::default() };
         let (server, _) = Server::new(settings, None, command::table().names());
         let here = Endpoint::Path("test".into());
-        let info =
-            ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
+        let info = ConnectionInfo {
+            backend: &unix::BACKEND,
+            peer: here.clone(),
+            local: here,
+            fd: None,
+            certificate: None,
+        };
         ParkedCall {
             record: server.clients.register(info, 0, 0),
             db: 0,

@@ -94,6 +94,11 @@ impl SocketConnection {
         }
     }
 
+    /// The received bytes, for a protocol that decrypts them where they lie.
+    pub(crate) fn received_mut(&mut self) -> &mut [u8] {
+        self.rx.filled_mut()
+    }
+
     /// Receives once. Says how many bytes came, and how many could have come.
     fn receive(&mut self) -> io::Result<(usize, usize)> {
         let socket = self.socket.get_ref();
