@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 
-use super::engine::{Engine, OVERHEAD, RECORD, Sealed, Step, invalid};
+use super::engine::{Engine, OVERHEAD, RECORD, Record, Step, Written, invalid};
 use crate::backend::{Backend, Connection, ConnectionInfo};
 use crate::buffer::Buffer;
 use crate::security::PeerCertificate;
@@ -130,10 +130,7 @@ impl TlsConnection {
     /// Decrypts the records that have arrived, and answers those that are the protocol's own.
     fn process(&mut self) -> io::Result<()> {
         loop {
-            let received = self.socket.received_mut();
-            let (done, step) = self.engine.step(received, &mut self.rx);
-            self.socket.advance(done, 0);
-            match step {
+            match self.step() {
                 Ok(step) => {
                     if self.take(step) {
                         return Ok(());
@@ -142,6 +139,25 @@ impl TlsConnection {
                 Err(error) => return Err(self.fail(error)),
             }
         }
+    }
+
+    fn step(&mut self) -> Result<Step, rustls::Error> {
+        let (done, step) = self.engine.step(self.socket.received_mut(), &mut self.rx);
+        self.socket.advance(done, 0);
+        step
+    }
+
+    /// Writes a record into the socket's buffer; or does a step that comes first.
+    fn write(&mut self, len: Option<usize>) -> io::Result<Written> {
+        let (received, space) = self.socket.buffers_mut();
+        let record = match len {
+            Some(len) => Record::Data(&front(&self.tx, &self.queue)[..len]),
+            None => Record::Close,
+        };
+        let (done, written) = self.engine.write(record, space, received, &mut self.rx);
+        let bytes = if let Ok(Written::Record(bytes)) = written { bytes } else { 0 };
+        self.socket.advance(done, bytes);
+        written
     }
 
     /// Acts on a step, and says whether it was the last one for now.
@@ -160,7 +176,10 @@ impl TlsConnection {
     #[cold]
     fn fail(&mut self, error: rustls::Error) -> io::Error {
         self.state = State::Failed;
-        while let (_, Ok(Step::Send(alert))) = self.engine.step(&mut [], &mut self.rx) {
+        // An alert is not answered by one. Otherwise there is one to be taken, and nothing else may be asked of rustls any more.
+        if !matches!(error, rustls::Error::AlertReceived(_))
+            && let Ok(Step::Send(alert)) = self.step()
+        {
             self.socket.queue(alert);
         }
         self.flush_now();
@@ -180,18 +199,14 @@ impl TlsConnection {
             if space.len() < LEAST_SPACE {
                 return Ok(());
             }
-            let waiting = match self.queue.front() {
-                Some(chunk) if self.tx.len() == 0 => &chunk[..],
-                _ => self.tx.filled(),
-            };
-            let len = waiting.len().min(RECORD).min(space.len() - OVERHEAD);
-            match self.engine.seal(&waiting[..len], space, &mut self.rx)? {
-                Sealed::Written(written) => {
-                    self.socket.advance(0, written);
+            let room = RECORD.min(space.len() - OVERHEAD);
+            let len = front(&self.tx, &self.queue).len().min(room);
+            match self.write(Some(len))? {
+                Written::Record(_) => {
                     self.sealed += len;
-                    self.written(len);
+                    self.take_front(len);
                 }
-                Sealed::First(step) => {
+                Written::First(step) => {
                     if self.take(step) {
                         return Err(io::Error::other("the TLS connection can't be written to"));
                     }
@@ -201,8 +216,8 @@ impl TlsConnection {
         Ok(())
     }
 
-    /// Removes `len` bytes from the front of what is to be sealed: from `tx`, or if that is empty from the first chunk.
-    fn written(&mut self, len: usize) {
+    /// Removes `len` bytes from the front of what is to be sealed.
+    fn take_front(&mut self, len: usize) {
         if self.tx.len() > 0 {
             self.tx.consume(len);
             return;
@@ -226,13 +241,9 @@ impl TlsConnection {
             return;
         }
         loop {
-            let (_, space) = self.socket.buffers();
-            match self.engine.close(space, &mut self.rx) {
-                Ok(Sealed::Written(written)) => {
-                    self.socket.advance(0, written);
-                    return self.flush_now();
-                }
-                Ok(Sealed::First(step)) => {
+            match self.write(None) {
+                Ok(Written::Record(_)) => return self.flush_now(),
+                Ok(Written::First(step)) => {
                     if self.take(step) {
                         return;
                     }
@@ -241,6 +252,14 @@ impl TlsConnection {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// The bytes that are sealed next: of `tx`, or if that is empty of the first chunk.
+fn front<'a>(tx: &'a Buffer, queue: &'a VecDeque<Bytes>) -> &'a [u8] {
+    match queue.front() {
+        Some(chunk) if tx.len() == 0 => chunk,
+        _ => tx.filled(),
     }
 }
 

@@ -71,8 +71,9 @@ impl Engine {
         self.common().peer_certificates().unwrap_or_default()
     }
 
-    /// Does the next step with the received records, decrypting them where they lie. Says how many bytes of `received` are done with,
-    /// which the caller removes before the next step.
+    /// Does the next step with the received records, decrypting them where they lie. Says how many bytes of
+    /// `received` are done with, which the caller removes before the next step. The rest must be there again, with what has come
+    /// since: rustls remembers places in it.
     pub(super) fn step(
         &mut self,
         received: &mut [u8],
@@ -84,67 +85,58 @@ impl Engine {
         }
     }
 
-    /// Seals `plaintext` as one record into `space`, which has [`OVERHEAD`] bytes more; or does a step that comes first.
-    pub(super) fn seal(
+    /// Writes a record into `space`, which has [`OVERHEAD`] bytes more than its plaintext; or does a step that
+    /// comes first. `received` and the number that is returned are those of [`step`](Self::step).
+    pub(super) fn write(
         &mut self,
-        plaintext: &[u8],
+        record: Record<'_>,
         space: &mut [u8],
-        received: &mut Buffer,
-    ) -> io::Result<Sealed> {
-        self.write(Write::Data(plaintext), space, received)
-    }
-
-    /// Writes the record that ends this side of the stream into `space`; or does a step that comes first.
-    pub(super) fn close(&mut self, space: &mut [u8], received: &mut Buffer) -> io::Result<Sealed> {
-        self.write(Write::Close, space, received)
-    }
-
-    fn write(
-        &mut self,
-        write: Write<'_>,
-        space: &mut [u8],
-        received: &mut Buffer,
-    ) -> io::Result<Sealed> {
+        received: &mut [u8],
+        plaintext: &mut Buffer,
+    ) -> (usize, io::Result<Written>) {
         match self {
             Engine::Server(engine) => {
-                sealed(engine.process_tls_records(&mut []), write, space, received)
+                written(engine.process_tls_records(received), record, space, plaintext)
             }
             Engine::Client(engine) => {
-                sealed(engine.process_tls_records(&mut []), write, space, received)
+                written(engine.process_tls_records(received), record, space, plaintext)
             }
         }
     }
 }
 
 /// A record to write.
-enum Write<'a> {
+pub(super) enum Record<'a> {
     Data(&'a [u8]),
+    /// This side of the stream ends.
     Close,
 }
 
 /// The outcome of writing a record.
-pub(super) enum Sealed {
-    /// So many bytes were written.
-    Written(usize),
-    /// Nothing was, and this comes first.
+pub(super) enum Written {
+    /// So many bytes.
+    Record(usize),
+    /// Nothing: this comes first.
     First(Step),
 }
 
-fn sealed<D>(
+fn written<D>(
     status: UnbufferedStatus<'_, '_, D>,
-    write: Write<'_>,
+    record: Record<'_>,
     space: &mut [u8],
-    received: &mut Buffer,
-) -> io::Result<Sealed> {
-    let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } = status
+    plaintext: &mut Buffer,
+) -> (usize, io::Result<Written>) {
+    let UnbufferedStatus { discard, state: Ok(ConnectionState::WriteTraffic(mut traffic)) } =
+        status
     else {
-        return outcome(status, received).1.map(Sealed::First).map_err(invalid);
+        let (discard, step) = outcome(status, plaintext);
+        return (discard, step.map(Written::First).map_err(invalid));
     };
-    let written = match write {
-        Write::Data(plaintext) => traffic.encrypt(plaintext, space),
-        Write::Close => traffic.queue_close_notify(space),
+    let written = match record {
+        Record::Data(data) => traffic.encrypt(data, space),
+        Record::Close => traffic.queue_close_notify(space),
     };
-    written.map(Sealed::Written).map_err(|error| io::Error::other(error.to_string()))
+    (discard, written.map(Written::Record).map_err(|error| io::Error::other(error.to_string())))
 }
 
 fn outcome<D>(
