@@ -12,6 +12,6 @@ mod server;
 pub mod tool;
 mod waiting;
 
-pub use client::{Client, Value};
+pub use client::{Client, Stream, Value};
 pub use server::Server;
 pub use waiting::{Ending, outcome_of_waiting};
