@@ -4,3 +4,4 @@
 pub mod rdb;
 pub mod rdma_control;
 pub mod resp;
+pub mod tls_records;
