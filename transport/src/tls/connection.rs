@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
+use rustls::InvalidMessage;
 
 use super::engine::{Engine, OVERHEAD, RECORD, Record, Step, Written, invalid};
 use crate::backend::{Backend, Connection, ConnectionInfo};
@@ -20,6 +21,9 @@ const LEAST_SPACE: usize = 1024;
 /// The most bytes that a peer may send before its handshake is over: rustls takes messages of up to 64 KiB, and
 /// a chain of certificates is one.
 const HANDSHAKE_BYTES: usize = 128 * 1024;
+
+/// The error of bytes that do not begin like a record.
+const NOT_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 
 pub(super) struct TlsConnection {
     /// The stream of records.
@@ -175,8 +179,13 @@ impl TlsConnection {
     /// Tells the peer why the connection ends, as far as that goes at once.
     #[cold]
     fn fail(&mut self, error: rustls::Error) -> io::Error {
-        self.state = State::Failed;
-        // An alert is not answered by one. Otherwise there is one to be taken, and nothing else may be asked of rustls any more.
+        let state = std::mem::replace(&mut self.state, State::Failed);
+        if matches!(state, State::Handshaking(_)) && error == NOT_TLS {
+            // It would read an alert as an answer.
+            return io::Error::new(ErrorKind::InvalidData, "the peer does not speak TLS");
+        }
+        // An alert is not answered by one. Otherwise there is one to be taken, and nothing else may be asked of rustls
+        // any more.
         if !matches!(error, rustls::Error::AlertReceived(_))
             && let Ok(Step::Send(alert)) = self.step()
         {
