@@ -52,6 +52,8 @@ impl Feed {
                 peer: endpoint.clone(),
                 local: endpoint,
                 fd: None,
+                certificate: None,
+                certificate: None,
             },
             batches,
             left: count,

@@ -13,6 +13,8 @@ mod rdb;
 mod rdma_control;
 #[path = "../fuzz/src/resp.rs"]
 mod resp;
+#[path = "../fuzz/src/tls_records.rs"]
+mod tls_records;
 
 fn replay(name: &str, check: fn(&[u8])) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
@@ -105,5 +107,26 @@ proptest::proptest! {
     fn users_survive_random_rules(picks in proptest::collection::vec(0..WORDS.len(), 0..40)) {
         let parts: Vec<&[u8]> = picks.iter().map(|pick| WORDS[*pick]).collect();
         acl::check(&parts.concat());
+    }
+}
+
+#[test]
+fn tls_connections_survive_their_corpus() {
+    replay("tls_records", tls_records::check);
+}
+
+/// Random scripts too: few of them are the corpus's kind of wrong.
+#[test]
+fn tls_connections_survive_random_peers() {
+    let mut random = fastrand::Rng::with_seed(18);
+    for number in 0..600 {
+        let mut script = vec![number as u8];
+        for _ in 0..random.usize(..12) {
+            let len = random.u8(..40);
+            script.extend([random.u8(..), len]);
+            script.extend(std::iter::repeat_with(|| random.u8(..)).take(len.into()));
+        }
+        println!("{script:?}");
+        tls_records::check(&script);
     }
 }

@@ -5,3 +5,4 @@ pub mod acl;
 pub mod rdb;
 pub mod rdma_control;
 pub mod resp;
+pub mod tls_records;

@@ -367,8 +367,13 @@ mod tests {
         let settings = Settings { io_threads: 1, ..Settings::default() };
         let (server, _) = Server::new(settings, None, command::table().for_rules());
         let here = Endpoint::Path("test".into());
-        let info =
-            ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
+        let info = ConnectionInfo {
+            backend: &unix::BACKEND,
+            peer: here.clone(),
+            local: here,
+            fd: None,
+            certificate: None,
+        };
         ParkedCall {
             record: server.clients.register(info, 0, 0),
             db: 0,

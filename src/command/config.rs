@@ -8,7 +8,9 @@ use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
 use crate::config::{Mutability, PARAMETERS, Parameter, Settings, Written, find};
 use crate::glob;
 use crate::resp::{Args, Reply};
-use crate::state::{ControlRequest, ControlThread, RemoteControl, Server, needs_control_thread};
+use crate::state::{
+    ControlRequest, ControlThread, RemoteControl, Server, TLS_PARAMETER, needs_control_thread,
+};
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
@@ -144,7 +146,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         assignments.push(Assignment { name: name.into(), parameter, value: value.into() });
     }
     let server = cx.server;
-    if cx.caller.may_wait() && needs_control_thread(&old, &assigned(&old, &assignments)?) {
+    let new = assigned(&old, &assignments)?;
+    if cx.caller.may_wait() && needs_control_thread(&old, &new, names_files(&assignments)) {
         cx.answer_later(Box::new(move |call| {
             let work = move |control: &mut dyn ControlThread| {
                 call.complete(assign(server, &assignments, control));
@@ -172,6 +175,11 @@ struct Assignment {
     value: Box<[u8]>,
 }
 
+/// Whether files are named, which are read again even if their names are the same.
+fn names_files(assignments: &[Assignment]) -> bool {
+    assignments.iter().any(|assigned| assigned.parameter.volatile)
+}
+
 /// The settings after the assignments.
 fn assigned(old: &Settings, assignments: &[Assignment]) -> Result<Settings> {
     let mut new = old.clone();
@@ -186,10 +194,16 @@ fn assign(server: &Server, assignments: &[Assignment], control: &mut dyn Control
     let change = server.config.change();
     let old = server.config.load();
     let new = Arc::new(assigned(&old, assignments)?);
-    server.apply(&old, &new, control).map_err(|(parameter, refusal)| {
-        let named = assignments.iter().find(|assigned| assigned.parameter.name == parameter);
-        failed(named.map_or(parameter.as_bytes(), |assigned| &assigned.name), &refusal)
-    })?;
+    server.apply(&old, &new, names_files(assignments), control).map_err(
+        |(parameter, refusal)| {
+            let is_reason = |assigned: &&Assignment| {
+                let name = &assigned.parameter.name;
+                name == parameter || parameter == TLS_PARAMETER && name.starts_with("tls-")
+            };
+            let named = assignments.iter().find(is_reason);
+            failed(named.map_or(parameter.as_bytes(), |assigned| &assigned.name), &refusal)
+        },
+    )?;
     let limit = new.maxmemory;
     change.store(new);
     if limit != old.maxmemory {

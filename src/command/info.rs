@@ -38,6 +38,7 @@ type Section = fn(&mut Cx<'_>, &mut Lines);
 /// All sections in their order: name, title, whether it is shown by default, and what writes it.
 const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("server", "Server", true, server),
+    ("tls", "TLS", true, tls),
     ("clients", "Clients", true, clients),
     ("memory", "Memory", true, memory),
     ("persistence", "Persistence", true, persistence),
@@ -144,7 +145,7 @@ fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("process_id", std::process::id());
     lines.add("process_supervised", settings.supervised.name());
     lines.add("run_id", &server.run_id);
-    lines.add("tcp_port", settings.port);
+    lines.add("tcp_port", settings.main_port());
     lines.add("server_time_usec", unix_microseconds());
     lines.add("uptime_in_seconds", uptime);
     lines.add("uptime_in_days", uptime / 86_400);
@@ -170,10 +171,23 @@ fn listeners(settings: &Settings, lines: &mut Lines) {
     let listeners = [
         network("tcp", settings.port, &settings.bind),
         (!path.is_empty()).then(|| format!("name=unix,bind={path}")),
+        network("tls", settings.tls_port, &settings.bind),
         network("rdma", settings.rdma_port, &settings.rdma_bind),
     ];
     for (index, listener) in listeners.into_iter().flatten().enumerate() {
         lines.add(&format!("listener{index}"), listener);
+    }
+}
+
+fn tls(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let certificates = cx.server.tls.certificates();
+    for (name, facts) in ["server", "client", "ca"].into_iter().zip(certificates) {
+        let (serial, expires) = match &facts {
+            Some(facts) => (facts.serial.as_str(), facts.expires_in()),
+            None => ("none", 0),
+        };
+        lines.add(&format!("tls_{name}_cert_serial"), serial);
+        lines.add(&format!("tls_{name}_cert_expires_in_seconds"), expires);
     }
 }
 

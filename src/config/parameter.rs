@@ -85,6 +85,8 @@ pub struct Parameter {
     pub mutability: Mutability,
     /// CONFIG GET shows it only if asked for by its exact name.
     pub hidden: bool,
+    /// To set it to the value that it has is a change too: it names files, which are read again.
+    pub volatile: bool,
     check: Option<Check>,
     clamp: Option<fn(&mut Settings)>,
     access: Access,
@@ -106,6 +108,7 @@ impl Parameter {
             kind,
             mutability: Mutability::Free,
             hidden: false,
+            volatile: false,
             check: None,
             clamp: None,
             access,
@@ -129,6 +132,11 @@ impl Parameter {
 
     pub(super) fn hidden(mut self) -> Self {
         self.hidden = true;
+        self
+    }
+
+    pub(super) fn volatile(mut self) -> Self {
+        self.volatile = true;
         self
     }
 

@@ -271,17 +271,17 @@ parameters! {
     tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes, Kind::Choice;
     tls_auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off, Kind::Choice;
     tls_auto_reload_interval: i32 = 0, int(0, I32);
-    tls_ca_cert_dir: String = "".into(), Kind::Text;
-    tls_ca_cert_file: String = "".into(), Kind::Text;
-    tls_cert_file: String = "".into(), Kind::Text;
+    tls_ca_cert_dir: String = "".into(), Kind::Text, volatile();
+    tls_ca_cert_file: String = "".into(), Kind::Text, volatile();
+    tls_cert_file: String = "".into(), Kind::Text, volatile();
     tls_ciphers: String = "".into(), Kind::Text;
     tls_ciphersuites: String = "".into(), Kind::Text;
-    tls_client_cert_file: String = "".into(), Kind::Text;
-    tls_client_key_file: String = "".into(), Kind::Text;
+    tls_client_cert_file: String = "".into(), Kind::Text, volatile();
+    tls_client_key_file: String = "".into(), Kind::Text, volatile();
     tls_client_key_file_pass: String = "".into(), Kind::Text;
     tls_cluster: bool = false, Kind::Bool;
-    tls_dh_params_file: String = "".into(), Kind::Text;
-    tls_key_file: String = "".into(), Kind::Text;
+    tls_dh_params_file: String = "".into(), Kind::Text, volatile();
+    tls_key_file: String = "".into(), Kind::Text, volatile();
     tls_key_file_pass: String = "".into(), Kind::Text;
     tls_port: u16 = 0, int(0, 65535);
     tls_prefer_server_ciphers: bool = false, Kind::Bool;
@@ -303,13 +303,21 @@ parameters! {
 }
 
 impl Settings {
-    /// What these settings ask for and this version does not do: each in a sentence, for the log.
+    /// The port that stands for the server in texts: of TCP, or where that has none of TLS.
+    pub fn main_port(&self) -> u16 {
+        if self.port != 0 { self.port } else { self.tls_port }
+    }
+
+    /// What these settings ask for and this server does not do: each in a sentence, for the log.
     pub fn unmet(&self) -> Vec<&'static str> {
         let unmet = [
             (self.appendonly, "appendonly is set, but this version writes no append-only file."),
             (self.cluster_enabled, "cluster-enabled is set, but this version has no cluster mode."),
             (self.replicaof.0.is_some(), "replicaof is set, but this version does not replicate."),
-            (self.tls_port != 0, "tls-port is set, but this version does not listen for TLS."),
+            (
+                self.tls_port != 0 && self.rdma_port != 0,
+                "TLS does not apply to RDMA: connections to rdma-port are not encrypted.",
+            ),
         ];
         unmet.into_iter().filter(|(asked, _)| *asked).map(|(_, sentence)| sentence).collect()
     }

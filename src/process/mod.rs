@@ -57,9 +57,9 @@ pub fn version_line() -> String {
 pub fn announce(settings: &Settings) {
     let interactive = settings.logfile.is_empty() && io::stdout().is_terminal();
     if settings.always_show_logo || interactive {
-        log::raw(&banner(settings.port, std::process::id()));
+        log::raw(&banner(settings.main_port(), std::process::id()));
     } else {
-        log::notice(format_args!("Running mode=standalone, port={}.", settings.port));
+        log::notice(format_args!("Running mode=standalone, port={}.", settings.main_port()));
     }
 }
 

@@ -67,7 +67,7 @@ pub fn set(settings: &Settings, file: Option<&str>) {
 fn text(settings: &Settings, program: &str, file: Option<&str>) -> String {
     let port = settings.port.to_string();
     let listening = match settings.bind.first() {
-        Some(address) if settings.port != 0 => format!("{address}:{port}"),
+        Some(address) if settings.main_port() != 0 => format!("{address}:{}", settings.main_port()),
         _ => settings.unixsocket.clone(),
     };
     let tls_port = settings.tls_port.to_string();

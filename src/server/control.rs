@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use verbena_transport::Incoming;
+use verbena_transport::security::ServerContext;
 
 use super::listening::Listeners;
-use super::workers::Workers;
+use super::workers::{Refusal, Workers};
 use crate::config::{Settings, ShutdownOn, system_text};
 use crate::log;
 use crate::state::{ControlRequest, ControlThread, Server, Switch, unix_milliseconds};
@@ -41,8 +42,13 @@ pub(super) struct Resources {
 }
 
 impl ControlThread for Resources {
-    fn listen(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
-        self.listeners.change(old, new)
+    fn listen(
+        &mut self,
+        old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        tls: Option<Arc<ServerContext>>,
+    ) -> Result<(), String> {
+        self.listeners.change(old, new, tls)
     }
 
     fn start_workers(&mut self, count: usize) -> Result<(), String> {
@@ -79,6 +85,7 @@ pub(super) async fn run(
     let mut measuring = tokio::time::interval(MEASURING);
     measuring.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let is_on = || server.switches.is_on(Switch::PeriodicTasks);
+    let mut reloading = Reloading { last: Instant::now() };
     let mut paused = None;
     let mut last_logged: Option<Instant> = None;
     loop {
@@ -101,7 +108,9 @@ pub(super) async fn run(
             }
             request = requests.recv() => match request {
                 Some(ControlRequest::Run(work)) => work(resources),
-                Some(ControlRequest::Adjust(new)) => resources.listeners.adjust(&new),
+                Some(ControlRequest::Adjust(new)) => {
+                    resources.listeners.adjust(&new, server.tls.server());
+                }
                 Some(ControlRequest::Shutdown { by, now }) => {
                     log::notice(format_args!("User requested shutdown... ({by})"));
                     return Ok(End::shutdown(server, now));
@@ -119,7 +128,11 @@ pub(super) async fn run(
             _ = measuring.tick(), if is_on() => {
                 server.memory.measure();
             }
-            _ = sweeping.tick(), if is_on() => sweep(server, &server.config.load()),
+            _ = sweeping.tick(), if is_on() => {
+                let settings = server.config.load();
+                sweep(server, &settings);
+                reloading.tick(server, &settings);
+            }
         }
     }
 }
@@ -181,6 +194,28 @@ fn sweep(server: &Server, settings: &Settings) {
     server.output_limit_disconnections.fetch_add(killed as u64, Ordering::Relaxed);
 }
 
+/// When the files of TLS are looked at for changes.
+struct Reloading {
+    last: Instant,
+}
+
+impl Reloading {
+    /// Has a thread read them again, if it is time.
+    fn tick(&mut self, server: &'static Server, settings: &Settings) {
+        let interval = Duration::from_secs(settings.tls_auto_reload_interval.max(0) as u64);
+        if interval.is_zero() || self.last.elapsed() < interval {
+            return;
+        }
+        self.last = Instant::now();
+        // Nobody waits for files, which may lie on another machine.
+        let name = String::from("tls_reload");
+        let thread = std::thread::Builder::new().name(name);
+        if let Err(error) = thread.spawn(|| server.reload_changed_tls()) {
+            log::warning(format_args!("Can't look for changed TLS files: {}", system_text(&error)));
+        }
+    }
+}
+
 /// Hands a connection to a worker, which serves it or says why not.
 fn dispatch(
     server: &'static Server,
@@ -206,26 +241,13 @@ fn refusal(
     has_password: bool,
     connected: usize,
     incoming: &dyn Incoming,
-) -> Option<&'static str> {
+) -> Option<Refusal> {
     if connected >= settings.maxclients {
-        return Some("-ERR max number of clients reached\r\n");
+        return Some(Refusal::Full);
     }
     let open = !settings.protected_mode || has_password;
-    (!open && !incoming.info().peer.is_local()).then_some(PROTECTED)
+    (!open && !incoming.info().peer.is_local()).then_some(Refusal::Protected)
 }
-
-const PROTECTED: &str = "-DENIED Running in protected mode because protected mode is enabled and no \
-    password is set for the default user. In this mode connections are only accepted from the \
-    loopback interface. If you want to connect from external computers, you may adopt one of the \
-    following solutions: 1) Just disable protected mode sending the command 'CONFIG SET \
-    protected-mode no' from the loopback interface by connecting from the same host the server is \
-    running, however MAKE SURE it's not publicly accessible from internet if you do so. Use CONFIG \
-    REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode \
-    by editing the configuration file, and setting the protected mode option to 'no', and then \
-    restarting the server. 3) If you started the server manually just for testing, restart it with \
-    the '--protected-mode no' option. 4) Set up an authentication password for the default user. \
-    NOTE: You only need to do one of the above things in order for the server to start accepting \
-    connections from the outside.\r\n";
 
 /// A signal that asks for the end.
 #[derive(Clone, Copy, Debug)]
@@ -291,8 +313,14 @@ mod tests {
             Ok(address) => Endpoint::Ip(address),
             Err(_) => Endpoint::Path(peer.into()),
         };
-        let info = ConnectionInfo { backend: &tcp::BACKEND, local: peer.clone(), peer, fd: None };
-        refusal(settings, !settings.requirepass.is_empty(), connected, &From(info))
+        let info = ConnectionInfo {
+            backend: &tcp::BACKEND,
+            local: peer.clone(),
+            peer,
+            fd: None,
+            certificate: None,
+        };
+        refusal(settings, !settings.requirepass.is_empty(), connected, &From(info)).map(Refusal::text)
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The listeners: opening them, changing them while the server runs, and accepting.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use verbena_transport::security::ServerContext;
 use verbena_transport::{
-    Address, BACKENDS, Backend, Incoming, Listener, ServerOptions, ServerSide, rdma, tcp, unix,
+    Address, BACKENDS, Backend, Incoming, Listener, ServerOptions, ServerSide, rdma, tcp, tls, unix,
 };
 
 use crate::config::{Settings, system_text};
@@ -25,15 +27,16 @@ pub struct Listeners {
     /// The listener that is asked first next time, so that none is starved.
     next: usize,
     servers: Vec<(&'static Backend, Box<dyn ServerSide>)>,
+    tls: Option<Arc<ServerContext>>,
 }
 
 impl Listeners {
     /// Opens every listener that the settings name.
-    pub fn open(settings: &Settings) -> Result<Self, String> {
-        let options = options(settings);
+    pub fn open(settings: &Settings, tls: Option<Arc<ServerContext>>) -> Result<Self, String> {
+        let options = options(settings, tls.clone());
         let server = |backend: &'static Backend| (backend, backend.server(&options));
         let servers = BACKENDS.into_iter().map(server).collect();
-        let mut listeners = Listeners { open: Vec::new(), next: 0, servers };
+        let mut listeners = Listeners { open: Vec::new(), next: 0, servers, tls };
         for place in places(settings) {
             listeners.add(place, settings)?;
         }
@@ -52,8 +55,9 @@ impl Listeners {
     }
 
     /// Puts into force the options that can change while connections exist.
-    pub fn adjust(&mut self, settings: &Settings) {
-        let options = options(settings);
+    pub fn adjust(&mut self, settings: &Settings, tls: Option<Arc<ServerContext>>) {
+        self.tls = tls.clone();
+        let options = options(settings, tls);
         self.servers.iter().for_each(|(_, server)| server.adjust(&options));
     }
 
@@ -80,7 +84,7 @@ impl Listeners {
             .iter()
             .find(|(known, _)| known == backend)
             .expect("every backend has a server side");
-        let error = match server.listen(address, &options(settings)) {
+        let error = match server.listen(address, &options(settings, self.tls.clone())) {
             Ok(listener) => return Ok(Some(listener)),
             Err(error) => error,
         };
@@ -124,13 +128,15 @@ fn is_unavailable(error: &io::Error) -> bool {
 }
 
 /// The settings that concern the backends.
-fn options(settings: &Settings) -> ServerOptions {
+fn options(settings: &Settings, tls: Option<Arc<ServerContext>>) -> ServerOptions {
     let most = usize::try_from(settings.rdma_max_registered_memory).unwrap_or(usize::MAX);
     ServerOptions {
         backlog: settings.tcp_backlog,
         tcp_keepalive: settings.tcp_keepalive,
         mptcp: settings.mptcp,
         socket_mark: settings.socket_mark_id,
+        tls,
+        tls_handshakes_per_turn: settings.max_new_tls_connections_per_cycle as usize,
         unix_permissions: settings.unixsocketperm,
         unix_group: settings.unixsocketgroup.clone(),
         rdma_rx_size: settings.rdma_rx_size,
@@ -150,6 +156,9 @@ fn places(settings: &Settings) -> Vec<Place> {
         let address = Address::Path(settings.unixsocket.clone().into());
         places.push(Place { backend: &unix::BACKEND, address, optional: false });
     }
+    if settings.tls_port != 0 {
+        places.extend(named(&tls::BACKEND, settings.tls_port, &settings.bind));
+    }
     if settings.rdma_port != 0 {
         places.extend(named(&rdma::BACKEND, settings.rdma_port, &settings.rdma_bind));
     }
@@ -158,8 +167,22 @@ fn places(settings: &Settings) -> Vec<Place> {
 
 impl Listeners {
     /// Listens where `new` says instead of where `old` does, or leaves everything as it was and returns the
-    /// reason for the log.
-    pub fn change(&mut self, old: &Settings, new: &Settings) -> Result<(), String> {
+    /// reason for the log. `tls` goes with `new`.
+    pub fn change(
+        &mut self,
+        old: &Settings,
+        new: &Settings,
+        tls: Option<Arc<ServerContext>>,
+    ) -> Result<(), String> {
+        let before = std::mem::replace(&mut self.tls, tls);
+        let changed = self.change_places(old, new);
+        if changed.is_err() {
+            self.adjust(old, before);
+        }
+        changed
+    }
+
+    fn change_places(&mut self, old: &Settings, new: &Settings) -> Result<(), String> {
         if new.rdma_bind != old.rdma_bind && new.rdma_port == 0 {
             self.check_rdma_addresses(new)?;
         }

@@ -19,7 +19,7 @@ pub fn info(server: &Server) -> String {
         ("valkey_version", VALKEY_VERSION.to_owned()),
         ("process_id", std::process::id().to_string()),
         ("run_id", server.run_id.clone()),
-        ("tcp_port", settings.port.to_string()),
+        ("tcp_port", settings.main_port().to_string()),
         ("uptime_in_seconds", server.started.elapsed().as_secs().to_string()),
         ("io_threads", settings.io_threads.to_string()),
         ("connections", connections.to_string()),

@@ -13,7 +13,7 @@ use super::workers::Workers;
 use crate::command;
 use crate::config::{Settings, Startup, system_text};
 use crate::process::{self, PidFile};
-use crate::state::{ControlRequest, Server};
+use crate::state::{ControlRequest, LoadedTls, Server};
 use crate::{crash, log};
 
 /// The state of a server that serves nobody yet, and what is asked of its control thread. [`prepare`]
@@ -83,7 +83,12 @@ pub fn serve(
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         runtime.block_on(async {
             let settings = server.config.load();
-            let listeners = Listeners::open(&settings)?;
+            let tls = LoadedTls::new(&settings).map_err(|text| {
+                log::warning(text);
+                "Failed to configure TLS. Check logs for more info."
+            })?;
+            server.tls.store(tls);
+            let listeners = Listeners::open(&settings, server.tls.server())?;
             let _pidfile = PidFile::write(&settings);
             let workers = Workers::start(server).map_err(failed)?;
             // Whoever reads that the server is ready may send it a signal.

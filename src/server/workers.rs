@@ -10,16 +10,48 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use verbena_transport::event_loop::{self, spawn_local};
-use verbena_transport::{Alarm, Connection, Incoming};
+use verbena_transport::{Alarm, Attached, Connecting, Connection, ConnectionInfo, Incoming};
 
 use crate::process::affinity;
 use crate::session;
-use crate::state::Server;
+use crate::state::{Server, unix_milliseconds};
 use crate::worker::{self, Worker};
 use crate::{crash, log};
 
 /// How long a refused peer may take to read why.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the two sides of a connection may take to agree on keys.
+const HANDSHAKE_PATIENCE_MS: i64 = 10_000;
+
+/// Why a connection is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Full,
+    Protected,
+}
+
+impl Refusal {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Refusal::Full => "-ERR max number of clients reached\r\n",
+            Refusal::Protected => PROTECTED,
+        }
+    }
+}
+
+const PROTECTED: &str = "-DENIED Running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the \
+    loopback interface. If you want to connect from external computers, you may adopt one of the \
+    following solutions: 1) Just disable protected mode sending the command 'CONFIG SET \
+    protected-mode no' from the loopback interface by connecting from the same host the server is \
+    running, however MAKE SURE it's not publicly accessible from internet if you do so. Use CONFIG \
+    REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode \
+    by editing the configuration file, and setting the protected mode option to 'no', and then \
+    restarting the server. 3) If you started the server manually just for testing, restart it with \
+    the '--protected-mode no' option. 4) Set up an authentication password for the default user. \
+    NOTE: You only need to do one of the above things in order for the server to start accepting \
+    connections from the outside.\r\n";
 
 /// What other threads ask of a worker.
 enum Message {
@@ -31,7 +63,7 @@ enum Message {
 struct Handoff {
     incoming: Box<dyn Incoming>,
     /// What to say instead of serving it.
-    refusal: Option<&'static str>,
+    refusal: Option<Refusal>,
     share: LoadShare,
 }
 
@@ -40,7 +72,7 @@ impl Handoff {
         server: &'static Server,
         worker: usize,
         incoming: Box<dyn Incoming>,
-        refusal: Option<&'static str>,
+        refusal: Option<Refusal>,
     ) -> Self {
         let load = &*server.loads[worker];
         load.fetch_add(1, Ordering::Relaxed);
@@ -96,7 +128,7 @@ impl Workers {
         &self,
         count: usize,
         incoming: Box<dyn Incoming>,
-        refusal: Option<&'static str>,
+        refusal: Option<Refusal>,
     ) {
         let loads = self.server.loads.iter().take(count.min(self.senders.len())).enumerate();
         let least = loads.min_by_key(|(_, load)| load.load(Ordering::Relaxed));
@@ -135,21 +167,61 @@ async fn serve(worker: Rc<Worker>, mut messages: mpsc::UnboundedReceiver<Message
 /// Serves a connection, or tells it why not.
 fn attach(worker: &Rc<Worker>, Handoff { incoming, refusal, share }: Handoff) {
     let info = incoming.info().clone();
-    let connection = match incoming.attach() {
-        Ok(connection) => connection,
-        Err(error) => {
-            log::warning(format_args!("Error accepting a client connection: {error}"));
-            return;
+    match incoming.begin() {
+        Ok(Attached::Open(connection)) => serve_open(worker, connection, refusal, share),
+        // Nothing can be said before the handshake, which costs too much to say that there is no room.
+        Ok(Attached::Handshaking(_)) if refusal == Some(Refusal::Full) => {}
+        Ok(Attached::Handshaking(handshake)) => {
+            let worker = worker.clone();
+            spawn_local(async move {
+                match complete(&worker, handshake).await {
+                    Ok(connection) => serve_open(&worker, connection, refusal, share),
+                    Err(error) => log_failed_accept(&info, &error),
+                }
+            });
         }
-    };
-    if let Some(text) = refusal {
+        Err(error) => log_failed_accept(&info, &error),
+    }
+}
+
+fn log_failed_accept(info: &ConnectionInfo, error: &io::Error) {
+    log::warning(format_args!(
+        "Error accepting a client connection: {error} (addr={} laddr={})",
+        info.peer, info.local
+    ));
+}
+
+/// Completes a handshake, if the peer does not take too long.
+async fn complete(
+    worker: &Worker,
+    handshake: Connecting<'static>,
+) -> io::Result<Box<dyn Connection>> {
+    let late = worker.deadlines.reach(unix_milliseconds() + HANDSHAKE_PATIENCE_MS);
+    tokio::select! {
+        biased;
+        connection = handshake => connection,
+        () = late => {
+            let text = "the peer takes too long for the TLS handshake";
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        }
+    }
+}
+
+fn serve_open(
+    worker: &Rc<Worker>,
+    connection: Box<dyn Connection>,
+    refusal: Option<Refusal>,
+    share: LoadShare,
+) {
+    if let Some(refusal) = refusal {
         spawn_local(async move {
-            refuse(connection, text).await;
+            refuse(connection, refusal.text()).await;
             drop(share);
         });
         return;
     }
     let now = worker.refresh_clock();
+    let info = connection.info().clone();
     let record = worker.server.clients.register(info, now, session::SIZE);
     let listed = Listed { server: worker.server, id: record.id };
     let session = session::serve(worker.clone(), connection, record);

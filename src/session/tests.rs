@@ -105,8 +105,13 @@ fn worker() -> Rc<Worker> {
 impl Peer {
     fn new(worker: &Rc<Worker>) -> Peer {
         let here = Endpoint::Path("test".into());
-        let info =
-            ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
+        let info = ConnectionInfo {
+            backend: &unix::BACKEND,
+            peer: here.clone(),
+            local: here,
+            fd: None,
+            certificate: None,
+        };
         let record = worker.server.clients.register(info.clone(), worker.refresh_clock(), SIZE);
         let wire = Rc::new(RefCell::new(Wire { room: usize::MAX, ..Wire::default() }));
         let connection = Scripted {

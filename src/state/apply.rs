@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use verbena_transport::security::ServerContext;
+
 use super::control::ControlThread;
-use super::{ControlRequest, Server};
+use super::{ControlRequest, LoadedTls, Server, same_tls, uses_tls};
 use crate::config::{Refusal, Settings, system_text};
 use crate::{crash, log, process};
 
@@ -13,11 +15,13 @@ type Obstacle = (&'static str, Refusal);
 
 impl Server {
     /// Makes the server behave as `new` says, or leaves it as it was and says which parameter was
-    /// the reason. The caller then puts `new` in force.
+    /// the reason. The caller then puts `new` in force. Files that the settings name are read again if
+    /// `reload` says so, even if their names are the same.
     pub fn apply(
         &self,
         old: &Arc<Settings>,
         new: &Arc<Settings>,
+        reload: bool,
         control: &mut dyn ControlThread,
     ) -> Result<(), Obstacle> {
         if new.maxclients > old.maxclients || new.io_threads > old.io_threads {
@@ -36,13 +40,21 @@ impl Server {
             std::env::set_current_dir(&new.dir)
                 .map_err(|error| ("dir", system_text(&error).into()))?;
         }
-        if let Err(obstacle) = listen(old, new, control) {
+        let tls = (reload || !same_tls(old, new)).then(|| load_tls(new)).transpose();
+        let listening = tls.and_then(|tls| {
+            let context = match &tls {
+                Some(loaded) => loaded.server.clone(),
+                None => self.tls.server(),
+            };
+            listen(old, new, context, control).map(|()| tls)
+        });
+        let tls = listening.map_err(|obstacle| {
             if moved {
                 // It was the working directory until now.
                 let _ = std::env::set_current_dir(&old.dir);
             }
-            return Err(obstacle);
-        }
+            obstacle
+        })?;
         adjust_oom_score(old, new)?;
         if new.proc_title_template != old.proc_title_template
             || listening_parameter(old, new).is_some()
@@ -55,6 +67,9 @@ impl Server {
         log::configure(new).map_err(|error| ("logfile", system_text(&error).into()))?;
         crash::configure(new);
         self.limit_client_memory(new);
+        if let Some(loaded) = tls {
+            self.tls.store(loaded);
+        }
         let known = old.unmet();
         new.unmet().into_iter().filter(|text| !known.contains(text)).for_each(log::warning);
         // The control thread ends only with the process.
@@ -62,6 +77,17 @@ impl Server {
         Ok(())
     }
 }
+
+/// Reads the files of TLS.
+fn load_tls(new: &Settings) -> Result<LoadedTls, Obstacle> {
+    LoadedTls::new(new).map_err(|text| {
+        log::warning(text);
+        (TLS_PARAMETER, "Unable to update TLS configuration. Check server logs.".into())
+    })
+}
+
+/// Stands for any parameter of TLS: the one that was set is named in its place.
+pub const TLS_PARAMETER: &str = "tls-cert-file";
 
 /// Puts `oom-score-adj` in force, or leaves it as it was.
 fn adjust_oom_score(old: &Settings, new: &Settings) -> Result<(), Obstacle> {
@@ -84,6 +110,8 @@ fn listening_parameter(old: &Settings, new: &Settings) -> Option<(&'static str, 
         Some(("port", "Unable to listen on this port. Check server logs."))
     } else if new.bind != old.bind {
         Some(("bind", "Failed to bind to specified addresses."))
+    } else if new.tls_port != old.tls_port {
+        Some(("tls-port", "Unable to listen on this port. Check server logs."))
     } else if new.rdma_port != old.rdma_port {
         Some(("rdma-port", "Unable to listen on this port for RDMA. Check server logs."))
     } else if new.rdma_bind != old.rdma_bind {
@@ -93,9 +121,12 @@ fn listening_parameter(old: &Settings, new: &Settings) -> Option<(&'static str, 
     }
 }
 
-/// Whether a change of the settings needs the control thread: the listeners change, or there are more workers.
-pub fn needs_control_thread(old: &Settings, new: &Settings) -> bool {
-    listening_parameter(old, new).is_some() || new.io_threads > old.io_threads
+/// Whether a change of the settings needs the control thread: the listeners change, there are more workers, or
+/// files are to be read.
+pub fn needs_control_thread(old: &Settings, new: &Settings, reload: bool) -> bool {
+    listening_parameter(old, new).is_some()
+        || new.io_threads > old.io_threads
+        || uses_tls(new) && (reload || !same_tls(old, new))
 }
 
 /// Starts workers until there are `count`.
@@ -110,13 +141,14 @@ fn start_workers(count: usize, control: &mut dyn ControlThread) -> Result<(), Ob
 fn listen(
     old: &Arc<Settings>,
     new: &Arc<Settings>,
+    tls: Option<Arc<ServerContext>>,
     control: &mut dyn ControlThread,
 ) -> Result<(), Obstacle> {
     let Some((parameter, reason)) = listening_parameter(old, new) else { return Ok(()) };
     if cfg!(not(feature = "rdma")) && new.rdma_bind != old.rdma_bind {
         return Err(("rdma-bind", "No RDMA building support.".into()));
     }
-    control.listen(old, new).map_err(|text| {
+    control.listen(old, new, tls).map_err(|text| {
         log::warning(text);
         (parameter, reason.into())
     })
@@ -126,9 +158,14 @@ fn listen(
 pub struct RemoteControl<'s>(pub &'s Server);
 
 impl ControlThread for RemoteControl<'_> {
-    fn listen(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String> {
+    fn listen(
+        &mut self,
+        old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        tls: Option<Arc<ServerContext>>,
+    ) -> Result<(), String> {
         let (old, new) = (old.clone(), new.clone());
-        self.ask(move |control| control.listen(&old, &new))
+        self.ask(move |control| control.listen(&old, &new, tls))
     }
 
     fn start_workers(&mut self, count: usize) -> Result<(), String> {

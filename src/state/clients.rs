@@ -247,7 +247,13 @@ impl ClientRecord {
     pub fn unlisted(now: i64) -> Arc<ClientRecord> {
         let nowhere = Endpoint::Path(PathBuf::new());
         let local = nowhere.clone();
-        let info = ConnectionInfo { backend: &unix::BACKEND, peer: nowhere, local, fd: None };
+        let info = ConnectionInfo {
+            backend: &unix::BACKEND,
+            peer: nowhere,
+            local,
+            fd: None,
+            certificate: None,
+        };
         Arc::new(ClientRecord::new(0, info, now, 0))
     }
 

@@ -3,13 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use verbena_transport::security::ServerContext;
+
 use crate::config::Settings;
 
 /// The listeners and the workers, as a change of the settings needs them.
 pub trait ControlThread {
     /// Listens where `new` says instead of where `old` does, or leaves everything as it was and returns
-    /// the reason for the log.
-    fn listen(&mut self, old: &Arc<Settings>, new: &Arc<Settings>) -> Result<(), String>;
+    /// the reason for the log. `tls` is the configuration that goes with `new`.
+    fn listen(
+        &mut self,
+        old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        tls: Option<Arc<ServerContext>>,
+    ) -> Result<(), String>;
 
     /// Sees to it that there are so many workers, or returns the reason for the log. Those that have been started
     /// stay.

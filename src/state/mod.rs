@@ -21,6 +21,7 @@ mod pubsub;
 mod push;
 mod stats;
 mod switches;
+mod tls;
 mod tracking;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,7 +37,7 @@ use crate::config::{Config, KeyspaceEvents, Settings};
 use crate::keyspace::{Keyspace, Listeners, MOST_WORKERS, OTHER_THREADS};
 use crate::process;
 
-pub use apply::{RemoteControl, needs_control_thread};
+pub use apply::{RemoteControl, TLS_PARAMETER, needs_control_thread};
 pub use client_memory::ClientMemory;
 pub use clients::{Attributes, ClientRecord, Clients, Labels, Multi};
 pub use command_log::{CommandLog, LogEntry, Logged, LoggedCall};
@@ -56,6 +57,7 @@ pub use pubsub::{Name, PubSub, SubscriptionKind};
 pub use push::{OutboxSender, Push};
 pub use stats::{AllStats, CommandStats, Rates, WorkerStats};
 pub use switches::{Switch, Switches};
+pub use tls::{LoadedTls, Tls, certificate_users, same_tls, uses_tls};
 pub use tracking::{ChangedKeys, Tracking, TrackingTarget};
 
 /// What all threads of the server share.
@@ -90,6 +92,7 @@ pub struct Server {
     /// How busy the threads are.
     pub load: Load,
     pub memory: Memory,
+    pub tls: Tls,
     /// Turns ticks into time.
     pub clock: quanta::Clock,
     pub control: mpsc::UnboundedSender<ControlRequest>,
@@ -196,6 +199,7 @@ impl Server {
             latency: LatencyMonitor::default(),
             load: Load::new(MOST_WORKERS),
             memory: Memory::default(),
+            tls: Tls::default(),
             clock: quanta::Clock::new(),
             control,
             started: Instant::now(),

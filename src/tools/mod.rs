@@ -7,4 +7,5 @@ pub mod benchmark;
 pub mod cli;
 pub mod client;
 pub mod server_options;
+mod tls_options;
 pub mod usage;

@@ -6,6 +6,7 @@ use clap::Args;
 use verbena_transport::{RdmaClientOptions, Target};
 
 use super::client::{Client, ConnectError, Reason, Value};
+use super::tls_options::TlsOptions;
 
 /// Where the server is, and as whom to connect.
 #[derive(Args, Clone, Debug)]
@@ -31,7 +32,7 @@ pub struct ServerOptions {
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
 
-    /// Server URI: redis://, valkey:// or rdma://[user:password@]host[:port][/db], or unix://PATH
+    /// Server URI: redis://, rediss:// (TLS), valkey://, valkeys:// or rdma://[user:password@]host[:port][/db], or unix://PATH
     #[arg(short = 'u', value_name = "URI", value_parser = parse_uri)]
     pub uri: Option<Uri>,
 
@@ -50,6 +51,9 @@ pub struct ServerOptions {
     /// Over RDMA, spin on completions instead of sleeping until they come
     #[arg(long)]
     pub poll: bool,
+
+    #[command(flatten)]
+    pub tls: TlsOptions,
 }
 
 /// The parts of a server URI.
@@ -67,16 +71,28 @@ pub struct Uri {
 #[derive(Clone, Debug, PartialEq)]
 pub enum UriTransport {
     Tcp,
+    Tls,
     Rdma,
     Unix(PathBuf),
 }
 
 impl ServerOptions {
+    /// Completes the options by the URI, and by the files that they name. Returns the database of the URI.
+    ///
+    /// # Errors
+    /// If a file is missing or can't be used.
+    pub fn prepare(&mut self) -> Result<Option<u32>, String> {
+        let db = self.apply_uri();
+        self.tls.load()?;
+        Ok(db)
+    }
+
     /// Copies the parts of the URI to the other options.
-    pub fn apply_uri(&mut self) -> Option<u32> {
+    fn apply_uri(&mut self) -> Option<u32> {
         let uri = self.uri.take()?;
         match uri.transport {
             UriTransport::Tcp => {}
+            UriTransport::Tls => self.tls.tls = true,
             UriTransport::Rdma => self.rdma = true,
             UriTransport::Unix(path) => self.socket = Some(path),
         }
@@ -91,6 +107,9 @@ impl ServerOptions {
     pub fn target(&self) -> Target {
         if let Some(path) = &self.socket {
             return Target::unix(path);
+        }
+        if let Some(context) = &self.tls.context {
+            return Target::tls(&self.host, self.port, context.clone());
         }
         if !self.rdma && self.rdma_port.is_none() {
             return Target::tcp(&self.host, self.port);
@@ -181,12 +200,17 @@ pub fn parse_uri(text: &str) -> Result<Uri, String> {
     };
     match scheme {
         "redis" | "valkey" | "verbena" => {}
+        "rediss" | "valkeys" | "verbenas" => uri.transport = UriTransport::Tls,
         "rdma" => uri.transport = UriTransport::Rdma,
         "unix" => {
             uri.transport = UriTransport::Unix(rest.into());
             return Ok(uri);
         }
-        _ => return Err(format!("'{scheme}' is none of redis, valkey, verbena, rdma and unix")),
+        _ => {
+            return Err(format!(
+                "'{scheme}' is none of redis, rediss, valkey, valkeys, verbena, rdma and unix"
+            ));
+        }
     }
     let rest = match rest.rsplit_once('@') {
         Some((login, rest)) => {
@@ -256,6 +280,8 @@ mod tests {
         assert_eq!((uri.user, uri.password.as_deref()), (None, Some("secret")));
         assert_eq!((uri.host.as_deref(), uri.port, uri.db), (Some("host"), None, None));
 
+        let uri = parse_uri("rediss://h:1").unwrap();
+        assert_eq!((uri.transport, uri.port), (UriTransport::Tls, Some(1)));
         assert_eq!(
             parse_uri("unix:///run/v.sock").unwrap().transport,
             UriTransport::Unix("/run/v.sock".into())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-trait Stream: Read + Write + Send {
+pub trait Stream: Read + Write + Send {
     fn end_writing(&self);
     fn set_patience(&self, patience: Duration);
     fn again(&self) -> Box<dyn Stream>;
@@ -62,7 +62,7 @@ impl Client {
         Client::new(Box::new(UnixStream::connect(path).unwrap()))
     }
 
-    fn new(stream: Box<dyn Stream>) -> Client {
+    pub fn new(stream: Box<dyn Stream>) -> Client {
         stream.set_patience(PATIENCE);
         Client { stream, received: Vec::new(), start: 0 }
     }

@@ -13,7 +13,7 @@ mod server;
 pub mod tool;
 mod waiting;
 
-pub use client::{Client, Value};
+pub use client::{Client, Stream, Value};
 pub use comparison::{assert_same_replies, assert_same_reply};
 pub use server::Server;
 pub use waiting::{Ending, outcome_of_waiting};

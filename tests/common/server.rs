@@ -117,6 +117,16 @@ impl Server {
         Server::start_program(&program(), Some(lines), options)
     }
 
+    /// Starts `verbena-server` with these options; it listens on TLS alone, and its port is that of TLS.
+    pub fn start_with_tls(options: &[&str]) -> Server {
+        Server::start_somewhere(|port| {
+            let number = port.to_string();
+            let mut with_tls = vec!["--port", "0", "--tls-port", &number];
+            with_tls.extend(options);
+            Server::try_start(Path::new(PROGRAM), port, None, &with_tls)
+        })
+    }
+
     /// Starts `verbena-server` with these options; it listens on RDMA at `ip` too, on the same port.
     pub fn start_with_rdma(ip: IpAddr, options: &[&str]) -> Server {
         Server::start_somewhere(|port| Server::start_with_rdma_on(ip, port, options))

@@ -30,8 +30,13 @@ pub fn client(
     stays: bool,
 ) -> (impl Future<Output = ()> + use<>, Arc<ClientRecord>, Replies) {
     let here = Endpoint::Path("test".into());
-    let info =
-        ConnectionInfo { backend: &unix::BACKEND, peer: here.clone(), local: here, fd: None };
+    let info = ConnectionInfo {
+        backend: &unix::BACKEND,
+        peer: here.clone(),
+        local: here,
+        fd: None,
+        certificate: None,
+    };
     let now = worker.refresh_clock();
     let record = worker.server.clients.register(info.clone(), now, session::SIZE);
     let replies = Replies::default();

@@ -45,7 +45,12 @@ pub struct Dialogue {
 impl Dialogue {
     /// Over pipes. Errors are part of the output.
     pub fn piped(line: &str) -> Dialogue {
-        let script = format!("exec {CLI} {line} 2>&1");
+        Dialogue::of(CLI, line)
+    }
+
+    /// Another program, over pipes. Errors are part of the output.
+    pub fn of(program: &str, line: &str) -> Dialogue {
+        let script = format!("exec {program} {line} 2>&1");
         Dialogue::start(Command::new("sh").args(["-c", &script]))
     }
 

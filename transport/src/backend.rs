@@ -5,12 +5,14 @@ use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use crate::address::{Address, Endpoint};
 use crate::options::{ClientOptions, ServerOptions};
+use crate::security::PeerCertificate;
 
 /// A connection that is being set up.
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + 'a>>;
@@ -18,7 +20,7 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Connect
 /// The operations of one transport, and the facts about it that logs and reports depend on. Each backend has
 /// one static value of this type, listed in [`BACKENDS`](crate::BACKENDS).
 pub struct Backend {
-    /// The name that reports use: `tcp`, `unix` or `rdma`.
+    /// The name that reports use: `tcp`, `unix`, `tls` or `rdma`.
     pub name: &'static str,
     /// The name in texts for people.
     pub title: &'static str,
@@ -105,6 +107,8 @@ pub struct ConnectionInfo {
     pub local: Endpoint,
     /// The socket; RDMA connections have none.
     pub fd: Option<RawFd>,
+    /// What the peer's certificate says, if it has shown one (TLS).
+    pub certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// One byte stream between this process and a peer.
@@ -202,6 +206,20 @@ pub trait Incoming: Send {
     /// The backend of this connection, and the addresses of its two ends.
     fn info(&self) -> &ConnectionInfo;
 
-    /// Binds the connection to the event loop or tokio runtime of the calling thread.
+    /// Binds the connection to the event loop or tokio runtime of the calling thread. Where both sides first have
+    /// to agree on keys, they do so when it is first polled.
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>>;
+
+    /// Binds the connection as [`attach`](Self::attach) does, for a thread that serves many: handshakes are done before
+    /// there is a connection, and only some of them in one turn of the event loop.
+    fn begin(self: Box<Self>) -> io::Result<Attached> {
+        Ok(Attached::Open(self.attach()?))
+    }
+}
+
+/// An accepted connection on the thread that serves it.
+pub enum Attached {
+    Open(Box<dyn Connection>),
+    /// The connection, once both sides have agreed on keys. It takes as long as the peer likes.
+    Handshaking(Connecting<'static>),
 }

@@ -56,6 +56,10 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
+    pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.end - self.start
     }

@@ -1,4 +1,4 @@
-//! Byte-stream transports behind one trait: TCP, Unix sockets and RDMA verbs.
+//! Byte-stream transports behind one trait: TCP, TLS, Unix sockets and RDMA verbs.
 //!
 //! A [`Connection`] is a bidirectional byte stream whose received bytes are read in place and whose
 //! replies are built in place. It knows nothing of RESP or of commands. Each transport is a [`Backend`],
@@ -21,18 +21,21 @@ pub mod rdma;
 #[path = "without_rdma.rs"]
 pub mod rdma;
 mod resolve;
+pub mod security;
 mod socket;
 mod target;
 pub mod tcp;
+pub mod tls;
 pub mod unix;
 
 pub use address::{Address, Endpoint};
 pub use alarm::Alarm;
 pub use backend::{
-    Backend, Connecting, Connection, ConnectionInfo, Incoming, ListenFailure, Listener, ServerSide,
+    Attached, Backend, Connecting, Connection, ConnectionInfo, Incoming, ListenFailure, Listener,
+    ServerSide,
 };
 pub use options::{ClientOptions, RdmaClientOptions, ServerOptions};
 pub use target::{Target, connect, connect_timeout};
 
 /// All backends.
-pub static BACKENDS: [&Backend; 3] = [&tcp::BACKEND, &unix::BACKEND, &rdma::BACKEND];
+pub static BACKENDS: [&Backend; 4] = [&tcp::BACKEND, &unix::BACKEND, &tls::BACKEND, &rdma::BACKEND];

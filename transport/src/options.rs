@@ -1,5 +1,9 @@
 //! Options of both sides of a connection: plain values, which the code above fills from its configuration.
 
+use std::sync::Arc;
+
+use crate::security::{ClientContext, ServerContext};
+
 /// Options of a server's listeners and of the connections that they accept. Each backend reads its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
@@ -11,6 +15,10 @@ pub struct ServerOptions {
     pub mptcp: bool,
     /// The mark of TCP listeners for the routes and filters of the kernel; 0 for none.
     pub socket_mark: u32,
+    /// The configuration of TLS listeners; none can be opened without one.
+    pub tls: Option<Arc<ServerContext>>,
+    /// Steps of TLS handshakes that a thread does in one turn of its event loop.
+    pub tls_handshakes_per_turn: usize,
     /// Mode bits of a Unix socket's file; 0 leaves them to the umask.
     pub unix_permissions: u32,
     /// The group that a Unix socket's file belongs to; empty leaves it to the system.
@@ -33,6 +41,8 @@ impl Default for ServerOptions {
             tcp_keepalive: 300,
             mptcp: false,
             socket_mark: 0,
+            tls: None,
+            tls_handshakes_per_turn: 1,
             unix_permissions: 0,
             unix_group: String::new(),
             rdma_rx_size: 1 << 20,
@@ -46,6 +56,8 @@ impl Default for ServerOptions {
 /// Options of a client's connection. Each backend reads its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientOptions {
+    /// The configuration of TLS connections; none can be made without one.
+    pub tls: Option<Arc<ClientContext>>,
     pub rdma: RdmaClientOptions,
 }
 

@@ -94,6 +94,17 @@ impl SocketConnection {
         }
     }
 
+    /// [`Connection::buffers`], for a protocol that decrypts the received bytes where they lie.
+    pub(crate) fn buffers_mut(&mut self) -> (&mut [u8], &mut [u8]) {
+        let space = if self.queue.is_empty() { self.tx.space() } else { &mut [] };
+        (self.rx.filled_mut(), space)
+    }
+
+    /// The received bytes, for a protocol that decrypts them where they lie.
+    pub(crate) fn received_mut(&mut self) -> &mut [u8] {
+        self.rx.filled_mut()
+    }
+
     /// Receives once. Says how many bytes came, and how many could have come.
     fn receive(&mut self) -> io::Result<(usize, usize)> {
         let socket = self.socket.get_ref();

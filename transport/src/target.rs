@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::address::Address;
 use crate::alarm::Alarm;
 use crate::backend::{Backend, Connection};
 use crate::options::{ClientOptions, RdmaClientOptions};
-use crate::{rdma, tcp, unix};
+use crate::security::ClientContext;
+use crate::{rdma, tcp, tls, unix};
 
 /// A server to connect to.
 #[derive(Clone, Debug)]
@@ -28,6 +30,13 @@ impl Target {
         Target { backend: &tcp::BACKEND, address, options: ClientOptions::default() }
     }
 
+    /// A server on TLS.
+    pub fn tls(host: impl Into<String>, port: u16, context: Arc<ClientContext>) -> Target {
+        let address = Address::Host { name: host.into(), port };
+        let options = ClientOptions { tls: Some(context), ..ClientOptions::default() };
+        Target { backend: &tls::BACKEND, address, options }
+    }
+
     /// A server on a Unix socket.
     pub fn unix(path: impl Into<PathBuf>) -> Target {
         let address = Address::Path(path.into());
@@ -37,7 +46,8 @@ impl Target {
     /// A server on RDMA.
     pub fn rdma(host: impl Into<String>, port: u16, options: RdmaClientOptions) -> Target {
         let address = Address::Host { name: host.into(), port };
-        Target { backend: &rdma::BACKEND, address, options: ClientOptions { rdma: options } }
+        let options = ClientOptions { rdma: options, ..ClientOptions::default() };
+        Target { backend: &rdma::BACKEND, address, options }
     }
 }
 

@@ -49,13 +49,17 @@ pub struct TcpOptions {
 }
 
 impl TcpOptions {
-    fn new(options: &ServerOptions) -> Self {
+    pub(crate) fn new(options: &ServerOptions) -> Self {
         TcpOptions {
             backlog: options.backlog,
             keepalive: Arc::new(AtomicU32::new(options.tcp_keepalive)),
             mptcp: options.mptcp,
             mark: options.socket_mark,
         }
+    }
+
+    pub(crate) fn adjust(&self, options: &ServerOptions) {
+        self.keepalive.store(options.tcp_keepalive, Ordering::Relaxed);
     }
 }
 
@@ -69,17 +73,26 @@ struct TcpServer(TcpOptions);
 
 impl ServerSide for TcpServer {
     fn listen(&self, address: &Address, _: &ServerOptions) -> io::Result<Box<dyn Listener>> {
-        let (name, port) = address.host()?;
-        listen(resolve::listen_address(name, port)?, &self.0)
+        Ok(Box::new(listen_socket(address, &self.0)?))
     }
 
     fn adjust(&self, options: &ServerOptions) {
-        self.0.keepalive.store(options.tcp_keepalive, Ordering::Relaxed);
+        self.0.adjust(options);
     }
+}
+
+/// Listens on an address of a configuration.
+pub(crate) fn listen_socket(address: &Address, options: &TcpOptions) -> io::Result<TcpListener> {
+    let (name, port) = address.host()?;
+    listen_to(resolve::listen_address(name, port)?, options)
 }
 
 /// Listens on `addr`. The listener belongs to the event loop or tokio runtime of the calling thread.
 pub fn listen(addr: SocketAddr, options: &TcpOptions) -> io::Result<Box<dyn Listener>> {
+    Ok(Box::new(listen_to(addr, options)?))
+}
+
+fn listen_to(addr: SocketAddr, options: &TcpOptions) -> io::Result<TcpListener> {
     let socket = listening_socket(addr, options.mptcp)?;
     if options.mark != 0 {
         socket.set_mark(options.mark)?;
@@ -93,7 +106,7 @@ pub fn listen(addr: SocketAddr, options: &TcpOptions) -> io::Result<Box<dyn List
     socket.listen(options.backlog)?;
     let local = socket.local_addr()?.as_socket().unwrap_or(addr);
     let socket = socket::watch_listener(socket)?;
-    Ok(Box::new(TcpListener { socket, local, keepalive: options.keepalive.clone() }))
+    Ok(TcpListener { socket, local, keepalive: options.keepalive.clone() })
 }
 
 /// A socket of MPTCP, if that is wanted and the kernel has it, or of TCP.
@@ -107,31 +120,31 @@ fn listening_socket(addr: SocketAddr, mptcp: bool) -> io::Result<Socket> {
 
 async fn connect(address: &Address) -> io::Result<Box<dyn Connection>> {
     let (name, port) = address.host()?;
-    resolve::connect_any(name, port, connect_to).await
+    Ok(Box::new(resolve::connect_any(name, port, connect_socket).await?))
 }
 
-async fn connect_to(addr: SocketAddr) -> io::Result<Box<dyn Connection>> {
+/// Connects to one address.
+pub(crate) async fn connect_socket(addr: SocketAddr) -> io::Result<SocketConnection> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     let socket = socket::connect(socket, &addr.into()).await?;
     let local = socket.get_ref().local_addr()?.as_socket();
     let local = local.ok_or_else(|| io::Error::other("the socket has no IP address"))?;
     let info = info(socket.get_ref(), local, addr);
-    Ok(Box::new(SocketConnection::new(socket, info)))
+    Ok(SocketConnection::new(socket, info))
 }
 
-struct TcpListener {
+pub(crate) struct TcpListener {
     socket: Source<Socket>,
     local: SocketAddr,
     keepalive: Arc<AtomicU32>,
 }
 
-impl Listener for TcpListener {
-    fn local(&self) -> Endpoint {
-        Endpoint::Ip(self.local)
-    }
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Incoming>>> {
+impl TcpListener {
+    pub(crate) fn poll_accept_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<TcpIncoming>> {
         let (socket, peer) = ready!(socket::poll_accept(&self.socket, cx))?;
         let keepalive = self.keepalive.load(Ordering::Relaxed);
         if keepalive > 0 {
@@ -146,13 +159,33 @@ impl Listener for TcpListener {
         let peer = peer.ok_or_else(|| io::Error::other("the peer has no IP address"))?;
         let local = socket.local_addr().ok().and_then(|addr| addr.as_socket());
         let info = info(&socket, local.unwrap_or(self.local), peer);
-        Poll::Ready(Ok(Box::new(TcpIncoming { socket, info })))
+        Poll::Ready(Ok(TcpIncoming { socket, info }))
     }
 }
 
-struct TcpIncoming {
+impl Listener for TcpListener {
+    fn local(&self) -> Endpoint {
+        Endpoint::Ip(self.local)
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Incoming>>> {
+        let incoming = ready!(self.poll_accept_socket(cx))?;
+        Poll::Ready(Ok(Box::new(incoming)))
+    }
+}
+
+pub(crate) struct TcpIncoming {
     socket: Socket,
     info: ConnectionInfo,
+}
+
+impl TcpIncoming {
+    /// Binds the connection to the event loop or tokio runtime of the calling thread.
+    pub(crate) fn attach_socket(self) -> io::Result<SocketConnection> {
+        self.socket.set_tcp_nodelay(true)?;
+        let socket = Source::new(self.socket, Interest::ReadWrite)?;
+        Ok(SocketConnection::new(socket, self.info))
+    }
 }
 
 impl Incoming for TcpIncoming {
@@ -161,9 +194,7 @@ impl Incoming for TcpIncoming {
     }
 
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Connection>> {
-        self.socket.set_tcp_nodelay(true)?;
-        let socket = Source::new(self.socket, Interest::ReadWrite)?;
-        Ok(Box::new(SocketConnection::new(socket, self.info)))
+        Ok(Box::new(self.attach_socket()?))
     }
 }
 
@@ -173,6 +204,7 @@ fn info(socket: &Socket, local: SocketAddr, peer: SocketAddr) -> ConnectionInfo 
         peer: Endpoint::Ip(peer),
         local: Endpoint::Ip(local),
         fd: Some(socket.as_raw_fd()),
+        certificate: None,
     }
 }
 

@@ -140,5 +140,5 @@ impl Incoming for UnixIncoming {
 fn info(path: &Path, socket: &Socket) -> ConnectionInfo {
     let path = Endpoint::Path(path.to_owned());
     let fd = Some(socket.as_raw_fd());
-    ConnectionInfo { backend: &BACKEND, peer: path.clone(), local: path, fd }
+    ConnectionInfo { backend: &BACKEND, peer: path.clone(), local: path, fd, certificate: None }
 }

@@ -22,8 +22,12 @@ use workload::Test;
 
 /// Runs what the options ask for. It fails if a test came to no result.
 pub fn run(mut options: Options) -> ExitCode {
-    if let Some(db) = options.server.apply_uri() {
-        options.dbnum = db;
+    match options.server.prepare() {
+        Ok(db) => options.dbnum = db.unwrap_or(options.dbnum),
+        Err(text) => {
+            eprintln!("verbena-benchmark: {text}");
+            return ExitCode::FAILURE;
+        }
     }
     match run_tests(&options) {
         Ok(true) => ExitCode::SUCCESS,

@@ -63,7 +63,8 @@ pub fn run(mut options: Options) -> ExitCode {
 fn prepare(options: &mut Options) -> io::Result<()> {
     let on_command_line = options.server.password.is_some()
         || options.server.uri.as_ref().is_some_and(|uri| uri.password.is_some());
-    if let Some(db) = options.server.apply_uri() {
+    let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+    if let Some(db) = options.server.prepare().map_err(invalid)? {
         options.db = db;
     }
     if options.askpass {

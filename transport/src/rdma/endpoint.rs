@@ -138,6 +138,7 @@ fn info(id: &Id, local: SocketAddr) -> ConnectionInfo {
         peer: Endpoint::Ip(id.peer().unwrap_or(unknown)),
         local: Endpoint::Ip(id.local().unwrap_or(local)),
         fd: None,
+        certificate: None,
     }
 }
 
