@@ -150,13 +150,7 @@ pub fn setmetatable(stack: Stack) -> Result<i32, Raised> {
     Ok(1)
 }
 
-/// Makes a function of Lua's own refuse read-only tables: its upvalue is that function.
-pub fn guarded(stack: Stack) -> Result<i32, Raised> {
-    check_writable(stack, 1)?;
-    forward(stack)
-}
-
-/// Makes a function of Lua's own see what is in a read-only table: its upvalue is that function.
+/// A function of Lua's own, its upvalue, that sees what is in a read-only table.
 pub fn revealed(stack: Stack) -> Result<i32, Raised> {
     if stack.top() > 0 {
         look_inside(stack, 1);
