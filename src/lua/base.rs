@@ -1,6 +1,7 @@
 //! Functions of Lua's basic library that differ from Lua's own.
 
 use super::raw::{MULTIPLE, Raised, Stack, Status, Type, entry, upvalue};
+use super::sandbox;
 
 /// The error of a call that was made to end goes on, whoever would catch it.
 fn rethrow_if_stopped(stack: Stack, status: Status) -> Result<(), Raised> {
@@ -9,7 +10,11 @@ fn rethrow_if_stopped(stack: Stack, status: Status) -> Result<(), Raised> {
 
 /// `pcall(f, ...)`: an error that is a table with the text `err` is answered as that text.
 pub fn pcall(stack: Stack) -> Result<i32, Raised> {
-    stack.check_any(1);
+    if stack.top() == 0 {
+        stack.push_boolean(false);
+        stack.push_bytes(b"attempt to call a boolean value");
+        return Ok(2);
+    }
     // The results may fill the frame: the first one is there before the call.
     stack.push_boolean(true);
     stack.insert(1);
@@ -89,11 +94,21 @@ fn answer_load(stack: Stack, status: Status) -> Result<i32, Raised> {
     Ok(2)
 }
 
+/// `coroutine.resume(coroutine, ...)`: its upvalue is Lua's own, which does not look at the depth of the C stack.
+pub fn resume(stack: Stack) -> Result<i32, Raised> {
+    if stack.kind(1) != Type::Thread {
+        stack.argument_error(1, c"coroutine expected");
+    }
+    sandbox::forward(stack)
+}
+
 /// `coroutine.wrap(f)`: its upvalues are Lua's own `create` and `resume`.
 ///
 /// The function that it answers is native, so that the depth of the C stack is looked at.
 pub fn wrap(stack: Stack) -> Result<i32, Raised> {
-    stack.check_function(1);
+    if stack.kind(1) != Type::Function || stack.is_native(1) {
+        stack.argument_error(1, c"Lua function expected");
+    }
     stack.set_top(1);
     stack.push_value(upvalue(1));
     stack.insert(1);

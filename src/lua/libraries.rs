@@ -93,15 +93,20 @@ fn replace_functions(stack: Stack) {
     set(stack, 2, "randomseed", entry!(random::randomseed));
     stack.pop(1);
     stack.raw_field(CONTENTS, "table");
-    set(stack, 2, "insert", entry!(tables::insert));
-    wrap(stack, "foreach", entry!(sandbox::revealed));
-    wrap(stack, "sort", entry!(tables::sort));
-    for name in ["concat", "remove", "maxn"] {
-        wrap(stack, name, entry!(tables::charged));
+    let functions: &[(&str, Entry)] = &[
+        ("insert", entry!(tables::insert)),
+        ("remove", entry!(tables::remove)),
+        ("concat", entry!(tables::concat)),
+        ("maxn", entry!(tables::maxn)),
+        ("sort", entry!(tables::sort)),
+    ];
+    for (name, function) in functions {
+        set(stack, 2, name, *function);
     }
+    wrap(stack, "foreach", entry!(tables::foreach));
     stack.pop(1);
     stack.raw_field(CONTENTS, "coroutine");
-    wrap(stack, "resume", entry!(tables::charged));
+    wrap(stack, "resume", entry!(base::resume));
     stack.raw_field(2, "create");
     stack.raw_field(2, "resume");
     stack.push_native(entry!(base::wrap), 2);

@@ -27,6 +27,10 @@ pub fn write(
 ) -> Result<(), Raised> {
     loop {
         let opened = match stack.kind(-1) {
+            _ if !stack.reserve(SLOTS) => {
+                reply.error("ERR reached lua stack limit");
+                None
+            }
             Type::Table => open(stack, reply)?,
             _ => {
                 write_scalar(stack, reply, script);
@@ -94,10 +98,6 @@ fn as_integer(number: f64) -> i64 {
 
 /// Begins the table on top, which is the first of these that it has a field for, or else an array. None if it is written already.
 fn open(stack: Stack, reply: &mut Reply<'_>) -> Result<Option<Container>, Raised> {
-    if !stack.reserve(SLOTS) {
-        reply.error("ERR reached lua stack limit");
-        return Ok(None);
-    }
     stack.shared().interrupt_often(stack)?;
     for (name, kind, form) in FORMS {
         stack.raw_field(-1, name);
