@@ -104,7 +104,15 @@ fn comparable(reply: &[u8]) -> String {
 }
 
 /// Evaluates the scripts, which `---` separates, here and there, and tells of every difference.
-fn compare_scripts(scripts: &str, protocol: Protocol) {
+fn compare_scripts(scripts: &'static str, protocol: Protocol) {
+    // The client reads nested replies by calling itself.
+    let compare = std::thread::Builder::new().stack_size(64 << 20);
+    let compare = compare.spawn(move || differences(scripts, protocol)).unwrap();
+    let differences = compare.join().unwrap();
+    assert!(differences.is_empty(), "{}:\n{}", differences.len(), differences.join("\n"));
+}
+
+fn differences(scripts: &str, protocol: Protocol) -> Vec<String> {
     let oracle = Server::oracle(&[]);
     let mut host = Remote::new(&oracle);
     let mut client = oracle.connect();
@@ -121,7 +129,10 @@ fn compare_scripts(scripts: &str, protocol: Protocol) {
         let (ours, theirs) = (comparable(&ours), comparable(&theirs));
         count += 1;
         if ours != theirs {
-            let cut = |text: &str| text.chars().take(600).collect::<String>();
+            let cut = |text: &str| match text.len() {
+                0..700 => text.to_owned(),
+                len => format!("{} ... {}, {len} bytes", &text[..300], &text[len - 300..]),
+            };
             differences.push(format!(
                 "{script}\n  ours:   {}\n  theirs: {}",
                 cut(&ours),
@@ -130,12 +141,16 @@ fn compare_scripts(scripts: &str, protocol: Protocol) {
         }
     }
     assert!(count > 10);
-    assert!(
-        differences.is_empty(),
-        "{} of {count}:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
+    differences
+}
+
+#[test]
+fn a_result_is_as_deep_as_the_stack_of_lua() {
+    let mut state = State::new(Kind::Scripts, LIMIT, Arc::default()).unwrap();
+    let script = b"local t={} t[1]=t return t";
+    let reply = evaluate(&mut state, &mut Nobody, script, Protocol::Resp2);
+    assert!(reply.starts_with(&b"*1\r\n".repeat(7995)));
+    assert!(reply.ends_with(b"\n-ERR reached lua stack limit\r\n"));
 }
 
 #[test]
@@ -148,29 +163,47 @@ fn scripts_answer_as_valkeys_do_in_resp3() {
     compare_scripts(include_str!("lua/scripts.txt"), Protocol::Resp3);
 }
 
-#[test]
-fn a_call_of_a_command_is_cheap() {
-    struct Fixed;
-    impl Host for Fixed {
-        fn call(&mut self, _: &[&[u8]], _: Protocol) -> &[u8] {
-            b"$3\r\nabc\r\n"
-        }
-        fn log(&mut self, _: LogLevel, _: &[u8]) {}
-        fn set_replication(&mut self, _: u8) {}
-        fn may_call(&mut self, _: &[&[u8]]) -> Option<bool> {
-            None
-        }
-        fn register(&mut self, _: Registration<'_>) -> Result<(), Vec<u8>> {
-            Ok(())
-        }
-        fn interrupt(&mut self) -> Interrupt {
-            Interrupt::Continue
-        }
+/// Answers every command with a short string.
+struct Nobody;
+
+impl Host for Nobody {
+    fn call(&mut self, _: &[&[u8]], _: Protocol) -> &[u8] {
+        b"$3\r\nabc\r\n"
     }
+
+    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+
+    fn set_replication(&mut self, _: u8) {}
+
+    fn may_call(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+
+    fn register(&mut self, _: Registration<'_>) -> Result<(), Vec<u8>> {
+        Ok(())
+    }
+
+    fn interrupt(&mut self) -> Interrupt {
+        Interrupt::Continue
+    }
+}
+
+#[test]
+fn libraries_answer_as_valkeys_do() {
+    compare_scripts(include_str!("lua/libraries.txt"), Protocol::Resp2);
+}
+
+#[test]
+fn functions_of_lua_answer_as_valkeys_do() {
+    compare_scripts(include_str!("lua/functions.txt"), Protocol::Resp2);
+}
+
+#[test]
+fn a_loop_of_calls_ends_with_the_last_reply() {
     let mut state = State::new(Kind::Scripts, LIMIT, Arc::new(Sequence::default())).unwrap();
     let script = b"for i=1,100000 do redis.call('get','k') end return redis.call('get','k')";
     let start = std::time::Instant::now();
-    let reply = evaluate(&mut state, &mut Fixed, script, Protocol::Resp2);
+    let reply = evaluate(&mut state, &mut Nobody, script, Protocol::Resp2);
     println!("{:?} per call", start.elapsed() / 100_000);
     assert_eq!(reply, b"$3\r\nabc\r\n");
 }

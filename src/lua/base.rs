@@ -1,6 +1,7 @@
 //! Functions of Lua's basic library that differ from Lua's own.
 
-use super::raw::{MULTIPLE, Raised, Stack, Status, Type};
+use super::raw::{MULTIPLE, Raised, Stack, Status, Type, entry, upvalue};
+use super::sandbox;
 
 /// The error of a call that was made to end goes on, whoever would catch it.
 fn rethrow_if_stopped(stack: Stack, status: Status) -> Result<(), Raised> {
@@ -9,7 +10,11 @@ fn rethrow_if_stopped(stack: Stack, status: Status) -> Result<(), Raised> {
 
 /// `pcall(f, ...)`: an error that is a table with the text `err` is answered as that text.
 pub fn pcall(stack: Stack) -> Result<i32, Raised> {
-    stack.check_any(1);
+    if stack.top() == 0 {
+        stack.push_boolean(false);
+        stack.push_bytes(b"attempt to call a boolean value");
+        return Ok(2);
+    }
     // The results may fill the frame: the first one is there before the call.
     stack.push_boolean(true);
     stack.insert(1);
@@ -47,67 +52,89 @@ pub fn xpcall(stack: Stack) -> Result<i32, Raised> {
 pub fn loadstring(stack: Stack) -> Result<i32, Raised> {
     let source = stack.check_bytes(1);
     let name = if stack.is_none_or_nil(2) { source } else { stack.check_bytes(2) };
-    compile(stack, source, name)
+    push_name(stack, name);
+    let status = stack.load(source, stack.bytes(-1).unwrap_or(b"\0"));
+    answer_load(stack, status)
 }
 
 /// `load(function [, name])`: the function answers the source piece by piece.
 ///
-/// The pieces are joined before Lua compiles them, so that no function of the script runs while it compiles:
-/// Lua's compiler does not expect its own names to be collected meanwhile.
+/// Its function runs while Lua compiles, and may collect garbage.
 pub fn load(stack: Stack) -> Result<i32, Raised> {
     stack.check_function(1);
     if !stack.is_none_or_nil(2) {
         stack.check_bytes(2);
     }
     stack.set_top(2);
-    stack.new_table(0, 0);
-    let mut pieces = 0;
-    loop {
-        stack.push_value(1);
-        stack.call(0, 1);
-        if stack.kind(-1) == Type::Nil {
-            break;
-        }
-        if !stack.is_string(-1) {
-            stack.push_nil();
-            stack.push_bytes(b"reader function must return a string");
-            return Ok(2);
-        }
-        if stack.text(-1).is_empty() {
-            break;
-        }
-        pieces += 1;
-        stack.raw_set_at(3, pieces);
-    }
-    let source = stack.shared().buffer.get();
-    source.clear();
-    for piece in 1..=pieces {
-        stack.raw_get_at(3, piece);
-        source.extend_from_slice(stack.bytes(-1).unwrap_or_default());
-        stack.pop(1);
-    }
-    stack.push_bytes(source);
-    source.clear();
-    stack.replace(3);
-    let name = stack.bytes(2).unwrap_or(b"=(load)");
-    let source = stack.bytes(3).unwrap_or_default();
-    compile(stack, source, name)
+    stack.push_nil();
+    push_name(stack, stack.bytes(2).unwrap_or(b"=(load)"));
+    let status = stack.load_pieces(1, 3, stack.bytes(-1).unwrap_or(b"\0"));
+    answer_load(stack, status)
 }
 
-/// Compiles, and answers as `load` does.
-fn compile(stack: Stack, source: &[u8], name: &[u8]) -> Result<i32, Raised> {
-    // A name is shown up to its first zero byte.
+/// Pushes a name as the compiler wants it: up to its first zero byte, which is added.
+///
+/// It stands on the stack while the compiler runs, so that it is not collected in the meantime.
+fn push_name(stack: Stack, name: &[u8]) {
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    // The compiler makes the string without the zero byte its own; it is the same one.
+    stack.push_bytes(name);
     stack.push_bytes(name);
     stack.push_bytes(b"\0");
     stack.concat(2);
-    let name = stack.bytes(-1).unwrap_or(b"\0");
-    if stack.load(source, name) == Status::Done {
+}
+
+fn answer_load(stack: Stack, status: Status) -> Result<i32, Raised> {
+    if status == Status::Done {
         return Ok(1);
     }
+    rethrow_if_stopped(stack, status)?;
     stack.push_nil();
     stack.insert(-2);
     Ok(2)
+}
+
+/// `coroutine.resume(coroutine, ...)`: its upvalue is Lua's own, which does not look at the depth of the C stack.
+pub fn resume(stack: Stack) -> Result<i32, Raised> {
+    if stack.kind(1) != Type::Thread {
+        stack.argument_error(1, c"coroutine expected");
+    }
+    sandbox::forward(stack)
+}
+
+/// `coroutine.wrap(f)`: its upvalues are Lua's own `create` and `resume`.
+///
+/// The function that it answers is native, so that the depth of the C stack is looked at.
+pub fn wrap(stack: Stack) -> Result<i32, Raised> {
+    if stack.kind(1) != Type::Function || stack.is_native(1) {
+        stack.argument_error(1, c"Lua function expected");
+    }
+    stack.set_top(1);
+    stack.push_value(upvalue(1));
+    stack.insert(1);
+    stack.call(1, 1);
+    stack.push_value(upvalue(2));
+    stack.push_native(entry!(wrapped), 2);
+    Ok(1)
+}
+
+/// Resumes a coroutine, and raises its error here. The upvalues are the coroutine and `resume`.
+fn wrapped(stack: Stack) -> Result<i32, Raised> {
+    stack.push_value(upvalue(2));
+    stack.insert(1);
+    stack.push_value(upvalue(1));
+    stack.insert(2);
+    stack.call(stack.top() - 1, MULTIPLE);
+    if stack.boolean(1) {
+        return Ok(stack.top() - 1);
+    }
+    stack.set_top(2);
+    if stack.kind(2) == Type::String {
+        stack.push_position(1);
+        stack.insert(2);
+        stack.concat(2);
+    }
+    Err(Raised)
 }
 
 /// `collectgarbage([option [, argument]])`: a script may ask for a collection, but its settings of the collector do not outlive it: they have no effect.

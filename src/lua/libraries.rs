@@ -5,7 +5,7 @@ use mlua::ffi;
 use super::api::{self, Contexts};
 use super::raw::{Entry, GLOBALS, Stack, entry};
 use super::state::Kind;
-use super::{base, library, random, sandbox};
+use super::{base, library, random, sandbox, tables, text};
 use crate::process::{REDIS_VERSION, VALKEY_VERSION};
 
 /// Functions of Lua's basic library that scripts do not have: they read files, print, or reach other functions' environments.
@@ -76,6 +76,7 @@ fn replace_functions(stack: Stack) {
         ("load", entry!(base::load)),
         ("loadstring", entry!(base::loadstring)),
         ("collectgarbage", entry!(base::collectgarbage)),
+        ("unpack", entry!(tables::unpack)),
         ("next", entry!(sandbox::next)),
         ("rawget", entry!(sandbox::rawget)),
         ("rawset", entry!(sandbox::rawset)),
@@ -92,11 +93,37 @@ fn replace_functions(stack: Stack) {
     set(stack, 2, "randomseed", entry!(random::randomseed));
     stack.pop(1);
     stack.raw_field(CONTENTS, "table");
-    wrap(stack, "insert", entry!(sandbox::guarded));
-    wrap(stack, "foreach", entry!(sandbox::revealed));
+    let functions: &[(&str, Entry)] = &[
+        ("insert", entry!(tables::insert)),
+        ("remove", entry!(tables::remove)),
+        ("concat", entry!(tables::concat)),
+        ("maxn", entry!(tables::maxn)),
+        ("sort", entry!(tables::sort)),
+    ];
+    for (name, function) in functions {
+        set(stack, 2, name, *function);
+    }
+    wrap(stack, "foreach", entry!(tables::foreach));
+    stack.pop(1);
+    stack.raw_field(CONTENTS, "coroutine");
+    wrap(stack, "resume", entry!(base::resume));
+    stack.raw_field(2, "create");
+    stack.raw_field(2, "resume");
+    stack.push_native(entry!(base::wrap), 2);
+    stack.raw_set_field(2, "wrap");
     stack.pop(1);
     stack.raw_field(CONTENTS, "string");
-    set(stack, 2, "rep", entry!(base::rep));
+    let functions: &[(&str, Entry)] = &[
+        ("rep", entry!(base::rep)),
+        ("find", entry!(text::find)),
+        ("match", entry!(text::match_pattern)),
+        ("gmatch", entry!(text::gmatch)),
+        ("gfind", entry!(text::gmatch)),
+        ("gsub", entry!(text::gsub)),
+    ];
+    for (name, function) in functions {
+        set(stack, 2, name, *function);
+    }
     stack.pop(1);
     stack.new_table(0, 1);
     set(stack, 2, "clock", entry!(base::clock));

@@ -12,6 +12,7 @@ mod failure;
 mod host;
 mod libraries;
 mod library;
+mod pattern;
 mod random;
 mod raw;
 mod register;
@@ -19,6 +20,8 @@ mod reply;
 mod result;
 mod sandbox;
 mod state;
+mod tables;
+mod text;
 
 pub use host::{Function, Host, Interrupt, LogLevel, Registration, ScriptFlags};
 pub use random::Sequence;

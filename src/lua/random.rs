@@ -11,6 +11,9 @@ const MASK: u64 = (1 << 48) - 1;
 /// The low 16 bits after seeding.
 const SEED_LOW: u64 = 0x330E;
 
+/// The state before anybody seeds it.
+const START: u64 = 0x1234_ABCD_330E;
+
 /// Numbers are below this one.
 const RANGE: u64 = i32::MAX as u64;
 
@@ -19,7 +22,7 @@ pub struct Sequence(AtomicU64);
 
 impl Default for Sequence {
     fn default() -> Self {
-        Sequence(AtomicU64::new(SEED_LOW))
+        Sequence(AtomicU64::new(START))
     }
 }
 

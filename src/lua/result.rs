@@ -1,14 +1,84 @@
 //! What a script returns, as a reply.
 
-use super::raw::{Raised, Stack, Type};
+use super::raw::{Pile, Raised, Stack, Type};
 use crate::resp::{Protocol, Reply};
 
 /// Slots that a value needs at each level of nesting.
 const SLOTS: i32 = 4;
 
+/// Containers that are being written, the innermost last. Each one's table stands on Lua's stack.
+pub type Containers = Pile<Container, 16>;
+
+#[derive(Clone, Copy)]
+pub enum Container {
+    /// The table is on top between two elements.
+    Array { len: i32, next: i32 },
+    /// A map or a set: its field's table and the last key are on top between two pairs.
+    Pairs { has_values: bool, is_key_written: bool },
+}
+
 /// Writes the value on top of the stack, and pops it. `script` is the version of RESP that the script has chosen:
 /// booleans are what RESP2 makes of them unless both speak RESP3.
-pub fn write(stack: Stack, reply: &mut Reply<'_>, script: Protocol) -> Result<(), Raised> {
+pub fn write(
+    stack: Stack,
+    containers: &mut Containers,
+    reply: &mut Reply<'_>,
+    script: Protocol,
+) -> Result<(), Raised> {
+    loop {
+        let opened = match stack.kind(-1) {
+            _ if !stack.reserve(SLOTS) => {
+                reply.error("ERR reached lua stack limit");
+                None
+            }
+            Type::Table => open(stack, reply)?,
+            _ => {
+                write_scalar(stack, reply, script);
+                None
+            }
+        };
+        match opened {
+            Some(container) => containers.push(container),
+            None => stack.pop(1),
+        }
+        if !push_next(stack, containers) {
+            return Ok(());
+        }
+    }
+}
+
+/// Pushes what is written next; false at the end of all.
+fn push_next(stack: Stack, containers: &mut Containers) -> bool {
+    while let Some(container) = containers.pop() {
+        match container {
+            Container::Array { len, next } if next > len => stack.pop(1),
+            Container::Array { len, next } => {
+                stack.raw_get_at(-1, next);
+                containers.push(Container::Array { len, next: next + 1 });
+                return true;
+            }
+            Container::Pairs { has_values, is_key_written: true } => {
+                containers.push(Container::Pairs { has_values, is_key_written: false });
+                if has_values {
+                    return true;
+                }
+                stack.pop(1);
+            }
+            Container::Pairs { has_values, .. } => {
+                if stack.next(-2) {
+                    // The key stays for the next step, below the value.
+                    stack.push_value(-2);
+                    containers.push(Container::Pairs { has_values, is_key_written: true });
+                    return true;
+                }
+                stack.pop(2);
+            }
+        }
+    }
+    false
+}
+
+fn write_scalar(stack: Stack, reply: &mut Reply<'_>, script: Protocol) {
     match stack.kind(-1) {
         Type::String => reply.bulk(stack.bytes(-1).unwrap_or_default()),
         Type::Number => reply.integer(as_integer(stack.number(-1))),
@@ -17,11 +87,8 @@ pub fn write(stack: Stack, reply: &mut Reply<'_>, script: Protocol) -> Result<()
             (true, _) => reply.integer(1),
             (false, _) => reply.null(),
         },
-        Type::Table => return write_table(stack, reply, script),
         _ => reply.null(),
     }
-    stack.pop(1);
-    Ok(())
 }
 
 /// Doubles beyond the range are its lowest number, as the conversion instruction of x86-64 answers.
@@ -29,61 +96,78 @@ fn as_integer(number: f64) -> i64 {
     if number >= i64::MIN as f64 && number < -(i64::MIN as f64) { number as i64 } else { i64::MIN }
 }
 
-/// A table is the first of these that it has a field for, or else an array.
-fn write_table(stack: Stack, reply: &mut Reply<'_>, script: Protocol) -> Result<(), Raised> {
-    if !stack.reserve(SLOTS) {
-        reply.error("ERR reached lua stack limit");
-        stack.pop(1);
-        return Ok(());
-    }
+/// Begins the table on top, which is the first of these that it has a field for, or else an array. None if it is written already.
+fn open(stack: Stack, reply: &mut Reply<'_>) -> Result<Option<Container>, Raised> {
     stack.shared().interrupt_often(stack)?;
     for (name, kind, form) in FORMS {
         stack.raw_field(-1, name);
-        if stack.kind(-1) == *kind && form(stack, reply, script)? {
-            stack.pop(2);
-            return Ok(());
+        if stack.kind(-1) == *kind {
+            match form(stack, reply) {
+                Written::All => {
+                    stack.pop(1);
+                    return Ok(None);
+                }
+                Written::Header { has_values } => {
+                    stack.push_nil();
+                    return Ok(Some(Container::Pairs { has_values, is_key_written: false }));
+                }
+                Written::Nothing => {}
+            }
         }
         stack.pop(1);
     }
-    write_array(stack, reply, script)
+    let len = array_len(stack);
+    reply.array(len as usize);
+    Ok(Some(Container::Array { len, next: 1 }))
 }
 
-/// Writes the field on top of the stack, which stays; false if it is none of this form.
-type Form = fn(Stack, &mut Reply<'_>, Protocol) -> Result<bool, Raised>;
+/// What a form has written of a table.
+enum Written {
+    All,
+    /// The number of pairs; the field's table is on top.
+    Header {
+        has_values: bool,
+    },
+    /// The table has not this form.
+    Nothing,
+}
+
+/// Writes the field on top of the stack, which stays.
+type Form = fn(Stack, &mut Reply<'_>) -> Written;
 
 const FORMS: &[(&str, Type, Form)] = &[
-    ("err", Type::String, |stack, reply, _| {
+    ("err", Type::String, |stack, reply| {
         reply.error(stack.bytes(-1).unwrap_or_default());
-        Ok(true)
+        Written::All
     }),
-    ("ok", Type::String, |stack, reply, _| {
+    ("ok", Type::String, |stack, reply| {
         write_line(reply, b"+", stack.bytes(-1).unwrap_or_default());
-        Ok(true)
+        Written::All
     }),
-    ("double", Type::Number, |stack, reply, _| {
+    ("double", Type::Number, |stack, reply| {
         reply.double(stack.number(-1));
-        Ok(true)
+        Written::All
     }),
-    ("map", Type::Table, |stack, reply, script| {
+    ("map", Type::Table, |stack, reply| {
         reply.map(count(stack));
-        write_pairs(stack, reply, script, true)
+        Written::Header { has_values: true }
     }),
-    ("set", Type::Table, |stack, reply, script| {
+    ("set", Type::Table, |stack, reply| {
         reply.set(count(stack));
-        write_pairs(stack, reply, script, false)
+        Written::Header { has_values: false }
     }),
-    ("big_number", Type::String, |stack, reply, _| {
+    ("big_number", Type::String, |stack, reply| {
         let text = stack.bytes(-1).unwrap_or_default();
         match reply.protocol {
             Protocol::Resp2 => write_bulk_line(reply, text),
             Protocol::Resp3 => write_line(reply, b"(", text),
         }
-        Ok(true)
+        Written::All
     }),
     ("verbatim_string", Type::Table, write_verbatim),
 ];
 
-fn write_verbatim(stack: Stack, reply: &mut Reply<'_>, _: Protocol) -> Result<bool, Raised> {
+fn write_verbatim(stack: Stack, reply: &mut Reply<'_>) -> Written {
     stack.raw_field(-1, "format");
     stack.raw_field(-2, "string");
     let fields = stack.bytes(-2).zip(stack.bytes(-1));
@@ -92,9 +176,8 @@ fn write_verbatim(stack: Stack, reply: &mut Reply<'_>, _: Protocol) -> Result<bo
             Protocol::Resp2 => reply.bulk(text),
             Protocol::Resp3 => {
                 let mut prefix = *b"   :";
-                for (place, byte) in prefix.iter_mut().zip(&format[..format.len().min(3)]) {
-                    *place = if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
-                }
+                let shown = format.len().min(3);
+                prefix[..shown].copy_from_slice(&format[..shown]);
                 let mut len = itoa::Buffer::new();
                 reply.raw(b"=");
                 reply.raw(len.format(text.len() + prefix.len()).as_bytes());
@@ -106,7 +189,7 @@ fn write_verbatim(stack: Stack, reply: &mut Reply<'_>, _: Protocol) -> Result<bo
         }
     }
     stack.pop(2);
-    Ok(fields.is_some())
+    if fields.is_some() { Written::All } else { Written::Nothing }
 }
 
 /// The pairs of the table on top, which stays.
@@ -120,45 +203,18 @@ fn count(stack: Stack) -> usize {
     pairs
 }
 
-fn write_pairs(
-    stack: Stack,
-    reply: &mut Reply<'_>,
-    script: Protocol,
-    has_values: bool,
-) -> Result<bool, Raised> {
-    stack.push_nil();
-    while stack.next(-2) {
-        // The key stays for the next step.
-        stack.push_value(-2);
-        write(stack, reply, script)?;
-        if has_values {
-            write(stack, reply, script)?;
-        } else {
-            stack.pop(1);
-        }
-    }
-    Ok(true)
-}
-
-/// An array ends before the first nil.
-fn write_array(stack: Stack, reply: &mut Reply<'_>, script: Protocol) -> Result<(), Raised> {
+/// The length of the array on top, which ends before the first nil.
+fn array_len(stack: Stack) -> i32 {
     let mut len = 0;
     loop {
         stack.raw_get_at(-1, len + 1);
         let is_end = stack.kind(-1) == Type::Nil;
         stack.pop(1);
         if is_end {
-            break;
+            return len;
         }
         len += 1;
     }
-    reply.array(len as usize);
-    for position in 1..=len {
-        stack.raw_get_at(-1, position);
-        write(stack, reply, script)?;
-    }
-    stack.pop(1);
-    Ok(())
 }
 
 /// A line, whose own line breaks become spaces.

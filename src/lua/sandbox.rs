@@ -62,7 +62,7 @@ pub fn is_read_only(stack: Stack, index: i32) -> bool {
 }
 
 /// Replaces a read-only table argument by its contents, for functions that only look at it.
-fn look_inside(stack: Stack, argument: i32) {
+pub fn look_inside(stack: Stack, argument: i32) {
     if push_contents(stack, argument) {
         stack.replace(argument);
     }
@@ -150,21 +150,8 @@ pub fn setmetatable(stack: Stack) -> Result<i32, Raised> {
     Ok(1)
 }
 
-/// Makes a function of Lua's own refuse read-only tables: its upvalue is that function.
-pub fn guarded(stack: Stack) -> Result<i32, Raised> {
-    check_writable(stack, 1)?;
-    forward(stack)
-}
-
-/// Makes a function of Lua's own see what is in a read-only table: its upvalue is that function.
-pub fn revealed(stack: Stack) -> Result<i32, Raised> {
-    if stack.top() > 0 {
-        look_inside(stack, 1);
-    }
-    forward(stack)
-}
-
-fn forward(stack: Stack) -> Result<i32, Raised> {
+/// Calls the upvalue, a function of Lua's own, with the arguments.
+pub fn forward(stack: Stack) -> Result<i32, Raised> {
     stack.push_value(super::raw::upvalue(1));
     stack.insert(1);
     stack.call(stack.top() - 1, super::raw::MULTIPLE);

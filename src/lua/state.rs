@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::failure;
 use super::host::{Function, Host};
 use super::libraries::{self, Kept};
 use super::random::Sequence;
 use super::raw::{Core, Job, REGISTRY, Raised, Shared, Stack, Status, entry, runner};
-use super::{failure, result};
+use super::result::{self, Containers};
 use crate::resp::{Args, Protocol, Reply};
 
 /// Registry numbers of the first values that a state keeps.
@@ -223,6 +224,7 @@ struct Call<'a, 'r> {
 
 impl Job for Call<'_, '_> {
     fn run(&mut self, stack: Stack) -> Result<(), Raised> {
+        let mut containers = Containers::new(stack);
         stack.raw_get_at(REGISTRY, self.function);
         let mut arguments = 2;
         if let Some(globals) = self.globals {
@@ -238,7 +240,7 @@ impl Job for Call<'_, '_> {
             push_array(stack, self.args);
         }
         stack.call(arguments, 1);
-        result::write(stack, self.reply, stack.shared().protocol.get())
+        result::write(stack, &mut containers, self.reply, stack.shared().protocol.get())
     }
 }
 

@@ -52,6 +52,7 @@ impl Core {
         mut job: &mut dyn Job,
     ) -> Status {
         let stack = Stack { lua: self.lua };
+        self.shared.stack_start.set((&raw const stack) as usize);
         let status = self.shared.host.lend(host, || {
             // Nothing here allocates: a new state has enough slots.
             stack.raw_get_at(REGISTRY, handler);
@@ -69,6 +70,7 @@ impl Core {
 
     /// Calls a function in a protected call, before there is a handler.
     pub fn bare(&mut self, native: Entry) -> Status {
+        self.shared.stack_start.set((&raw const native) as usize);
         // SAFETY: the state is live; `lua_cpcall` protects all that it does.
         let status = status(unsafe { ffi::lua_cpcall(self.lua, native, ptr::null_mut()) });
         Stack { lua: self.lua }.set_top(0);

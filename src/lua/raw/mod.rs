@@ -8,12 +8,13 @@
 //!   calls such a method: buffers that grow live in [`Shared`], which no error frees. An error of the library's own is returned as
 //!   [`Raised`] with its value on the stack, and raised only by [`enter`], whose frame owns nothing.
 //! - An index names a slot that exists, and a byte slice is used only while the string stands on the stack.
-//! - A slot is free before a value is pushed: Lua gives each native function [`FREE_SLOTS`]; more are asked for with
+//! - A slot is free before a value is pushed: Lua gives each native function 20; more are asked for with
 //!   [`Stack::reserve`].
 //!
 //! A panic in a native function is held in [`Shared`] and resumed when the outermost call has returned: Lua's own frames cannot
 //! be unwound.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -22,15 +23,15 @@ pub use mlua::ffi::lua_CFunction as Entry;
 use mlua::ffi::{self, lua_State};
 
 pub use core::{Core, Job, runner};
+pub use pile::{Pile, Text};
 pub use shared::Shared;
 
 mod core;
+mod pile;
 mod shared;
 
-/// Slots that Lua has free for each native function.
-pub const FREE_SLOTS: i32 = ffi::LUA_MINSTACK;
-/// Slots of one frame: Lua refuses more.
-pub const MOST_SLOTS: i32 = 8000;
+/// Bytes of the C stack that a call of a state may use. Lua's own recursion, without native functions in between, takes some 200 KiB more.
+const C_STACK: usize = 768 * 1024;
 
 pub const REGISTRY: i32 = ffi::LUA_REGISTRYINDEX;
 pub const GLOBALS: i32 = ffi::LUA_GLOBALSINDEX;
@@ -67,6 +68,12 @@ pub(in crate::lua) use entry;
 #[inline]
 pub unsafe fn enter(lua: *mut lua_State, native: Native) -> c_int {
     let stack = Stack { lua };
+    // Every recursion that may grow without bound passes here: Lua's own counter is one for each coroutine.
+    let here = (&raw const stack) as usize;
+    if stack.shared().stack_start.get().saturating_sub(here) > C_STACK {
+        let _ = stack.error::<()>(b"C stack overflow");
+        raise(lua)
+    }
     match catch_unwind(AssertUnwindSafe(|| native(stack))) {
         Ok(Ok(results)) => results,
         Ok(Err(Raised)) => raise(lua),
@@ -243,13 +250,25 @@ impl Stack {
         unsafe { ffi::lua_toboolean(self.lua, index) != 0 }
     }
 
+    /// Pushes a value that a native function keeps as its upvalue. Raises where memory runs out.
+    pub fn push_cell<T: Copy>(self, value: T) {
+        let cell = self.new_block(size_of::<Cell<T>>()).cast::<Cell<T>>();
+        unsafe { cell.write(Cell::new(value)) };
+    }
+
+    /// The value that [`push_cell`](Self::push_cell) has made: `index` is the upvalue that it became, and `T` its type.
+    pub fn cell<'a, T: Copy>(self, index: i32) -> &'a Cell<T> {
+        unsafe { &*self.address(index).cast::<Cell<T>>() }
+    }
+
     /// The address by which a table, function or thread is told apart from others.
     pub fn identity(self, index: i32) -> usize {
         unsafe { ffi::lua_topointer(self.lua, index) as usize }
     }
 
-    pub fn raw_equal(self, a: i32, b: i32) -> bool {
-        unsafe { ffi::lua_rawequal(self.lua, a, b) != 0 }
+    /// Compares as `<` does. Raises.
+    pub fn less_than(self, a: i32, b: i32) -> bool {
+        unsafe { ffi::lua_lessthan(self.lua, a, b) != 0 }
     }
 
     /// The length of a string, or a border of a table's array.
@@ -396,9 +415,49 @@ impl Stack {
         status(unsafe { ffi::lua_load(self.lua, read, source, name.as_ptr().cast()) })
     }
 
-    /// Sets the environment of the function on top to the table in `index`.
-    pub fn set_environment(self, function: i32) {
-        unsafe { ffi::lua_setfenv(self.lua, function) };
+    /// As [`load`](Self::load), of the pieces that the function in one slot answers; each stands in another slot while it is
+    /// compiled. What the function raises is pushed in place of a message.
+    pub fn load_pieces(self, function: i32, piece: i32, name: &[u8]) -> Status {
+        struct Pieces {
+            function: i32,
+            piece: i32,
+            is_first: bool,
+        }
+        unsafe extern "C-unwind" fn read(
+            lua: *mut lua_State,
+            pieces: *mut c_void,
+            len: *mut usize,
+        ) -> *const c_char {
+            // SAFETY: `load_pieces` below has handed over its own `Pieces`; Lua has given the place for the length.
+            let (pieces, len) = unsafe { (&mut *pieces.cast::<Pieces>(), &mut *len) };
+            let stack = Stack { lua };
+            *len = 0;
+            if !stack.reserve(4) {
+                return ptr::null();
+            }
+            stack.push_value(pieces.function);
+            stack.call(0, 1);
+            if stack.kind(-1) == Type::Nil {
+                return ptr::null();
+            }
+            if !stack.is_string(-1) {
+                let _ = stack.error::<()>(b"reader function must return a string");
+                raise(lua);
+            }
+            if std::mem::take(&mut pieces.is_first) && stack.text(-1).first() == Some(&0x1b) {
+                stack.push_bytes(b" ");
+                stack.insert(-2);
+                stack.concat(2);
+            }
+            let text = stack.text(-1);
+            stack.replace(pieces.piece);
+            *len = text.len();
+            text.as_ptr().cast()
+        }
+        debug_assert_eq!(name.last(), Some(&0));
+        let mut pieces = Pieces { function, piece, is_first: true };
+        let pieces = (&raw mut pieces).cast();
+        status(unsafe { ffi::lua_load(self.lua, read, pieces, name.as_ptr().cast()) })
     }
 
     /// Pops a value and keeps it under a number of the registry. Raises where memory runs out.
@@ -518,6 +577,15 @@ fn status(code: c_int) -> Status {
         ffi::LUA_ERRERR => Status::Handler,
         _ => Status::Error,
     }
+}
+
+/// The number that a text begins with, as C's `strtod` reads it, and its length. The text is the end of a string of Lua's, which a zero byte
+/// follows.
+pub fn parse_number(text: &[u8]) -> (f64, usize) {
+    let mut end = ptr::null_mut();
+    // SAFETY: reading stops at the zero byte after the text.
+    let number = unsafe { libc::strtod(text.as_ptr().cast(), &mut end) };
+    (number, (end as usize).saturating_sub(text.as_ptr() as usize))
 }
 
 /// Writes a number as C's `%.*g` does, and answers the text.

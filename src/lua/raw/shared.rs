@@ -36,6 +36,8 @@ pub struct Shared {
     /// Steps of native functions that may take long.
     steps: Cell<u32>,
     pub(super) main: Cell<*mut lua_State>,
+    /// Where the C stack was when the outermost call began.
+    pub(super) stack_start: Cell<usize>,
     pub(super) host: HostSlot,
     pub(super) panic: Cell<Option<Box<dyn Any + Send>>>,
     /// Why the running call has to end.
@@ -65,6 +67,7 @@ impl Shared {
             long: Cell::new(0),
             steps: Cell::new(0),
             main: Cell::new(ptr::null_mut()),
+            stack_start: Cell::new(0),
             host: HostSlot::default(),
             panic: Cell::new(None),
             stopped: Cell::new(None),
@@ -148,6 +151,13 @@ impl Shared {
     pub(super) fn after_hook(&self, stack: Stack) {
         self.long.set(0);
         stack.set_hook(if self.is_stopped() { 1 } else { INSTRUCTIONS });
+    }
+
+    /// Counts steps that are made without asking; asks the host after many.
+    pub fn charge(&self, stack: Stack, steps: usize) -> Result<(), Raised> {
+        let before = self.steps.get() >> 16;
+        self.steps.set(self.steps.get().wrapping_add(steps.min(1 << 24) as u32));
+        if self.steps.get() >> 16 == before { Ok(()) } else { self.interrupt_point(stack) }
     }
 
     /// [`interrupt_point`](Self::interrupt_point), the 4096th time that this is called.
