@@ -6,7 +6,11 @@ use std::fmt;
 /// An error reply: its code and its text, as they go over the wire after `-`. It may quote a
 /// client's bytes, so it need not be UTF-8.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CommandError(Cow<'static, [u8]>);
+pub struct CommandError {
+    text: Cow<'static, [u8]>,
+    /// It is in the statistics already: a script answers with the error of a command that it has called.
+    counted: bool,
+}
 
 impl CommandError {
     pub const SYNTAX: CommandError = CommandError::of("ERR syntax error");
@@ -28,7 +32,16 @@ impl CommandError {
     pub const INDEX_OUT_OF_RANGE: CommandError = CommandError::of("ERR index out of range");
 
     pub const fn of(text: &'static str) -> Self {
-        CommandError(Cow::Borrowed(text.as_bytes()))
+        CommandError { text: Cow::Borrowed(text.as_bytes()), counted: false }
+    }
+
+    /// The error, of which the statistics are not told again.
+    pub fn counted(self) -> Self {
+        CommandError { counted: true, ..self }
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// `ERR wrong number of arguments for 'get' command`; subcommands are named `config|get`.
@@ -45,12 +58,12 @@ impl CommandError {
 
     /// The first word: what INFO errorstats counts by.
     pub fn code(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.0.split(|&b| b == b' ').next().unwrap_or_default())
+        String::from_utf8_lossy(self.text.split(|&b| b == b' ').next().unwrap_or_default())
     }
 
     /// The whole, without the leading `-`.
     pub fn text(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 }
 
@@ -62,7 +75,7 @@ impl From<String> for CommandError {
 
 impl From<Vec<u8>> for CommandError {
     fn from(text: Vec<u8>) -> Self {
-        CommandError(Cow::Owned(text))
+        CommandError { text: Cow::Owned(text), counted: false }
     }
 }
 
@@ -74,7 +87,7 @@ impl From<&'static str> for CommandError {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(&self.text))
     }
 }
 

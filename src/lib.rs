@@ -22,6 +22,7 @@ pub mod process;
 mod random;
 pub mod rdb;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod session;
 pub mod state;

@@ -121,6 +121,7 @@ fn repeat(replay: &mut Replay, batch: &Recorded) -> Option<String> {
     let record = |(db, slot, resp): &(usize, Option<u16>, Range<usize>)| Record {
         db: *db,
         slot: *slot,
+        targets: Default::default(),
         resp: &batch.resp[resp.clone()],
     };
     let records: Vec<Record<'_>> = batch.commands.iter().map(record).collect();

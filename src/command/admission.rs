@@ -4,11 +4,6 @@ use super::{Caller, CommandError, Env, Flags, Registered, Result, Scope, permiss
 use crate::config::Settings;
 use crate::resp::Args;
 
-/// A command that is refused because an exclusive section lasts too long.
-pub const BUSY: CommandError = CommandError::of(
-    "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);
-
 /// Whether the caller may run the command now, as far as that can be told without memory or locks. The
 /// arity must have been checked before: see [`refusal`].
 #[inline]
@@ -109,6 +104,12 @@ pub fn may_write(caller: &Caller, found: &Registered) -> bool {
     let writes = Flags::WRITE | Flags::MAY_REPLICATE;
     found.command.flags.intersects(writes)
         || is_exec(found) && caller.transaction.flags().intersects(writes)
+}
+
+/// Whether the command runs a script, or is an EXEC of commands that may.
+pub fn runs_script(caller: &Caller, found: &Registered) -> bool {
+    found.command.flags.contains(Flags::RUNS_SCRIPT)
+        || is_exec(found) && caller.transaction.flags().contains(Flags::RUNS_SCRIPT)
 }
 
 /// Whether the command is added to the caller's queue instead of being executed.

@@ -74,7 +74,9 @@ pub fn call(
     }
     if let Err(error) = result {
         env.stats.commands[found.id].failed.add(1);
-        env.stats.error(&error);
+        if !error.is_counted() {
+            env.stats.error(&error);
+        }
         out.error(error.text());
     }
     let reply = (out.len() as u64).wrapping_sub(caller.reply_start);

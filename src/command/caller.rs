@@ -26,6 +26,8 @@ pub enum Origin {
     Client,
     /// The queue of a client's transaction: nothing may wait.
     Exec,
+    /// A script that a client runs: nothing may wait.
+    Script,
     /// A parked client, whose command is tried within another's unit.
     Unblocked,
     /// The journal of another server or an earlier run: checks that concern clients do not apply.
@@ -85,6 +87,8 @@ pub struct Caller {
     pub monitors: bool,
     /// There may be commands that it may not run now. See [`Caller::note_limits`].
     pub(super) limited: bool,
+    /// There was no room for more memory before the command, which may run though.
+    pub lacks_memory: bool,
     /// The running command asks that the client wait for keys.
     pub block: Option<Block>,
     /// The client's last command, if the client waits for its keys.
@@ -127,6 +131,7 @@ impl Caller {
             tracking: None,
             readonly: false,
             monitors: false,
+            lacks_memory: false,
             block: None,
             parked: None,
             last_command: None,

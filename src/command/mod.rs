@@ -43,6 +43,7 @@ mod replay;
 mod rewrite;
 mod sampling;
 mod scan;
+mod scripting;
 mod server;
 mod set;
 mod sort;
@@ -65,6 +66,7 @@ pub use context::Cx;
 pub use docs::documents;
 pub use identity::Identity;
 pub use replay::{Replay, ReplayError, ReplayFailure};
+pub use scripting::{busy, patience};
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
     Scope,
@@ -114,6 +116,7 @@ const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     pubsub::COMMANDS,
     scan::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     stream::add::COMMANDS,
     stream::claim::COMMANDS,

@@ -46,13 +46,24 @@ pub fn show(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<'_>) 
     env.server.end_over_limit(sender);
 }
 
+/// Shows a command that runs a script, before those that the script calls.
+#[cold]
+pub fn show_script(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<'_>) {
+    let mut sender = OutboxSender::new(&env.settings.client_output_buffer_limit);
+    env.server.monitors.show(line(caller, found, args), &mut sender);
+    env.server.end_over_limit(sender);
+}
+
 /// The line of a command, without the `+` before it.
 fn line(caller: &Caller, found: &Registered, args: Args<'_>) -> Vec<u8> {
     let now = unix_microseconds();
     let mut text = String::new();
-    let (db, address) = (caller.db, Address(&caller.record.info.peer));
     // Writing to a string cannot fail.
-    let _ = write!(text, "{}.{:06} [{db} {address}]", now / 1_000_000, now % 1_000_000);
+    let _ = write!(text, "{}.{:06} [{} ", now / 1_000_000, now % 1_000_000, caller.db);
+    let _ = match caller.origin {
+        Origin::Script => write!(text, "lua]"),
+        _ => write!(text, "{}]", Address(&caller.record.info.peer)),
+    };
     let mut line = text.into_bytes();
     for (index, arg) in args.iter().enumerate() {
         let shown = if is_secret(found, args, index) { b"(redacted)" } else { arg };

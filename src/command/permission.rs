@@ -315,8 +315,9 @@ pub fn admit(server: &Server, caller: &Caller, found: &Registered, args: Args<'_
         .map_err(|denied| denied.error(caller.identity.user(), found))
 }
 
+/// Whether a caller with restrictions may make a call, without a word to anybody.
 #[inline]
-fn check_caller(
+pub fn check_caller(
     server: &Server,
     caller: &Caller,
     found: &Registered,

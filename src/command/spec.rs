@@ -34,6 +34,8 @@ bitflags! {
         const ALL_DBS = 1 << 21;
         /// It runs at once where others are queued, after MULTI.
         const NOT_QUEUED = 1 << 22;
+        /// It runs a script, which others do not wait for longer than `busy-reply-threshold`.
+        const RUNS_SCRIPT = 1 << 23;
     }
 
     /// What a command does with a key, by the names of COMMAND INFO's key specs.

@@ -34,6 +34,7 @@ impl<'a> Batch<'a> {
         records.commands.iter().map(|command| Record {
             db: command.db,
             slot: command.slot,
+            targets: command.targets,
             resp: &records.resp[command.resp.clone()],
         })
     }
@@ -45,13 +46,31 @@ pub struct Record<'a> {
     pub db: usize,
     /// The cluster slot of its keys; `None` for a command without keys.
     pub slot: Option<u16>,
+    /// Who is to repeat it.
+    pub targets: Targets,
     /// The command as a RESP array of bulk strings.
     pub resp: &'a [u8],
+}
+
+bitflags::bitflags! {
+    /// Who is to repeat a command. The numbers are those of a script's `redis.set_repl`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Targets: u8 {
+        const APPEND_ONLY_FILE = 1;
+        const REPLICAS = 2;
+    }
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Targets::all()
+    }
 }
 
 /// The commands that a unit has recorded so far.
 #[derive(Debug, Default)]
 pub struct Records {
+    targets: Targets,
     resp: Vec<u8>,
     commands: Vec<Command>,
     /// Calls that said by themselves what is recorded of them.
@@ -62,12 +81,30 @@ pub struct Records {
 struct Command {
     db: usize,
     slot: Option<u16>,
+    targets: Targets,
     resp: Range<usize>,
 }
 
 impl Records {
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
+    }
+
+    /// Who is to repeat the commands that follow.
+    pub fn set_targets(&mut self, targets: Targets) {
+        self.targets = targets;
+    }
+
+    /// Appends a command that everybody is to repeat, whatever a script says.
+    pub fn push_for_all<'a>(
+        &mut self,
+        db: usize,
+        slot: Option<u16>,
+        args: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
+        let targets = std::mem::take(&mut self.targets);
+        self.push(db, slot, args);
+        self.targets = targets;
     }
 
     /// Appends a command.
@@ -77,6 +114,9 @@ impl Records {
         slot: Option<u16>,
         args: impl ExactSizeIterator<Item = &'a [u8]>,
     ) {
+        if self.targets.is_empty() {
+            return;
+        }
         let start = self.resp.len();
         let mut digits = itoa::Buffer::new();
         let mut header = |resp: &mut Vec<u8>, kind: u8, len: usize| {
@@ -90,7 +130,12 @@ impl Records {
             self.resp.extend_from_slice(arg);
             self.resp.extend_from_slice(b"\r\n");
         }
-        self.commands.push(Command { db, slot, resp: start..self.resp.len() });
+        self.commands.push(Command {
+            db,
+            slot,
+            targets: self.targets,
+            resp: start..self.resp.len(),
+        });
     }
 
     /// Notes that the running call records its changes by itself.

@@ -373,7 +373,7 @@ impl<'k> Unit<'k> {
             if let Some(records) = &mut self.records {
                 let command = [&b"HDEL"[..], key.bytes];
                 let fields = fields.iter().map(|field| &**field);
-                records.push(db, Some(key.slot), Chain(command.into_iter(), fields));
+                records.push_for_all(db, Some(key.slot), Chain(command.into_iter(), fields));
             }
         }
         // Of the fields' entries that go with them, only the event is still to be told: HDEL removes
@@ -476,7 +476,7 @@ impl<'k> Unit<'k> {
             self.event(db, event, key.bytes);
         }
         if let Some(records) = &mut self.records {
-            records.push(db, Some(key.slot), [&b"UNLINK"[..], key.bytes].into_iter());
+            records.push_for_all(db, Some(key.slot), [&b"UNLINK"[..], key.bytes].into_iter());
         }
     }
 

@@ -7,4 +7,4 @@ mod reply;
 mod request;
 
 pub use reply::{Mark, Protocol, Reply, SHARED_LEN};
-pub use request::{Args, Limits, OwnedArgs, ProtocolError, Request, RequestParser};
+pub use request::{Args, BorrowedArgs, Limits, OwnedArgs, ProtocolError, Request, RequestParser};

@@ -93,7 +93,48 @@ impl std::error::Error for ProtocolError {}
 pub struct Args<'a> {
     bytes: &'a [u8],
     ranges: &'a [(usize, usize)],
-    long: &'a Vec<Long>,
+    elsewhere: Elsewhere<'a>,
+}
+
+/// Arguments that do not lie in the bytes of the others. Their ranges end with [`DETACHED`], and begin with their
+/// index.
+#[derive(Clone, Copy)]
+enum Elsewhere<'a> {
+    /// They were received into memory of their own.
+    Received(&'a Vec<Long>),
+    Borrowed(&'a BorrowedArgs<'a>),
+}
+
+/// The arguments of a command as slices of any memory.
+pub struct BorrowedArgs<'a> {
+    words: &'a [&'a [u8]],
+    /// The ranges, where there are more words than in [`BORROWED`].
+    more: Vec<(usize, usize)>,
+}
+
+/// The ranges of arguments that are all borrowed.
+static BORROWED: [(usize, usize); 32] = {
+    let mut ranges = [(0, DETACHED); 32];
+    let mut index = 0;
+    while index < ranges.len() {
+        ranges[index].0 = index;
+        index += 1;
+    }
+    ranges
+};
+
+impl<'a> BorrowedArgs<'a> {
+    pub fn new(words: &'a [&'a [u8]]) -> Self {
+        let is_many = words.len() > BORROWED.len();
+        let more =
+            if is_many { (0..words.len()).map(|i| (i, DETACHED)).collect() } else { Vec::new() };
+        BorrowedArgs { words, more }
+    }
+
+    pub fn args(&self) -> Args<'_> {
+        let ranges = if self.more.is_empty() { &BORROWED[..self.words.len()] } else { &self.more };
+        Args { bytes: &[], ranges, elsewhere: Elsewhere::Borrowed(self) }
+    }
 }
 
 /// Arguments of any number of commands in memory of their own, one command after the other: requests
@@ -111,12 +152,13 @@ impl OwnedArgs {
     pub fn push(&mut self, args: Args<'_>) -> Range<usize> {
         let first = self.ranges.len();
         for &(start, end) in args.ranges {
-            let range = if end == DETACHED {
-                let bytes = args.long[start].bytes.clone();
-                self.long.push(Long { position: 0, bytes });
-                (self.long.len() - 1, DETACHED)
-            } else {
-                self.copy(&args.bytes[start..end])
+            let range = match args.elsewhere {
+                Elsewhere::Received(long) if end == DETACHED => {
+                    let bytes = long[start].bytes.clone();
+                    self.long.push(Long { position: 0, bytes });
+                    (self.long.len() - 1, DETACHED)
+                }
+                _ => self.copy(args.argument((start, end))),
             };
             self.ranges.push(range);
         }
@@ -147,7 +189,11 @@ impl OwnedArgs {
     /// The arguments of one command.
     #[inline]
     pub fn args(&self, command: Range<usize>) -> Args<'_> {
-        Args { bytes: &self.bytes, ranges: &self.ranges[command], long: &self.long }
+        Args {
+            bytes: &self.bytes,
+            ranges: &self.ranges[command],
+            elsewhere: Elsewhere::Received(&self.long),
+        }
     }
 
     /// Bytes of the arguments themselves.
@@ -197,7 +243,10 @@ impl<'a> Args<'a> {
     #[inline]
     fn argument(&self, (start, end): (usize, usize)) -> &'a [u8] {
         if end == DETACHED {
-            return &self.long[start].bytes;
+            return match self.elsewhere {
+                Elsewhere::Received(long) => &long[start].bytes,
+                Elsewhere::Borrowed(borrowed) => borrowed.words[start],
+            };
         }
         &self.bytes[start..end]
     }
@@ -206,19 +255,25 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn shared(&self, index: usize) -> Option<Arc<Vec<u8>>> {
         let (start, end) = self.ranges[index];
-        (end == DETACHED).then(|| self.long[start].bytes.clone())
+        match self.elsewhere {
+            Elsewhere::Received(long) if end == DETACHED => Some(long[start].bytes.clone()),
+            _ => None,
+        }
     }
 
     /// Bytes of the arguments that lie in memory of their own, with the ends of their lines.
     #[inline]
     fn detached(&self) -> usize {
-        if self.long.is_empty() { 0 } else { self.detached_len() }
+        match self.elsewhere {
+            Elsewhere::Received(long) if long.is_empty() => 0,
+            _ => self.detached_len(),
+        }
     }
 
     #[cold]
     fn detached_len(&self) -> usize {
         let detached = self.ranges.iter().filter(|(_, end)| *end == DETACHED);
-        detached.map(|(index, _)| self.long[*index].bytes.len() + 2).sum()
+        detached.map(|range| self.argument(*range).len() + 2).sum()
     }
 
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
@@ -435,7 +490,7 @@ impl RequestParser {
         Args {
             bytes: if request.inline { &self.inline } else { input },
             ranges: &self.ranges[request.first..request.last],
-            long: &self.long,
+            elsewhere: Elsewhere::Received(&self.long),
         }
     }
 

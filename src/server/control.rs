@@ -320,7 +320,8 @@ mod tests {
             fd: None,
             certificate: None,
         };
-        refusal(settings, !settings.requirepass.is_empty(), connected, &From(info)).map(Refusal::text)
+        refusal(settings, !settings.requirepass.is_empty(), connected, &From(info))
+            .map(Refusal::text)
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::{Caller, Ending, ReplyMode};
 use crate::command::{
-    CommandError, Flags, Registered, Scope, abort, admission, call, keys_of, permission, settle,
+    CommandError, Flags, Registered, Scope, abort, admission, busy, call, keys_of, patience,
+    permission, settle,
 };
 use crate::config::Settings;
 use crate::keyspace::{Entered, Key, Listeners, Section, ShardSet, Unit};
@@ -202,12 +203,13 @@ impl<'w> Turn<'w> {
             return self.refuse(caller, found, &error, out);
         }
         if self.limited {
-            let has_room = self.has_room(caller, found);
+            let has_room = self.has_room();
             if !caller.record.outbox.is_empty() && caller.reply_mode == ReplyMode::On {
                 // The client hears of the keys that had to go before it hears of its command.
                 caller.record.outbox.move_to(out);
             }
-            if !has_room {
+            caller.lacks_memory = !has_room;
+            if !has_room && admission::needs_memory(caller, found) {
                 return self.refuse(caller, found, &CommandError::OUT_OF_MEMORY, out);
             }
         }
@@ -225,15 +227,14 @@ impl<'w> Turn<'w> {
         }
     }
 
-    /// Makes room for a command. False if there is none and the command may need some.
+    /// Makes room for a command. False if there is none.
     #[inline(never)]
-    fn has_room(&self, caller: &Caller, found: &Registered) -> bool {
+    fn has_room(&self) -> bool {
         // Nothing may change while writes wait, or while the keyspace belongs to another thread.
         let Some(entered) = self.entered.as_ref().filter(|_| self.paused.is_none()) else {
             return true;
         };
         self.worker.make_room(entered, &self.settings, self.now) != Room::None
-            || !admission::needs_memory(caller, found)
     }
 
     /// Takes notice of what the command, or another thread while it ran, may have changed: the next
@@ -316,7 +317,9 @@ impl<'w> Turn<'w> {
     ) {
         let Worker { server, index, .. } = *self.worker;
         self.entered = None;
-        let section = Section::default();
+        let runs_script = admission::runs_script(caller, found);
+        let patience = runs_script.then(|| patience(&self.settings)).flatten();
+        let section = Section { patience };
         let unit = server.keyspace.exclusive_unless_busy(section, self.now, self.listeners);
         let Ok(mut unit) = unit else {
             return self.call_busy(caller, found, scope, args, out);
@@ -345,7 +348,7 @@ impl<'w> Turn<'w> {
             Scope::Shards | Scope::EveryShard | Scope::Exclusive => false,
         };
         if !keyless || !found.command.flags.contains(Flags::ALLOW_BUSY) {
-            return self.refuse(caller, found, &admission::BUSY, out);
+            return self.refuse(caller, found, &busy(self.worker.server), out);
         }
         let env = self.worker.env(&self.settings);
         let mut unit = Unit::without_shards(&self.worker.server.keyspace, self.now);

@@ -42,6 +42,8 @@ struct Progress {
 enum Freed {
     Tables(Vec<Table>),
     Entry(Entry),
+    /// Scripts and the state that they ran in.
+    Scripts(Box<dyn Send>),
 }
 
 impl Freed {
@@ -49,7 +51,7 @@ impl Freed {
     fn objects(&self) -> u64 {
         match self {
             Freed::Tables(tables) => tables.iter().map(|table| table.len() as u64).sum(),
-            Freed::Entry(_) => 1,
+            Freed::Entry(_) | Freed::Scripts(_) => 1,
         }
     }
 
@@ -58,6 +60,8 @@ impl Freed {
         let tables = match self {
             Freed::Tables(tables) => tables,
             Freed::Entry(entry) => return entry.memory(SAMPLES) as u64,
+            // It is no memory of the data.
+            Freed::Scripts(_) => return 0,
         };
         let (mut bytes, mut entries) = (0, 0);
         for table in tables.iter().step_by(tables.len().div_ceil(SAMPLES)) {
@@ -101,6 +105,11 @@ impl LazyFree {
         if !tables.is_empty() {
             self.send(Freed::Tables(tables));
         }
+    }
+
+    /// Frees scripts, and the state that they ran in.
+    pub fn scripts(&self, scripts: impl Send + 'static) {
+        self.send(Freed::Scripts(Box::new(scripts)));
     }
 
     /// `lazyfree_pending_objects` of INFO.
@@ -176,6 +185,10 @@ impl Progress {
             }
             Freed::Entry(entry) => {
                 drop(entry);
+                done(1);
+            }
+            Freed::Scripts(scripts) => {
+                drop(scripts);
                 done(1);
             }
         }

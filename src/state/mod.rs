@@ -36,6 +36,7 @@ use crate::acl::{self, Acl};
 use crate::config::{Config, KeyspaceEvents, Settings};
 use crate::keyspace::{Keyspace, Listeners, MOST_WORKERS, OTHER_THREADS};
 use crate::process;
+use crate::script::Scripts;
 
 pub use apply::{RemoteControl, TLS_PARAMETER, needs_control_thread};
 pub use client_memory::ClientMemory;
@@ -76,6 +77,7 @@ pub struct Server {
     pub pubsub: PubSub,
     pub tracking: Tracking,
     pub monitors: Monitors,
+    pub scripts: Scripts,
     /// One for each thread that enters the keyspace: the workers, then the others.
     pub stats: AllStats,
     /// Connections of each worker that there may be.
@@ -117,6 +119,12 @@ pub fn unix_microseconds() -> i64 {
 pub fn unix_milliseconds() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
     now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+/// Bytes that the scripts' state of Lua may have, and that of functions: half of what the machine has. Valkey has no
+/// limit, and ends with the process when there is no more.
+fn script_memory() -> usize {
+    usize::try_from(machine_memory() / 2).unwrap_or(usize::MAX)
 }
 
 impl Server {
@@ -186,6 +194,7 @@ impl Server {
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
             monitors: Monitors::default(),
+            scripts: Scripts::new(script_memory()),
             stats: AllStats::new(MOST_WORKERS + OTHER_THREADS, command_names.len()),
             loads: (0..MOST_WORKERS).map(|_| CachePadded::default()).collect(),
             workers: AtomicUsize::new(workers),
