@@ -3,7 +3,7 @@
 use super::Ending;
 use super::client::set_name;
 use super::{Categories, Command, CommandError, Cx, Flags, Group, Result, Scope};
-use super::{permission, transaction};
+use super::{module, permission, transaction};
 use crate::acl::{self, Reason};
 use crate::number::parse_i64;
 use crate::process;
@@ -233,7 +233,7 @@ fn greet(cx: &Cx<'_>, out: &mut Reply<'_>) {
         out.bulk(value.as_bytes());
     }
     out.bulk(b"modules");
-    out.array(0);
+    module::write_all(out);
     if !zone.is_empty() {
         out.bulk(b"availability_zone");
         out.bulk(zone);

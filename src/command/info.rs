@@ -46,11 +46,18 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("rdma", "RDMA", true, rdma),
     ("replication", "Replication", true, replication),
     ("cpu", "CPU", true, cpu),
-    ("modules", "Modules", true, |_, _| {}),
+    ("modules", "Modules", true, |_, lines| {
+        lines.add(
+            "module",
+            "name=lua,ver=1,api=1,filters=0,usedby=[],using=[],\
+             options=[handle-repl-async-load|handle-atomic-slot-migration]",
+        );
+    }),
     ("commandstats", "Commandstats", false, commandstats),
     ("errorstats", "Errorstats", true, errorstats),
     ("latencystats", "Latencystats", false, latencystats),
     ("cluster", "Cluster", true, |_, lines| lines.add("cluster_enabled", 0)),
+    ("scriptingengines", "Scripting Engines", false, scripting_engines),
     ("keyspace", "Keyspace", true, keyspace),
 ];
 
@@ -244,6 +251,20 @@ impl Ratio {
     }
 }
 
+fn scripting_engines(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let scripts = cx.server.scripts.figures();
+    let (used, overhead) = (scripts.states(), size_of::<crate::script::Engine>());
+    lines.add("engines_count", 1);
+    lines.add("engines_total_used_memory", used);
+    lines.add("engines_total_memory_overhead", overhead);
+    lines.add(
+        "engine_0",
+        format_args!(
+            "name=LUA,module=lua,abi_version=4,used_memory={used},memory_overhead={overhead}"
+        ),
+    );
+}
+
 fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     let memory = cx.server.memory.measure();
     let overhead = Overhead::measure(cx, memory.startup);
@@ -266,15 +287,18 @@ fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("allocator_resident", memory.resident);
     lines.add("allocator_muzzy", 0);
     lines.bytes("total_system_memory", machine_memory());
-    lines.zeros("used_memory_lua used_memory_vm_eval");
-    lines.add("used_memory_lua_human", human(0));
-    lines.zeros(
-        "used_memory_scripts_eval number_of_cached_scripts number_of_functions \
-         number_of_libraries used_memory_vm_functions",
-    );
-    lines.bytes("used_memory_vm_total", 0);
-    lines.add("used_memory_functions", 0);
-    lines.bytes("used_memory_scripts", 0);
+    let scripts = cx.server.scripts.figures();
+    lines.add("used_memory_lua", scripts.script_state);
+    lines.add("used_memory_vm_eval", scripts.script_state);
+    lines.add("used_memory_lua_human", human(scripts.script_state));
+    lines.add("used_memory_scripts_eval", scripts.script_texts);
+    lines.add("number_of_cached_scripts", scripts.scripts);
+    lines.add("number_of_functions", scripts.functions);
+    lines.add("number_of_libraries", scripts.libraries);
+    lines.add("used_memory_vm_functions", scripts.function_state);
+    lines.bytes("used_memory_vm_total", scripts.states());
+    lines.add("used_memory_functions", scripts.library_texts);
+    lines.bytes("used_memory_scripts", scripts.script_texts + scripts.library_texts);
     lines.bytes("maxmemory", cx.settings.maxmemory);
     lines.add("maxmemory_policy", cx.settings.maxmemory_policy.name());
     lines.add("allocator_frag_ratio", ratio(memory.active, memory.allocated));
@@ -358,7 +382,7 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("expire_cycle_cpu_milliseconds", expiry / 1_000_000);
     lines.add("evicted_keys", server.total(|stats| stats.evicted_keys.get()));
     lines.add("evicted_clients", server.clients.memory.evicted());
-    lines.zeros("evicted_scripts");
+    lines.add("evicted_scripts", server.scripts.figures().evicted);
     let (exceeded, current) = server.eviction.exceeded();
     lines.add("total_eviction_exceeded_time", exceeded);
     lines.add("current_eviction_exceeded_time", current);

@@ -173,8 +173,9 @@ fn stats(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     stats.bytes("cluster.slot_import", 0);
     stats.bytes("cluster.slot_export", 0);
     stats.bytes("aof.buffer", 0);
-    stats.bytes("lua.caches", 0);
-    stats.bytes("functions.caches", 0);
+    let scripts = cx.server.scripts.figures();
+    stats.bytes("lua.caches", scripts.script_texts);
+    stats.bytes("functions.caches", scripts.library_texts);
     for &(db, bytes) in &overhead.databases {
         stats.0.push((format!("db.{db}"), Stat::Tables(bytes)));
     }

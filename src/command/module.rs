@@ -1,4 +1,4 @@
-//! MODULE, as a server answers that has no modules and can load none.
+//! MODULE, as a server answers that can load no modules.
 
 use super::{Command, CommandError, Cx, Flags, Group, Handler, Result};
 use crate::log;
@@ -47,8 +47,22 @@ fn help(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 }
 
 fn list(_: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
-    out.array(0);
+    write_all(out);
     Ok(())
+}
+
+/// The modules. The engine of scripts is shown as one, as Valkey 9.1 has it, though it is part of the server.
+pub fn write_all(out: &mut Reply<'_>) {
+    out.array(1);
+    out.map(4);
+    out.bulk(b"name");
+    out.bulk(b"lua");
+    out.bulk(b"ver");
+    out.integer(1);
+    out.bulk(b"path");
+    out.bulk(b"lua");
+    out.bulk(b"args");
+    out.array(0);
 }
 
 /// MODULE LOAD path [argument ...], MODULE LOADEX path [CONFIG name value ...] [ARGS argument ...]

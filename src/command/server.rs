@@ -101,6 +101,9 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result {
     if failover {
         return Err("ERR SHUTDOWN FAILOVER is only supported in cluster mode.".into());
     }
+    if !nosave && cx.server.scripts.running.get().is_some() {
+        return Err(super::busy(cx.server));
+    }
     if save && !force {
         log::warning("SHUTDOWN SAVE was refused: this version can't save the data to a file.");
         return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());

@@ -1,6 +1,7 @@
 //! What a script returns, as a reply.
 
 use super::raw::{Pile, Raised, Stack, Type};
+use super::state::ScriptError;
 use crate::resp::{Protocol, Reply};
 
 /// Slots that a value needs at each level of nesting.
@@ -89,6 +90,21 @@ fn write_scalar(stack: Stack, reply: &mut Reply<'_>, script: Protocol) {
         },
         _ => reply.null(),
     }
+}
+
+/// The error that the value on top of the stack is, if it is one; it stays.
+pub fn error(stack: Stack) -> Option<ScriptError> {
+    if stack.kind(-1) != Type::Table {
+        return None;
+    }
+    stack.raw_field(-1, "ignore_error_stats_update");
+    let is_counted = stack.boolean(-1);
+    stack.pop(1);
+    stack.raw_field(-1, "err");
+    // Nothing raises while there is something to drop.
+    let text = stack.bytes(-1).map(<[u8]>::to_vec);
+    stack.pop(1);
+    Some(ScriptError { text: text?, is_counted })
 }
 
 /// Doubles beyond the range are its lowest number, as the conversion instruction of x86-64 answers.

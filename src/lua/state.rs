@@ -88,7 +88,7 @@ impl State {
         reply: &mut Reply<'_>,
     ) -> Result<(), ScriptError> {
         let globals = Some(self.kept.globals);
-        self.call(host, Call { function: script.0, keys, args, reply, globals })
+        self.call(host, Call { function: script.0, keys, args, reply, globals, returned: None })
     }
 
     /// Calls a function that a library has registered, and writes what it returns.
@@ -100,14 +100,17 @@ impl State {
         args: Args<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<(), ScriptError> {
-        self.call(host, Call { function: function.0, keys, args, reply, globals: None })
+        self.call(
+            host,
+            Call { function: function.0, keys, args, reply, globals: None, returned: None },
+        )
     }
 
     fn call(&mut self, host: &mut dyn Host, mut call: Call<'_, '_>) -> Result<(), ScriptError> {
         let mark = call.reply.mark();
         let status = self.perform(host, &mut call);
         if status == Status::Done {
-            return Ok(());
+            return call.returned.map_or(Ok(()), Err);
         }
         call.reply.truncate(mark);
         Err(self.failure(status))
@@ -130,7 +133,7 @@ impl State {
         }
         match self.core.shared().refusal.get().take() {
             Some(refusal) => Err(LoadError::Refused(refusal)),
-            None => Err(LoadError::Run(self.failure(status).text)),
+            None => Err(LoadError::Run(without_place(self.failure(status).text))),
         }
     }
 
@@ -173,6 +176,14 @@ impl State {
         };
         ScriptError { text, is_counted: noted.is_counted }
     }
+}
+
+/// The text of an error, without the place where it was raised.
+fn without_place(mut text: Vec<u8>) -> Vec<u8> {
+    if let Some(place) = memchr::memmem::rfind(&text, b" script: on ") {
+        text.truncate(place);
+    }
+    text
 }
 
 /// Keeps the functions that every later call needs. The first numbers of the registry are theirs.
@@ -220,6 +231,8 @@ struct Call<'a, 'r> {
     reply: &'a mut Reply<'r>,
     /// Where KEYS and ARGV are set; without it they are arguments.
     globals: Option<i32>,
+    /// The error that it has returned.
+    returned: Option<ScriptError>,
 }
 
 impl Job for Call<'_, '_> {
@@ -240,6 +253,10 @@ impl Job for Call<'_, '_> {
             push_array(stack, self.args);
         }
         stack.call(arguments, 1);
+        self.returned = result::error(stack);
+        if self.returned.is_some() {
+            return Ok(());
+        }
         result::write(stack, &mut containers, self.reply, stack.shared().protocol.get())
     }
 }

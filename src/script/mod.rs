@@ -11,7 +11,6 @@ mod running;
 mod shebang;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -19,7 +18,7 @@ use crate::lua::{Kind, Sequence, State};
 
 pub use cache::{Digest, Script, ScriptCache};
 pub use libraries::{FunctionInfo, Libraries, LibraryInfo, Loading, RestorePolicy, is_name};
-pub use running::{Running, RunningScript, ScriptKind, Stopped};
+pub use running::{Running, RunningScript, ScriptKind};
 pub use shebang::{Shebang, metadata};
 
 /// What all threads share of scripting.
@@ -27,8 +26,31 @@ pub struct Scripts {
     engine: Mutex<Engine>,
     /// The script that has run for so long that others are told.
     pub running: Running,
-    /// Libraries and functions, for those who can't have the engine.
-    loaded: [AtomicUsize; 2],
+    /// The figures as they were when the engine was last free, for those who ask while a script has it.
+    figures: Mutex<Figures>,
+}
+
+/// Figures of what was loaded, and bytes of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub scripts: usize,
+    pub libraries: usize,
+    pub functions: usize,
+    /// Scripts that had to make room for others.
+    pub evicted: u64,
+    /// The states of Lua.
+    pub script_state: u64,
+    pub function_state: u64,
+    /// Texts, and what is known of them.
+    pub script_texts: u64,
+    pub library_texts: u64,
+}
+
+impl Figures {
+    /// Bytes of both states.
+    pub fn states(&self) -> u64 {
+        self.script_state + self.function_state
+    }
 }
 
 /// The states of Lua, and what was loaded into them. A state is made when it is first needed.
@@ -48,7 +70,7 @@ impl Scripts {
         Scripts {
             engine: Mutex::new(Engine::new(limit)),
             running: Running::default(),
-            loaded: Default::default(),
+            figures: Mutex::default(),
         }
     }
 
@@ -61,15 +83,17 @@ impl Scripts {
     pub fn change<R>(&self, change: impl FnOnce(&mut Engine) -> R) -> R {
         let mut engine = self.engine();
         let result = change(&mut engine);
-        let loaded = [engine.libraries.len(), engine.libraries.functions()];
-        self.loaded.iter().zip(loaded).for_each(|(to, n)| to.store(n, Ordering::Relaxed));
+        *self.figures.lock() = engine.figures();
         result
     }
 
-    /// The number of libraries, and that of their functions.
-    pub fn loaded(&self) -> (usize, usize) {
-        let [libraries, functions] = &self.loaded;
-        (libraries.load(Ordering::Relaxed), functions.load(Ordering::Relaxed))
+    /// The figures as they are, or as they were before the script that runs.
+    pub fn figures(&self) -> Figures {
+        let mut figures = self.figures.lock();
+        if let Some(engine) = self.engine.try_lock() {
+            *figures = engine.figures();
+        }
+        *figures
     }
 }
 
@@ -132,9 +156,17 @@ impl Engine {
         (std::mem::take(&mut self.libraries), self.functions.take())
     }
 
-    /// Bytes of memory of the states: that of scripts, and that of functions.
-    pub fn state_memory(&self) -> (usize, usize) {
-        let used = |state: &Option<State>| state.as_ref().map_or(0, State::used_memory);
-        (used(&self.scripts), used(&self.functions))
+    fn figures(&self) -> Figures {
+        let used = |state: &Option<State>| state.as_ref().map_or(0, State::used_memory) as u64;
+        Figures {
+            scripts: self.cache.len(),
+            libraries: self.libraries.len(),
+            functions: self.libraries.functions(),
+            evicted: self.cache.evicted(),
+            script_state: used(&self.scripts),
+            function_state: used(&self.functions),
+            script_texts: self.cache.memory() as u64,
+            library_texts: self.libraries.memory() as u64,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The script that others are told of, since it has run for long, and how they end it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -27,30 +27,17 @@ pub struct RunningScript {
     pub has_written: bool,
 }
 
-/// Why a running script is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// SCRIPT KILL or FUNCTION KILL.
-    Killed,
-    /// The server ends.
-    Shutdown,
-}
-
-const GOES_ON: u8 = 0;
-const KILLED: u8 = 1;
-const SHUTDOWN: u8 = 2;
-
 /// The script that runs for long, if there is one.
 #[derive(Default)]
 pub struct Running {
     script: Mutex<Option<RunningScript>>,
-    stop: AtomicU8,
+    killed: AtomicBool,
 }
 
 impl Running {
     /// Others are told of this script from now on.
     pub fn show(&self, script: RunningScript) {
-        self.stop.store(GOES_ON, Ordering::Relaxed);
+        self.killed.store(false, Ordering::Relaxed);
         *self.script.lock() = Some(script);
     }
 
@@ -71,21 +58,13 @@ impl Running {
         self.script.lock().clone()
     }
 
-    /// Why the script that was shown is to end; `None` if it may go on.
-    pub fn stopped(&self) -> Option<Stopped> {
-        match self.stop.load(Ordering::Acquire) {
-            KILLED => Some(Stopped::Killed),
-            SHUTDOWN => Some(Stopped::Shutdown),
-            _ => None,
-        }
+    /// Whether somebody has asked that the script end which was shown.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     /// Has the script end that was shown.
-    pub fn stop(&self, why: Stopped) {
-        let why = match why {
-            Stopped::Killed => KILLED,
-            Stopped::Shutdown => SHUTDOWN,
-        };
-        self.stop.fetch_max(why, Ordering::AcqRel);
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
     }
 }

@@ -220,15 +220,15 @@ fn stats(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
             out.integer(i64::try_from(script.since.elapsed().as_millis()).unwrap_or(i64::MAX));
         }
     }
-    let (libraries, functions) = scripts.loaded();
+    let figures = scripts.figures();
     out.bulk(b"engines");
     out.map(1);
     out.bulk(b"LUA");
     out.map(2);
     out.bulk(b"libraries_count");
-    out.integer(libraries as i64);
+    out.integer(figures.libraries as i64);
     out.bulk(b"functions_count");
-    out.integer(functions as i64);
+    out.integer(figures.functions as i64);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::keyspace::journal::Targets;
 use crate::log;
 use crate::lua::{Function, Host, Interrupt, LogLevel, ScriptFlags, State};
 use crate::resp::{Args, BorrowedArgs, Protocol, Reply};
-use crate::script::{Digest, FunctionInfo, RunningScript, ScriptCache, ScriptKind, Stopped};
+use crate::script::{Digest, FunctionInfo, RunningScript, ScriptCache, ScriptKind};
 
 /// Bytes for the replies to a script's calls that a thread keeps.
 const SPACE: usize = 16 * 1024;
@@ -240,20 +240,18 @@ impl Host for ScriptHost<'_, '_> {
         if let Err(error) = run_others() {
             log::warning(format_args!("Polling during a script: {error}"));
         }
-        match self.cx.server.scripts.running.stopped() {
-            None => Interrupt::Continue,
-            Some(Stopped::Killed) => {
-                let (name, command) = match self.name {
-                    Name::Script(_) => ("script", "SCRIPT"),
-                    Name::Function(_) => ("function", "FUNCTION"),
-                };
-                log::notice(format_args!("Lua {name} killed by user with {command} KILL."));
-                Interrupt::Stop(match self.name {
-                    Name::Script(_) => "ERR Script killed by user with SCRIPT KILL.",
-                    Name::Function(_) => "ERR Script killed by user with FUNCTION KILL.",
-                })
+        if !self.cx.server.scripts.running.is_killed() {
+            return Interrupt::Continue;
+        }
+        match self.name {
+            Name::Script(_) => {
+                log::notice("Lua script killed by user with SCRIPT KILL.");
+                Interrupt::Stop("ERR Script killed by user with SCRIPT KILL.")
             }
-            Some(Stopped::Shutdown) => Interrupt::Stop("ERR The server is shutting down"),
+            Name::Function(_) => {
+                log::notice("Lua function killed by user with FUNCTION KILL.");
+                Interrupt::Stop("ERR Script killed by user with FUNCTION KILL.")
+            }
         }
     }
 }

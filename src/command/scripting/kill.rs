@@ -2,7 +2,7 @@
 
 use crate::command::{CommandError, Cx, Result};
 use crate::resp::Reply;
-use crate::script::{ScriptKind, Stopped};
+use crate::script::ScriptKind;
 use crate::state::Server;
 
 const NOT_BUSY: CommandError = CommandError::of("NOTBUSY No scripts in execution right now.");
@@ -38,7 +38,7 @@ pub fn kill(cx: &mut Cx<'_>, kind: ScriptKind, out: &mut Reply<'_>) -> Result {
     if script.kind != kind {
         return Err(busy(cx.server));
     }
-    running.stop(Stopped::Killed);
+    running.kill();
     out.ok();
     Ok(())
 }
