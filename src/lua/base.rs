@@ -40,12 +40,24 @@ pub fn pcall(stack: Stack) -> Result<i32, Raised> {
 pub fn xpcall(stack: Stack) -> Result<i32, Raised> {
     stack.check_any(2);
     stack.set_top(2);
+    stack.push_native(entry!(handle), 1);
     stack.insert(1);
     let status = stack.protected_call(0, MULTIPLE, 1);
     rethrow_if_stopped(stack, status)?;
     stack.push_boolean(status == Status::Done);
     stack.replace(1);
     Ok(stack.top())
+}
+
+/// Calls the handler, its upvalue, unless the script is made to end: no hook interrupts what runs inside of a hook's error.
+fn handle(stack: Stack) -> Result<i32, Raised> {
+    stack.set_top(1);
+    if !stack.shared().is_stopped() {
+        stack.push_value(upvalue(1));
+        stack.insert(1);
+        stack.call(1, 1);
+    }
+    Ok(1)
 }
 
 /// `loadstring(source [, name])`

@@ -50,7 +50,9 @@ pub fn note(stack: Stack) -> Result<i32, Raised> {
         failure.text.extend_from_slice(itoa::Buffer::new().format(place.line).as_bytes());
         failure.text.push(b'.');
     }
-    Ok(0)
+    // Lua's compiler has no handler of its own: what the script's part of a source raises passes here, and `load` answers it.
+    stack.set_top(1);
+    describe(stack)
 }
 
 /// Pushes the text of an error that is no table.

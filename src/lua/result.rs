@@ -1,6 +1,6 @@
 //! What a script returns, as a reply.
 
-use super::raw::{Pile, Raised, Stack, Type};
+use super::raw::{Pile, REGISTRY, Raised, Stack, Type};
 use super::state::ScriptError;
 use crate::resp::{Protocol, Reply};
 
@@ -115,8 +115,9 @@ fn as_integer(number: f64) -> i64 {
 /// Begins the table on top, which is the first of these that it has a field for, or else an array. None if it is written already.
 fn open(stack: Stack, reply: &mut Reply<'_>) -> Result<Option<Container>, Raised> {
     stack.shared().interrupt_often(stack)?;
-    for (name, kind, form) in FORMS {
-        stack.raw_field(-1, name);
+    for ((_, kind, form), name) in FORMS.iter().zip(FIRST_NAME..) {
+        stack.raw_get_at(REGISTRY, name);
+        stack.raw_get(-2);
         if stack.kind(-1) == *kind {
             match form(stack, reply) {
                 Written::All => {
@@ -182,6 +183,17 @@ const FORMS: &[(&str, Type, Form)] = &[
     }),
     ("verbatim_string", Type::Table, write_verbatim),
 ];
+
+/// The registry's numbers of the forms' names begin here.
+pub const FIRST_NAME: i32 = 3;
+
+/// Keeps the forms' names, so that asking a table for one does not make a string.
+pub fn keep_names(stack: Stack) {
+    for ((name, ..), number) in FORMS.iter().zip(FIRST_NAME..) {
+        stack.push_bytes(name.as_bytes());
+        stack.raw_set_at(REGISTRY, number);
+    }
+}
 
 fn write_verbatim(stack: Stack, reply: &mut Reply<'_>) -> Written {
     stack.raw_field(-1, "format");

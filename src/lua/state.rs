@@ -10,7 +10,7 @@ use super::raw::{Core, Job, REGISTRY, Raised, Shared, Stack, Status, entry, runn
 use super::result::{self, Containers};
 use crate::resp::{Args, Protocol, Reply};
 
-/// Registry numbers of the first values that a state keeps.
+/// Registry numbers of the first values that a state keeps; the names of [`result`] follow.
 const HANDLER: i32 = 1;
 const RUNNER: i32 = 2;
 
@@ -142,9 +142,15 @@ impl State {
         self.core.stack().forget(function.0);
     }
 
-    /// Collects all garbage.
+    /// Collects all garbage. Lua halves its own buffers each time.
     pub fn collect(&mut self) {
-        self.core.stack().collect();
+        loop {
+            let before = self.used_memory();
+            self.core.stack().collect();
+            if self.used_memory() >= before - before / 16 {
+                break;
+            }
+        }
     }
 
     fn perform(&mut self, host: &mut dyn Host, job: &mut dyn Job) -> Status {
@@ -153,7 +159,7 @@ impl State {
         let status = self.core.protected(host, RUNNER, HANDLER, job);
         self.core.shared().end();
         if status == Status::Memory {
-            self.core.stack().collect();
+            self.collect();
         }
         status
     }
@@ -192,6 +198,7 @@ fn keep_first(stack: Stack) -> Result<i32, Raised> {
     stack.raw_set_at(REGISTRY, HANDLER);
     stack.push_native(runner(), 0);
     stack.raw_set_at(REGISTRY, RUNNER);
+    result::keep_names(stack);
     Ok(0)
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use smallvec::SmallVec;
+
 use crate::lua::{
     Function, Host, Interrupt, LoadError, LogLevel, Registration, ScriptFlags, State,
 };
@@ -43,7 +45,7 @@ pub struct Library {
 #[derive(Default)]
 pub struct Libraries {
     by_name: BTreeMap<String, Library>,
-    /// The library of each function, and its place there.
+    /// The library of each function, and its place there, by the function's name in lower case.
     functions: HashMap<Box<[u8]>, (String, usize)>,
 }
 
@@ -60,7 +62,6 @@ pub enum RestorePolicy {
 
 /// Takes the functions that a library registers.
 struct Loader<'a> {
-    known: &'a HashMap<Box<[u8]>, (String, usize)>,
     functions: Vec<FunctionInfo>,
     log: &'a mut dyn FnMut(LogLevel, &[u8]),
     may_go_on: &'a mut dyn FnMut() -> Interrupt,
@@ -90,11 +91,8 @@ impl Host for Loader<'_> {
                     .to_vec(),
             );
         }
-        if self.functions.iter().any(|known| *known.name == *name) {
+        if self.functions.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
             return Err(b"ERR Function already exists in the library".to_vec());
-        }
-        if self.known.contains_key(name) {
-            return Err([b"ERR Function ", name, b" already exists"].concat());
         }
         let (name, description) = (name.into(), description.map(Into::into));
         self.functions.push(FunctionInfo { name, function, description, flags });
@@ -133,9 +131,11 @@ impl Libraries {
         self.by_name.iter().map(library).sum()
     }
 
-    /// The function of that name.
+    /// The function of that name, whatever the case of its letters.
     pub fn get(&self, name: &[u8]) -> Option<&FunctionInfo> {
-        let (library, place) = self.functions.get(name)?;
+        let mut lower: SmallVec<[u8; 64]> = name.into();
+        lower.make_ascii_lowercase();
+        let (library, place) = self.functions.get(&*lower)?;
         Some(&self.by_name[library].functions[*place])
     }
 
@@ -160,6 +160,7 @@ impl Libraries {
         loading: &mut Loading<'_>,
     ) -> Result<String, Vec<u8>> {
         let (name, program) = metadata(code)?;
+        let name = &*name;
         let old = self.take(name);
         if old.is_some() && !replace {
             self.put(name, old);
@@ -186,7 +187,6 @@ impl Libraries {
         loading: &mut Loading<'_>,
     ) -> Result<Library, Vec<u8>> {
         let mut loader = Loader {
-            known: &self.functions,
             functions: Vec::new(),
             log: loading.log,
             may_go_on: loading.may_go_on,
@@ -195,7 +195,10 @@ impl Libraries {
         let library = Library { code: code.into(), functions: loader.functions };
         let error = match loaded {
             Ok(()) if library.functions.is_empty() => b"ERR No functions registered".to_vec(),
-            Ok(()) => return Ok(library),
+            Ok(()) => match library.functions.iter().find(|new| self.get(&new.name).is_some()) {
+                Some(known) => [b"ERR Function ", &*known.name, b" already exists"].concat(),
+                None => return Ok(library),
+            },
             Err(LoadError::Syntax(text)) => [b"ERR Error compiling function: ", &*text].concat(),
             Err(LoadError::Run(text)) => [b"ERR Error registering functions: ", &*text].concat(),
             Err(LoadError::Refused(text)) => text,
@@ -215,7 +218,7 @@ impl Libraries {
     fn take(&mut self, name: &str) -> Option<Library> {
         let library = self.by_name.remove(name)?;
         for function in &library.functions {
-            self.functions.remove(&function.name);
+            self.functions.remove(&*function.name.to_ascii_lowercase());
         }
         Some(library)
     }
@@ -223,7 +226,8 @@ impl Libraries {
     fn put(&mut self, name: &str, library: Option<Library>) {
         let Some(library) = library else { return };
         for (place, function) in library.functions.iter().enumerate() {
-            self.functions.insert(function.name.clone(), (name.to_owned(), place));
+            let lower = function.name.to_ascii_lowercase().into();
+            self.functions.insert(lower, (name.to_owned(), place));
         }
         self.by_name.insert(name.to_owned(), library);
     }
@@ -283,6 +287,7 @@ impl Libraries {
         added: &mut Vec<(String, Option<Library>)>,
     ) -> Result<(), Vec<u8>> {
         let (name, program) = metadata(code)?;
+        let name = &*name;
         if self.by_name.contains_key(name) && policy != RestorePolicy::Replace {
             return Err(format!("ERR Library {name} already exists").into());
         }

@@ -118,6 +118,11 @@ pub fn run(
     })
 }
 
+/// Whether there was no room for more memory before the script.
+fn lacks_memory(cx: &Cx<'_>) -> bool {
+    cx.settings.maxmemory > 0 && cx.caller.lacks_memory
+}
+
 /// Whether a program may run now.
 fn admit(cx: &Cx<'_>, program: &Program<'_>, read_only: bool) -> Result {
     let Some(flags) = program.flags else { return Ok(()) };
@@ -293,7 +298,7 @@ impl ScriptHost<'_, '_> {
         if self.cx.caller.identity.is_restricted() {
             self.check_permission(found, args)?;
         }
-        if self.cx.caller.lacks_memory
+        if self.lacks_memory(cx)
             && flags.contains(Flags::DENYOOM)
             && !self.may_exceed_memory
             && !self.has_written

@@ -189,9 +189,8 @@ impl Decoder<'_> {
 
     fn unexpected<T>(&self, expected: &str, found: Token) -> Result<T, Raised> {
         let stack = self.stack;
-        if !stack.reserve(8) {
-            return stack.error(b"stack overflow");
-        }
+        // Deep values may have filled the frame.
+        stack.set_top(0);
         stack.push_position(1);
         stack.push_bytes(b"Expected ");
         stack.push_bytes(expected.as_bytes());
@@ -205,9 +204,8 @@ impl Decoder<'_> {
 
     fn too_deep<T>(&self, depth: usize) -> Result<T, Raised> {
         let stack = self.stack;
-        if !stack.reserve(8) {
-            return stack.error(b"stack overflow");
-        }
+        // Deep values may have filled the frame.
+        stack.set_top(0);
         stack.push_position(1);
         stack.push_bytes(b"Found too many nested data structures (");
         stack.push_number(depth as f64);

@@ -64,9 +64,8 @@ impl Encoder {
     fn fail<T>(&self, reason: &[u8]) -> Result<T, Raised> {
         let stack = self.stack;
         let kind = stack.type_name(-1);
-        if !stack.reserve(6) {
-            return stack.error(b"stack overflow");
-        }
+        // Deep values may have filled the frame.
+        stack.set_top(0);
         stack.push_position(1);
         stack.push_bytes(b"Cannot serialise ");
         stack.push_bytes(kind.as_bytes());
