@@ -1,8 +1,12 @@
 //! Admission: what is checked before a command runs, in this order, whoever calls it.
 
-use super::{Caller, CommandError, Env, Flags, Registered, Result, Scope, permission, pubsub};
+use super::{
+    Caller, CommandError, Env, Flags, Registered, Result, Scope, flags_of, permission, pubsub,
+};
 use crate::config::Settings;
+use crate::lua::ScriptFlags;
 use crate::resp::Args;
+use crate::state::Server;
 
 /// Whether the caller may run the command now, as far as that can be told without memory or locks. The
 /// arity must have been checked before: see [`refusal`].
@@ -97,6 +101,21 @@ pub fn refusal(caller: &Caller, found: &Registered) -> CommandError {
 pub fn needs_memory(caller: &Caller, found: &Registered) -> bool {
     found.command.flags.contains(Flags::DENYOOM)
         || is_exec(found) && caller.transaction.flags().contains(Flags::DENYOOM)
+}
+
+/// Whether the command runs a script that says of itself that it may need memory.
+#[cold]
+pub fn script_needs_memory(server: &Server, found: &Registered, args: Args<'_>) -> bool {
+    let needs_none = ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES;
+    found.command.flags.contains(Flags::RUNS_SCRIPT)
+        && flags_of(server, found, args).is_some_and(|flags| !flags.intersects(needs_none))
+}
+
+/// Whether the command runs a script that says of itself that it changes nothing.
+#[cold]
+pub fn script_only_reads(server: &Server, found: &Registered, args: Args<'_>) -> bool {
+    found.command.flags.contains(Flags::RUNS_SCRIPT)
+        && flags_of(server, found, args).is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES))
 }
 
 /// Whether the command may change the data, or is an EXEC of commands that may.

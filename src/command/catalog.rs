@@ -6,7 +6,6 @@ use super::{
     Handler, KeyFlags, KeySpec, Registered, Result, key_positions,
 };
 use crate::glob;
-use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 
 const ANY_TIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -159,20 +158,9 @@ fn call_keys<'a>(commands: &CommandTable, call: Args<'a>) -> Result<Vec<(&'a [u8
         };
         keys.push((call.at(index), flags));
     })
-    .or_else(|| counts_no_keys(found, call).then_some(()))
+    .or_else(|| found.command.flags.contains(Flags::NO_MANDATORY_KEYS).then_some(()))
     .ok_or(CommandError::of("ERR Invalid arguments specified for command"))?;
     Ok(keys)
-}
-
-/// Whether a call says that it has no keys, and may have none.
-fn counts_no_keys(found: &Registered, call: Args<'_>) -> bool {
-    let says_so = |spec: &KeySpec| match (spec.begin, spec.find) {
-        (BeginSearch::Index(first), FindKeys::Number { count, .. }) => {
-            call.get(first + count).and_then(parse_i64) == Some(0)
-        }
-        _ => false,
-    };
-    found.command.flags.contains(Flags::NO_MANDATORY_KEYS) && found.command.keys.iter().all(says_so)
 }
 
 /// One command's entry of COMMAND INFO.

@@ -66,7 +66,7 @@ pub use context::Cx;
 pub use docs::documents;
 pub use identity::Identity;
 pub use replay::{Replay, ReplayError, ReplayFailure};
-pub use scripting::{busy, patience};
+pub use scripting::{busy, flags_of, patience};
 pub use spec::{
     Access, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
     Scope,

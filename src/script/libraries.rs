@@ -186,11 +186,8 @@ impl Libraries {
         program: &[u8],
         loading: &mut Loading<'_>,
     ) -> Result<Library, Vec<u8>> {
-        let mut loader = Loader {
-            functions: Vec::new(),
-            log: loading.log,
-            may_go_on: loading.may_go_on,
-        };
+        let mut loader =
+            Loader { functions: Vec::new(), log: loading.log, may_go_on: loading.may_go_on };
         let loaded = state.load(&mut loader, program);
         let library = Library { code: code.into(), functions: loader.functions };
         let error = match loaded {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use verbena_transport::event_loop::{self, spawn_local};
 use verbena_transport::{Alarm, Attached, Connecting, Connection, ConnectionInfo, Incoming};
 
@@ -157,11 +157,18 @@ fn start(server: &'static Server, index: usize) -> io::Result<mpsc::UnboundedSen
 
 async fn serve(worker: Rc<Worker>, mut messages: mpsc::UnboundedReceiver<Message>) {
     worker::start_tasks(&worker);
-    while let Some(message) = messages.recv().await {
-        match message {
-            Message::Attach(handoff) => attach(&worker, handoff),
+    let (ends, ended) = oneshot::channel::<()>();
+    // A task of its own, so that new connections are answered within a script that runs for long, too.
+    spawn_local(async move {
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Attach(handoff) => attach(&worker, handoff),
+            }
         }
-    }
+        drop(ends);
+    });
+    // Nothing is sent: it ends with the messages.
+    let _ = ended.await;
 }
 
 /// Serves a connection, or tells it why not.

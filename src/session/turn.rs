@@ -128,7 +128,9 @@ impl<'w> Turn<'w> {
     fn waits(&self, caller: &Caller, pending: &Pending, args: Args<'_>, paused: Paused) -> bool {
         pending.found.is_some_and(|found| {
             admission::admit(&self.worker.env(&self.settings), caller, found, args).is_ok()
-                && (paused == Paused::All || admission::may_write(caller, found))
+                && (paused == Paused::All
+                    || admission::may_write(caller, found)
+                        && !admission::script_only_reads(self.worker.server, found, args))
         })
     }
 
@@ -209,7 +211,10 @@ impl<'w> Turn<'w> {
                 caller.record.outbox.move_to(out);
             }
             caller.lacks_memory = !has_room;
-            if !has_room && admission::needs_memory(caller, found) {
+            if !has_room
+                && (admission::needs_memory(caller, found)
+                    || admission::script_needs_memory(self.worker.server, found, args))
+            {
                 return self.refuse(caller, found, &CommandError::OUT_OF_MEMORY, out);
             }
         }

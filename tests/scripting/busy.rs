@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Client, Server, Value};
 
+/// The words of a command.
+fn words(command: &str) -> Vec<&str> {
+    command.split(' ').collect()
+}
+
 const OPTIONS: &[&str] = &["--busy-reply-threshold", "50", "--unixsocket", "s"];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,7 +115,8 @@ fn a_script_that_has_written_is_not_killed() {
 fn a_function_is_shown_and_killed_as_such() {
     let server = Server::start(OPTIONS);
     let mut client = server.connect();
-    let library = "#!lua name=lib\nredis.register_function('loop', function() while true do end end)";
+    let library =
+        "#!lua name=lib\nredis.register_function('loop', function() while true do end end)";
     client.command(&["FUNCTION", "LOAD", library]);
     let mut running = server.connect();
     running.send(&words("FCALL loop 1 k a"));
@@ -163,7 +169,9 @@ fn clients_come_and_go_while_a_script_runs() {
         assert!(client.run("SCRIPT KILL").is("OK"));
         running.read().error();
         let deadline = Instant::now() + PATIENCE;
-        while client.run("DBSIZE").integer() > 0 || client.run("CLIENT LIST").text().lines().count() > 3 {
+        while client.run("DBSIZE").integer() > 0
+            || client.run("CLIENT LIST").text().lines().count() > 3
+        {
             assert!(Instant::now() < deadline, "something is left");
         }
         client.run("RPUSH list a");

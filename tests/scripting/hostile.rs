@@ -11,7 +11,6 @@ fn used_memory(client: &mut Client) -> u64 {
 /// Ways out of the sandbox: each is an error, or gives nothing.
 const ESCAPES: &[&str] = &[
     "return loadstring(string.dump(function() end))()",
-    "return string.dump(function() end)",
     "return load('x')",
     "dofile('/etc/passwd')",
     "loadfile('/etc/passwd')()",
@@ -121,7 +120,8 @@ fn a_hundred_thousand_scripts_take_the_memory_of_five_hundred() {
     client.command(&["EVAL", "return 1", "0"]);
     let before = used_memory(&mut client);
     for batch in 0..100 {
-        (0..1000).for_each(|n| client.send(&["EVAL", &format!("return {}", batch * 1000 + n), "0"]));
+        (0..1000)
+            .for_each(|n| client.send(&["EVAL", &format!("return {}", batch * 1000 + n), "0"]));
         (0..1000).for_each(|n| assert_eq!(client.read().integer(), batch * 1000 + n));
     }
     let after = used_memory(&mut client);

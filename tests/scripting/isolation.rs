@@ -24,7 +24,8 @@ fn nobody_sees_the_middle_of_a_script() {
                 let mut client = server.connect();
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
-                        let keys = [round % 10, (round * 7 + number + 1) % 10].map(|n| format!("a{n}"));
+                        let keys =
+                            [round % 10, (round * 7 + number + 1) % 10].map(|n| format!("a{n}"));
                         let [from, to] = keys.each_ref().map(String::as_str);
                         match number {
                             0 => client.command(&["FCALL", "move", "2", from, to, "3"]),
@@ -112,9 +113,10 @@ fn waiting_clients_are_served_after_the_script() {
     let server = Server::start(&["--io-threads", "2"]);
     let (mut waiting, mut client) = (server.connect(), server.connect());
     let id = waiting.run("CLIENT ID").integer();
-    waiting.send(&words("BLPOP l 0"));
+    waiting.send(&["BLPOP", "l", "0"]);
     client.wait_until_blocked(id);
-    let script = "redis.call('rpush', 'l', 'a') redis.call('lpop', 'l') redis.call('rpush', 'l', 'b')";
+    let script =
+        "redis.call('rpush', 'l', 'a') redis.call('lpop', 'l') redis.call('rpush', 'l', 'b')";
     client.command(&["EVAL", script, "0"]);
     assert_eq!(waiting.read().elements()[1].text(), "b");
 }

@@ -104,9 +104,7 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         2 => cx.settings.lazyfree_lazy_user_flush,
         3 => is_async(args.at(2)).ok_or(WORDS)?,
         _ => {
-            return Err("ERR unknown subcommand or wrong number of arguments for 'flush'. Try \
-                        FUNCTION HELP."
-                .into());
+            return Err(wrong_count(args.at(1)));
         }
     };
     let flushed = cx.server.scripts.change(Engine::flush_functions);
@@ -118,6 +116,12 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
+/// A subcommand with more arguments than it takes.
+fn wrong_count(name: &[u8]) -> CommandError {
+    let text = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(text, name, "'. Try FUNCTION HELP.")
+}
+
 fn dump(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
     let payload = cx.server.scripts.engine().libraries.dump(cx.settings.rdbcompression);
     out.bulk(&payload);
@@ -127,9 +131,7 @@ fn dump(cx: &mut Cx<'_>, _: Args<'_>, out: &mut Reply<'_>) -> Result {
 fn restore(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let policy = match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
         _ if args.len() > 4 => {
-            return Err("ERR unknown subcommand or wrong number of arguments for 'restore'. Try \
-                        FUNCTION HELP."
-                .into());
+            return Err(wrong_count(args.at(1)));
         }
         None | Some(b"append") => RestorePolicy::Append,
         Some(b"replace") => RestorePolicy::Replace,

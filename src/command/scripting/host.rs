@@ -15,7 +15,8 @@ use crate::keyspace::journal::Targets;
 use crate::log;
 use crate::lua::{Function, Host, Interrupt, LogLevel, ScriptFlags, State};
 use crate::resp::{Args, BorrowedArgs, Protocol, Reply};
-use crate::script::{Digest, FunctionInfo, RunningScript, ScriptCache, ScriptKind};
+use crate::script::{Digest, FunctionInfo, RunningScript, ScriptCache, ScriptKind, Shebang};
+use crate::state::Server;
 
 /// Bytes for the replies to a script's calls that a thread keeps.
 const SPACE: usize = 16 * 1024;
@@ -59,6 +60,16 @@ impl<'a> Program<'a> {
     }
 }
 
+/// What the script says of itself that a command would run; `None` if it says nothing, or is not there.
+pub fn flags_of(server: &Server, found: &Registered, args: Args<'_>) -> Option<ScriptFlags> {
+    let engine = || server.scripts.engine();
+    match found.command.name {
+        "eval" | "eval_ro" => Shebang::read(args.at(1)).ok()?.0.flags,
+        "evalsha" | "evalsha_ro" => engine().cache.get(&Digest::parse(args.at(1))?)?.flags,
+        _ => Some(engine().libraries.get(args.at(1))?.flags),
+    }
+}
+
 /// Runs a program, and writes what it returns. `args` are those of the command that runs it, `parts` the keys and
 /// the other arguments among them.
 pub fn run(
@@ -86,6 +97,7 @@ pub fn run(
             .is_some_and(|flags| flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES)),
         has_written: false,
         is_shown: false,
+        is_slow: false,
         began,
         name: &program.name,
         args,
@@ -129,8 +141,7 @@ fn admit(cx: &Cx<'_>, program: &Program<'_>, read_only: bool) -> Result {
     if read_only && !flags.contains(ScriptFlags::NO_WRITES) {
         return Err("ERR Can not execute a script with write flag using *_ro command.".into());
     }
-    if cx.caller.lacks_memory && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES)
-    {
+    if lacks_memory(cx) && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES) {
         return Err(
             "OOM allow-oom flag is not set on the script, can not run it when used memory > \
                     'maxmemory'"
@@ -188,8 +199,10 @@ struct ScriptHost<'h, 'c> {
     may_exceed_memory: bool,
     /// It has called a command that may change data.
     has_written: bool,
-    /// Others are told of it.
+    /// Others can be told of it.
     is_shown: bool,
+    /// It has run for so long that others do not wait for its end.
+    is_slow: bool,
     /// When it began, in ticks.
     began: u64,
     /// Memory for the reply to a call.
@@ -234,12 +247,19 @@ impl Host for ScriptHost<'_, '_> {
 
     fn interrupt(&mut self) -> Interrupt {
         if !self.is_shown {
-            let took =
-                Duration::from_nanos(self.cx.clock.delta_as_nanos(self.began, self.cx.clock.raw()));
+            let took = self.took();
             match patience(self.cx.settings) {
-                Some(patience) if took >= patience => self.show(took),
+                // Before others are told, so that the first of them can end it.
+                Some(patience) if took >= patience * 3 / 4 => self.show(took),
                 _ => return Interrupt::Continue,
             }
+        }
+        if !self.is_slow {
+            let took = self.took();
+            if patience(self.cx.settings).is_none_or(|patience| took < patience) {
+                return Interrupt::Continue;
+            }
+            self.note_slow(took);
         }
         // The other connections of this thread are answered, or they could not end the script.
         if let Err(error) = run_others() {
@@ -298,7 +318,7 @@ impl ScriptHost<'_, '_> {
         if self.cx.caller.identity.is_restricted() {
             self.check_permission(found, args)?;
         }
-        if self.lacks_memory(cx)
+        if lacks_memory(self.cx)
             && flags.contains(Flags::DENYOOM)
             && !self.may_exceed_memory
             && !self.has_written
@@ -355,13 +375,23 @@ impl ScriptHost<'_, '_> {
         self.replies.len()
     }
 
-    /// Tells others of the script, which has run for so long.
-    #[cold]
-    fn show(&mut self, took: Duration) {
-        let (kind, name) = match self.name {
+    /// How long the script has run.
+    fn took(&self) -> Duration {
+        let clock = &self.cx.clock;
+        Duration::from_nanos(clock.delta_as_nanos(self.began, clock.raw()))
+    }
+
+    fn kind_and_name(&self) -> (ScriptKind, String) {
+        match self.name {
             Name::Script(digest) => (ScriptKind::Script, digest.text()),
             Name::Function(name) => (ScriptKind::Function, String::from_utf8_lossy(name).into()),
-        };
+        }
+    }
+
+    #[cold]
+    fn note_slow(&mut self, took: Duration) {
+        self.is_slow = true;
+        let (kind, name) = self.kind_and_name();
         log::warning(format_args!(
             "Slow script detected: still in execution after {} milliseconds. You can try killing the \
              script using the {} command. Script name is: {name}.",
@@ -371,6 +401,12 @@ impl ScriptHost<'_, '_> {
                 ScriptKind::Function => "FUNCTION KILL",
             }
         ));
+    }
+
+    /// Shows others the script, which has run for so long.
+    #[cold]
+    fn show(&mut self, took: Duration) {
+        let (kind, name) = self.kind_and_name();
         let command = self.args.iter().map(Into::into).collect();
         let since = Instant::now().checked_sub(took).unwrap_or_else(Instant::now);
         let has_written = self.has_written;

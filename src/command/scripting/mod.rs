@@ -12,7 +12,7 @@ use super::{
     BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec, Scope,
 };
 
-pub use host::patience;
+pub use host::{flags_of, patience};
 pub use kill::busy;
 
 /// The keys of a call: a count at the third argument, then so many.
