@@ -63,6 +63,8 @@ impl Host for Remote {
         Ok(())
     }
 
+    fn note_error(&mut self, _: &[u8]) {}
+
     fn interrupt(&mut self) -> Interrupt {
         Interrupt::Continue
     }
@@ -190,6 +192,8 @@ impl Host for Nobody {
     fn register(&mut self, _: Registration<'_>) -> Result<(), Vec<u8>> {
         Ok(())
     }
+
+    fn note_error(&mut self, _: &[u8]) {}
 
     fn interrupt(&mut self) -> Interrupt {
         Interrupt::Continue

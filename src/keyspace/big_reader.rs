@@ -115,6 +115,11 @@ impl BigReaderLock {
         if self.try_enter(slot).is_ok() { Ok(()) } else { self.wait_and_enter(slot, true) }
     }
 
+    /// Whether there is an exclusive section that has lasted longer than its patience.
+    pub fn is_busy(&self) -> bool {
+        self.section.lock().limit().is_some_and(|limit| Instant::now() >= limit)
+    }
+
     #[inline]
     fn try_enter(&self, slot: usize) -> Result<u8, u8> {
         self.slots[slot].compare_exchange(OUTSIDE, INSIDE, Ordering::Acquire, Ordering::Relaxed)

@@ -154,6 +154,11 @@ impl Keyspace {
         Ok(Unit::exclusive(self, alone, now, listeners))
     }
 
+    /// Whether an exclusive section has lasted longer than its patience.
+    pub fn is_busy(&self) -> bool {
+        self.readers.is_busy()
+    }
+
     /// Hints that a key of this slot will be looked up soon.
     #[inline]
     pub fn prefetch_shard(&self, slot: u16) {

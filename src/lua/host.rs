@@ -78,6 +78,9 @@ pub trait Host {
     /// A library registers a function while it is loaded. A refusal, which begins with its code, ends the load.
     fn register(&mut self, function: Registration<'_>) -> Result<(), Vec<u8>>;
 
+    /// There is an error within the reply of the script, which is not counted yet.
+    fn note_error(&mut self, text: &[u8]);
+
     /// Asked again and again while a script runs.
     fn interrupt(&mut self) -> Interrupt;
 }

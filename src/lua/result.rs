@@ -154,7 +154,14 @@ type Form = fn(Stack, &mut Reply<'_>) -> Written;
 
 const FORMS: &[(&str, Type, Form)] = &[
     ("err", Type::String, |stack, reply| {
-        reply.error(stack.bytes(-1).unwrap_or_default());
+        let text = stack.bytes(-1).unwrap_or_default();
+        stack.raw_field(-2, "ignore_error_stats_update");
+        let is_counted = stack.boolean(-1);
+        stack.pop(1);
+        if let Some(host) = stack.shared().host().filter(|_| !is_counted) {
+            host.note_error(text);
+        }
+        reply.error(text);
         Written::All
     }),
     ("ok", Type::String, |stack, reply| {

@@ -309,6 +309,8 @@ impl Host for Nobody {
         None
     }
 
+    fn note_error(&mut self, _: &[u8]) {}
+
     fn register(&mut self, _: super::host::Registration<'_>) -> Result<(), Vec<u8>> {
         Err(b"ERR no function can be registered here".to_vec())
     }

@@ -99,6 +99,8 @@ impl Host for Loader<'_> {
         Ok(())
     }
 
+    fn note_error(&mut self, _: &[u8]) {}
+
     fn interrupt(&mut self) -> Interrupt {
         (self.may_go_on)()
     }

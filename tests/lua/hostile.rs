@@ -36,6 +36,8 @@ impl Host for Deadline {
         Ok(())
     }
 
+    fn note_error(&mut self, _: &[u8]) {}
+
     fn interrupt(&mut self) -> Interrupt {
         if Instant::now() < self.0 { Interrupt::Continue } else { Interrupt::Stop(KILLED) }
     }
@@ -359,6 +361,8 @@ fn a_panic_of_the_host_comes_through() {
         fn register(&mut self, _: Registration<'_>) -> Result<(), Vec<u8>> {
             Ok(())
         }
+        fn note_error(&mut self, _: &[u8]) {}
+
         fn interrupt(&mut self) -> Interrupt {
             Interrupt::Continue
         }

@@ -98,6 +98,7 @@ pub fn run(
         has_written: false,
         is_shown: false,
         is_slow: false,
+        has_errors: false,
         began,
         name: &program.name,
         args,
@@ -109,7 +110,14 @@ pub fn run(
         Name::Script(_) => state.run(&mut host, program.function, keys, rest, out),
         Name::Function(_) => state.call_function(&mut host, program.function, keys, rest, out),
     };
-    let (is_shown, mut replies) = (host.is_shown, std::mem::take(&mut host.replies));
+    let (is_shown, has_errors) = (host.is_shown, host.has_errors);
+    let mut replies = std::mem::take(&mut host.replies);
+    if has_errors
+        && result.is_ok()
+        && let Ok(found) = table().resolve(args)
+    {
+        cx.stats.commands[found.id].failed.add(1);
+    }
     if is_shown {
         cx.server.scripts.running.end();
     }
@@ -203,6 +211,8 @@ struct ScriptHost<'h, 'c> {
     is_shown: bool,
     /// It has run for so long that others do not wait for its end.
     is_slow: bool,
+    /// There are errors within its reply.
+    has_errors: bool,
     /// When it began, in ticks.
     began: u64,
     /// Memory for the reply to a call.
@@ -243,6 +253,11 @@ impl Host for ScriptHost<'_, '_> {
 
     fn register(&mut self, _: crate::lua::Registration<'_>) -> Result<(), Vec<u8>> {
         Err(b"ERR server.register_function can only be called on FUNCTION LOAD command".to_vec())
+    }
+
+    fn note_error(&mut self, text: &[u8]) {
+        self.has_errors = true;
+        self.cx.stats.error(&CommandError::from(text.to_vec()));
     }
 
     fn interrupt(&mut self) -> Interrupt {
@@ -341,7 +356,7 @@ impl ScriptHost<'_, '_> {
             |denied| {
                 let error = denied.error(caller.identity.user(), found);
                 let text = error.text().strip_prefix(b"NOPERM ").unwrap_or(error.text());
-                [b"NOPERM ACL failure in script: ", text].concat().into()
+                [b"ERR ACL failure in script: ", text].concat().into()
             },
         )
     }

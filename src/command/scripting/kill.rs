@@ -1,8 +1,10 @@
 //! SCRIPT KILL and FUNCTION KILL, and what others are told while a script runs for long.
 
+use std::time::Duration;
+
 use crate::command::{CommandError, Cx, Result};
 use crate::resp::Reply;
-use crate::script::ScriptKind;
+use crate::script::{RunningScript, ScriptKind};
 use crate::state::Server;
 
 const NOT_BUSY: CommandError = CommandError::of("NOTBUSY No scripts in execution right now.");
@@ -28,10 +30,26 @@ pub fn busy(server: &Server) -> CommandError {
     }
 }
 
+/// The script that runs for long. It shows itself while it runs, which may be a moment after others have found the
+/// keyspace busy.
+fn shown(server: &Server) -> Option<RunningScript> {
+    const STEP: Duration = Duration::from_millis(1);
+    const STEPS: u32 = 1000;
+    let running = &server.scripts.running;
+    for _ in 0..STEPS {
+        let script = running.get();
+        if script.is_some() || !server.keyspace.is_busy() {
+            return script;
+        }
+        std::thread::sleep(STEP);
+    }
+    running.get()
+}
+
 /// Ends the running script, if it is of this kind.
 pub fn kill(cx: &mut Cx<'_>, kind: ScriptKind, out: &mut Reply<'_>) -> Result {
     let running = &cx.server.scripts.running;
-    let script = running.get().ok_or(NOT_BUSY)?;
+    let script = shown(cx.server).ok_or(NOT_BUSY)?;
     if script.has_written {
         return Err(UNKILLABLE);
     }
