@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+    date_time_ymd,
 };
 
 /// An authority, and the directory in which it writes what it issues.
@@ -49,6 +50,14 @@ impl Authority {
         let mut params = named(name);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
+        self.issue_as(name, params)
+    }
+
+    /// Issues one with these URIs.
+    pub fn issue_with_uris(&self, name: &str, uris: &[&str]) -> Identity {
+        let mut params = named(name);
+        let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
+        params.subject_alt_names.extend(uris.iter().map(uri));
         self.issue_as(name, params)
     }
 
