@@ -53,7 +53,6 @@ impl Feed {
                 local: endpoint,
                 fd: None,
                 certificate: None,
-                certificate: None,
             },
             batches,
             left: count,

@@ -20,6 +20,8 @@ pub enum Reason {
     Database,
     /// A wrong password, or no such user.
     Auth,
+    /// A certificate names no enabled user.
+    TlsCertificate,
 }
 
 /// Where a command was denied.
@@ -33,7 +35,7 @@ pub enum Context {
 }
 
 impl Reason {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +44,7 @@ impl Reason {
             Reason::Channel => "channel",
             Reason::Database => "database",
             Reason::Auth => "auth",
+            Reason::TlsCertificate => "tls-cert",
         }
     }
 }

@@ -430,7 +430,7 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.add("acl_access_denied_cmd", denied(Reason::Command));
     lines.add("acl_access_denied_key", denied(Reason::Key));
     lines.add("acl_access_denied_channel", denied(Reason::Channel));
-    lines.zeros("acl_access_denied_tls_cert");
+    lines.add("acl_access_denied_tls_cert", denied(Reason::TlsCertificate));
     lines.add("acl_access_denied_db", denied(Reason::Database));
 }
 

@@ -92,7 +92,7 @@ impl Denied {
     fn progress(self) -> (u8, usize) {
         let stage = match self.reason {
             Reason::Database => 0,
-            Reason::Command | Reason::Auth => 1,
+            Reason::Command | Reason::Auth | Reason::TlsCertificate => 1,
             Reason::Key => 2,
             Reason::Channel => 3,
         };
@@ -116,7 +116,9 @@ impl Denied {
             }
             Reason::Key => "NOPERM No permissions to access a key".into(),
             Reason::Channel => "NOPERM No permissions to access a channel".into(),
-            Reason::Database | Reason::Auth => "NOPERM No permissions to access database".into(),
+            Reason::Database | Reason::Auth | Reason::TlsCertificate => {
+                "NOPERM No permissions to access database".into()
+            }
         }
     }
 
@@ -126,7 +128,7 @@ impl Denied {
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
             Reason::Channel => "no permission to access one of the channels used as arguments",
-            Reason::Database | Reason::Auth => "no permission",
+            Reason::Database | Reason::Auth | Reason::TlsCertificate => "no permission",
         };
         format!(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
@@ -145,7 +147,7 @@ impl Denied {
             }
             Reason::Key => [&begin, &b"access the '"[..], object(), b"' key"].concat(),
             Reason::Channel => [&begin, &b"access the '"[..], object(), b"' channel"].concat(),
-            Reason::Database | Reason::Auth => {
+            Reason::Database | Reason::Auth | Reason::TlsCertificate => {
                 [&begin, &b"access database "[..], object()].concat()
             }
         }

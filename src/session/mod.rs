@@ -22,7 +22,8 @@ use verbena_transport::event_loop::yield_task;
 use verbena_transport::{Connection, ConnectionInfo};
 
 use crate::command::{
-    Caller, CommandTable, Ending, ParkedCall, Registered, ReplyMode, stop_broadcasts,
+    Caller, CommandTable, Ending, ParkedCall, Registered, ReplyMode, authenticate_by_certificate,
+    stop_broadcasts,
 };
 use crate::keyspace::Key;
 use crate::keyspace::parked::Parked;
@@ -132,8 +133,12 @@ pub const SIZE: usize = size_of::<Serve>();
 
 impl Session {
     fn new(worker: Rc<Worker>, record: Arc<ClientRecord>) -> Self {
+        let mut caller = Caller::new(record, &worker.server.acl);
+        if caller.record.info.certificate.is_some() {
+            authenticate_by_certificate(worker.server, &worker.settings(), &mut caller);
+        }
         Session {
-            caller: Caller::new(record, &worker.server.acl),
+            caller,
             state: State::Reading,
             parser: RequestParser::default(),
             recent: Recent::default(),

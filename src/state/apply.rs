@@ -40,20 +40,11 @@ impl Server {
             std::env::set_current_dir(&new.dir)
                 .map_err(|error| ("dir", system_text(&error).into()))?;
         }
-        let tls = (reload || !same_tls(old, new)).then(|| load_tls(new)).transpose();
-        let listening = tls.and_then(|tls| {
-            let context = match &tls {
-                Some(loaded) => loaded.server.clone(),
-                None => self.tls.server(),
-            };
-            listen(old, new, context, control).map(|()| tls)
-        });
-        let tls = listening.map_err(|obstacle| {
+        let tls = self.load_and_listen(old, new, reload, control).inspect_err(|_| {
             if moved {
                 // It was the working directory until now.
                 let _ = std::env::set_current_dir(&old.dir);
             }
-            obstacle
         })?;
         adjust_oom_score(old, new)?;
         if new.proc_title_template != old.proc_title_template
@@ -75,6 +66,23 @@ impl Server {
         // The control thread ends only with the process.
         let _ = self.control.send(ControlRequest::Adjust(new.clone()));
         Ok(())
+    }
+
+    /// Reads the files of TLS, if they or what is made of them has changed, and listens where `new` says.
+    fn load_and_listen(
+        &self,
+        old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        reload: bool,
+        control: &mut dyn ControlThread,
+    ) -> Result<Option<LoadedTls>, Obstacle> {
+        let tls = (reload || !same_tls(old, new)).then(|| load_tls(new)).transpose()?;
+        let context = match &tls {
+            Some(loaded) => loaded.server.clone(),
+            None => self.tls.server(),
+        };
+        listen(old, new, context, control)?;
+        Ok(tls)
     }
 }
 

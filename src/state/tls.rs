@@ -243,3 +243,48 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use verbena_transport::security::PeerCertificate;
+    use verbena_transport::{Endpoint, unix};
+
+    use super::*;
+
+    #[test]
+    fn the_settings_say_which_name_of_a_certificate_is_a_user() {
+        let nowhere = Endpoint::Path(PathBuf::new());
+        let certificate = PeerCertificate {
+            common_name: Some("common".into()),
+            uris: vec!["urn:1".into(), "urn:2".into()],
+        };
+        let mut info = ConnectionInfo {
+            backend: &unix::BACKEND,
+            peer: nowhere.clone(),
+            local: nowhere,
+            fd: None,
+            certificate: Some(Arc::new(certificate)),
+        };
+        for (choice, users) in [
+            (TlsAuthClientsUser::Off, &[][..]),
+            (TlsAuthClientsUser::Cn, &["common"]),
+            (TlsAuthClientsUser::Uri, &["urn:1", "urn:2"]),
+        ] {
+            let settings = Settings { tls_auth_clients_user: choice, ..Settings::default() };
+            assert!(certificate_users(&settings, &info).eq(users.iter().copied()));
+        }
+        info.certificate = None;
+        let settings =
+            Settings { tls_auth_clients_user: TlsAuthClientsUser::Cn, ..Settings::default() };
+        assert_eq!(certificate_users(&settings, &info).count(), 0);
+    }
+
+    #[test]
+    fn a_server_with_rdma_is_told_that_tls_does_not_apply_to_it() {
+        let settings = Settings { tls_port: 1, rdma_port: 2, ..Settings::default() };
+        assert!(settings.unmet().iter().any(|text| text.starts_with("TLS does not apply to RDMA")));
+        assert!(Settings { tls_port: 1, ..Settings::default() }.unmet().is_empty());
+    }
+}

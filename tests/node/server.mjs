@@ -30,7 +30,7 @@ export const programs = {
   valkey: process.env.VERBENA_ORACLE,
 };
 
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address();
@@ -40,11 +40,11 @@ async function freePort() {
 }
 
 /** Starts a server and waits until it is ready. */
-export async function start(program) {
+export async function start(program, more = []) {
   if (!program) throw new Error("no server: set VERBENA_SERVER and VERBENA_ORACLE, as scripts/test does");
   const port = await freePort();
   const directory = mkdtempSync(join(tmpdir(), "verbena-node-"));
-  const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", ""];
+  const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", ...more];
   const child = spawn(program, options, { cwd: directory, stdio: ["ignore", "pipe", "inherit"] });
   const late = setTimeout(() => child.kill(), READY_MS);
   const log = createInterface({ input: child.stdout });

@@ -19,6 +19,7 @@ import redis
 import redis._parsers
 import valkey
 import valkey._parsers
+from certificates import Authority
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 READY_SECONDS = 20
@@ -50,13 +51,22 @@ def tool(name):
     return path
 
 
-class Server:
-    """A running verbena-server, or another that is started alike, which listens on TCP and on a Unix socket."""
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
-    def __init__(self, directory, *options, program=None):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+
+class Server:
+    """A running verbena-server, or another that is started alike, which listens on TCP and on a Unix socket, and on TLS if
+    it has an authority."""
+
+    def __init__(self, directory, *options, program=None, authority=None):
+        self.port = free_port()
+        self.authority = authority
+        if authority:
+            self.tls_port = free_port()
+            options = [*authority.server_options(self.tls_port), *options]
         self.path = str(directory / "socket")
         self.log = []
         self.process = subprocess.Popen(
@@ -81,6 +91,10 @@ class Server:
 
     def options(self, transport):
         """How redis-cli and redis-benchmark are told."""
+        if transport == "tls":
+            certificate, key = self.authority.client
+            return ["-p", str(self.tls_port), "--tls", "--cacert", str(self.authority.certificate),
+                    "--cert", str(certificate), "--key", str(key)]
         return ["-s", self.path] if transport == "unix" else ["-p", str(self.port)]
 
     def stop(self):
@@ -89,8 +103,13 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server"), "--io-threads", "2")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, authority):
+    server = Server(tmp_path_factory.mktemp("server"), "--io-threads", "2", authority=authority)
     yield server
     assert server.stop() == 0, "\n".join(server.log)
 
@@ -133,10 +152,21 @@ class Flavour:
         name = fast if self.parser == "fast" else f"RESP{self.protocol}Parser"
         return getattr(self.library._parsers, start + name)
 
+    def way(self, server, library):
+        """The class of connections of a library or of its asynchronous part, and how they are told where the server is."""
+        if self.transport == "unix":
+            return library.UnixDomainSocketConnection, {"path": server.path}
+        # The real Valkey has no TLS here: it proves the test over TCP.
+        if self.transport == "tcp" or not server.authority:
+            return library.Connection, server.address("tcp")
+        certificate, key = server.authority.client
+        return library.SSLConnection, {
+            "host": "127.0.0.1", "port": server.tls_port, "ssl_ca_certs": str(server.authority.certificate),
+            "ssl_certfile": str(certificate), "ssl_keyfile": str(key),
+        }
+
     def pool(self, server, **options):
-        unix = self.transport == "unix"
-        kind = self.library.UnixDomainSocketConnection if unix else self.library.Connection
-        address = {"path": server.path} if unix else server.address("tcp")
+        kind, address = self.way(server, self.library)
         return self.library.ConnectionPool(
             connection_class=kind, parser_class=self.parser_class(), protocol=self.protocol, **address, **options
         )
@@ -147,9 +177,7 @@ class Flavour:
 
     def asynchronous(self, server, **options):
         library = getattr(__import__(f"{self.library.__name__}.asyncio"), "asyncio")
-        unix = self.transport == "unix"
-        kind = library.connection.UnixDomainSocketConnection if unix else library.Connection
-        address = {"path": server.path} if unix else server.address("tcp")
+        kind, address = self.way(server, library.connection)
         pool = library.ConnectionPool(
             connection_class=kind, parser_class=self.parser_class(True), protocol=self.protocol, **address, **options
         )
@@ -161,7 +189,8 @@ FLAVOURS = [
     for library in (redis, valkey)
     for protocol in (2, 3)
     for parser in ("fast", "plain")
-    for transport in ("tcp", "unix")
+    for transport in ("tcp", "unix", "tls")
+    if transport != "tls" or parser == "fast"
 ]
 
 

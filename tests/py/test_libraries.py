@@ -1,4 +1,5 @@
-"""redis-py and valkey-py, both protocols, each with its C parser and its Python one, over TCP and Unix sockets."""
+"""redis-py and valkey-py, both protocols, each with its C parser and its Python one, over TCP,
+Unix sockets and TLS."""
 
 import asyncio
 import threading

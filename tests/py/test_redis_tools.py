@@ -8,7 +8,7 @@ import pytest
 from conftest import Server, tool
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", "unix", "tls"])
 def transport(request):
     return request.param
 

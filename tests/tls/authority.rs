@@ -57,7 +57,7 @@ impl Authority {
     pub fn issue_with_uris(&self, name: &str, uris: &[&str]) -> Identity {
         let mut params = named(name);
         let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
-        params.subject_alt_names = uris.iter().map(uri).collect();
+        params.subject_alt_names.extend(uris.iter().map(uri));
         self.issue_as(name, params)
     }
 

@@ -181,6 +181,12 @@ fn a_handshake_that_is_cut_off_costs_its_own_connection() {
 fn slow_handshakes_keep_nobody_waiting_and_end() {
     let stage = Stage::new(&["--io-threads", "1"]);
     let mut other = stage.connect();
+    let memory = |other: &mut Client| {
+        let info = other.run("INFO memory").text();
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let before = memory(&mut other);
     let mut waiting = Vec::new();
     for number in 0..200 {
         let (mut socket, hello) = hello(&stage);
@@ -190,6 +196,8 @@ fn slow_handshakes_keep_nobody_waiting_and_end() {
         waiting.push(socket);
         assert!(other.run("PING").is("PONG"));
     }
+    let each = (memory(&mut other) - before) / 200;
+    assert!(each < 12_000, "each takes {each} bytes");
     // They are nobody's clients yet.
     assert!(other.run("INFO clients").text().contains("connected_clients:1\r\n"));
     assert_eq!(stage.connect().run("CLIENT LIST").text().lines().count(), 2);
@@ -276,7 +284,9 @@ fn both_ends_of_a_stream_are_told_by_the_protocol() {
     assert_eq!(says_no_more.read_line().unwrap(), "+PONG");
     assert!(ends(&mut says_no_more));
 
-    drop(stage.peer());
+    let mut cut_off = stage.peer();
+    assert_eq!(cut_off.ask("PING"), "+PONG");
+    cut_off.0.sock.shutdown(Shutdown::Write).unwrap();
     stage.server.wait_for_log("the TLS stream was cut off");
     let mut stays = stage.peer();
     assert_eq!(stays.ask("PING"), "+PONG");

@@ -11,3 +11,4 @@ mod handshake;
 mod peer;
 mod programs;
 mod traffic;
+mod users;

@@ -165,6 +165,16 @@ impl Buffer {
         }
     }
 
+    /// Keeps the content in no more memory than it needs, for a peer that may take its time.
+    pub(crate) fn shrink(&mut self) {
+        let len = self.len();
+        if len > 0 && len < self.bytes.len() / 2 {
+            let kept = self.filled().into();
+            put_back(std::mem::replace(&mut self.bytes, kept));
+            (self.start, self.end) = (0, len);
+        }
+    }
+
     pub(crate) fn expect(&mut self, total: usize) {
         self.expected = total;
     }
@@ -234,6 +244,19 @@ mod tests {
         assert_eq!(buffer.capacity(), POOLED);
         buffer.consume(5);
         assert_eq!(buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn a_shrunken_buffer_has_its_content_alone_and_grows_again() {
+        let mut buffer = Buffer::default();
+        buffer.shrink();
+        receive(&mut buffer, b"xhello");
+        buffer.consume(1);
+        buffer.shrink();
+        assert_eq!((buffer.filled(), buffer.capacity()), (&b"hello"[..], 5));
+        assert_eq!(receive(&mut buffer, b", world"), 7);
+        assert_eq!(buffer.filled(), b"hello, world");
+        assert_eq!(buffer.capacity(), POOLED);
     }
 
     #[test]

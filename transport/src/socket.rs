@@ -105,6 +105,11 @@ impl SocketConnection {
         self.rx.filled_mut()
     }
 
+    /// Keeps the received bytes in no more memory than they need.
+    pub(crate) fn shrink_received(&mut self) {
+        self.rx.shrink();
+    }
+
     /// Receives once. Says how many bytes came, and how many could have come.
     fn receive(&mut self) -> io::Result<(usize, usize)> {
         let socket = self.socket.get_ref();

@@ -89,3 +89,54 @@ pub(super) fn public_key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let certificate = Certificate::from_der(der).ok()?;
     certificate.tbs_certificate().subject_public_key_info().to_der().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
+
+    fn certificate(change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        change(&mut params);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_peer_has_the_names_of_its_certificate() {
+        let uris = ["urn:first", "urn:second"];
+        let der = certificate(|params| {
+            params.distinguished_name.push(DnType::OrganizationName, "house");
+            params.distinguished_name.push(DnType::CommonName, "Jürgen");
+            let uri = |uri: &str| SanType::URI(uri.try_into().unwrap());
+            params.subject_alt_names.extend(uris.map(uri));
+        });
+        let peer = PeerCertificate::new(&der);
+        assert_eq!(peer.common_name.as_deref(), Some("Jürgen"));
+        assert_eq!(peer.uris, uris);
+    }
+
+    #[test]
+    fn names_that_could_be_misread_are_none() {
+        let der = certificate(|params| {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, DnValue::Utf8String("admin\0x".into()));
+        });
+        assert_eq!(PeerCertificate::new(&der), PeerCertificate::default());
+        assert_eq!(
+            PeerCertificate::new(&CertificateDer::from(&b"nothing"[..])),
+            PeerCertificate::default()
+        );
+    }
+
+    #[test]
+    fn reports_show_serial_number_and_time() {
+        let der = certificate(|params| {
+            params.serial_number = Some(vec![0xa0, 1, 0x0f].into());
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        });
+        let facts = CertificateFacts::new(&der).unwrap();
+        assert_eq!((facts.serial.as_str(), facts.expires.as_secs()), ("A0010F", 1_609_459_200));
+        assert!(facts.expires_in() < 0);
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
@@ -127,7 +127,7 @@ impl ClientFiles {
     }
 }
 
-fn roots(file: &PathBuf, directory: &PathBuf) -> Result<RootCertStore, Refusal> {
+fn roots(file: &Path, directory: &Path) -> Result<RootCertStore, Refusal> {
     if !file.as_os_str().is_empty() || !directory.as_os_str().is_empty() {
         return Ok(authorities(file, directory)?.roots);
     }

@@ -103,7 +103,11 @@ impl TlsConnection {
         if self.socket.unsent() > 0 {
             let _ = self.socket.poll_flush(cx)?;
         }
-        let received = ready!(self.socket.poll_receive(cx))?;
+        let Poll::Ready(received) = self.socket.poll_receive(cx)? else {
+            // Nobody knows yet who this is.
+            self.socket.shrink_received();
+            return Poll::Pending;
+        };
         if received == 0 {
             self.state = State::Failed;
             let text = "the peer closed the connection during the TLS handshake";
