@@ -54,11 +54,16 @@ impl Selector {
 
     // --- Checks ---
 
+    /// Whether the command of that id is allowed with whatever arguments.
+    #[inline]
+    pub fn has_command(&self, id: usize) -> bool {
+        self.commands[id / 64] & 1 << (id % 64) != 0
+    }
+
     /// Whether the command of that id is allowed with `first_arg` as its first argument.
     #[inline]
     pub fn allows_command(&self, id: usize, first_arg: Option<&[u8]>) -> bool {
-        let is_allowed = self.commands[id / 64] & 1 << (id % 64) != 0;
-        is_allowed || !self.first_args.is_empty() && self.allows_first_arg(id, first_arg)
+        self.has_command(id) || !self.first_args.is_empty() && self.allows_first_arg(id, first_arg)
     }
 
     #[cold]

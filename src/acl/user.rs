@@ -16,8 +16,10 @@ pub struct User {
     /// Any password is right.
     pub no_password: bool,
     passwords: Vec<PasswordHash>,
-    /// The permissions outside of parentheses, then those in them: one that allows all of a call is enough.
-    selectors: Vec<Selector>,
+    /// The permissions outside of parentheses.
+    root: Selector,
+    /// Those in parentheses. One selector that allows all of a call is enough.
+    others: Vec<Selector>,
     /// There is nothing that it may not do.
     unrestricted: bool,
 }
@@ -40,7 +42,8 @@ impl User {
             enabled: false,
             no_password: false,
             passwords: Vec::new(),
-            selectors: vec![Selector::new(rules)],
+            root: Selector::new(rules),
+            others: Vec::new(),
             unrestricted: false,
         }
     }
@@ -50,7 +53,7 @@ impl User {
         let rules = Rules { commands, all_channels: true };
         let mut user = User { enabled: true, no_password: true, ..User::new(name, rules) };
         for rule in [&b"allkeys"[..], b"allcommands"] {
-            user.selectors[0].apply(rule, commands).expect("the rule is a valid one");
+            user.root.apply(rule, commands).expect("the rule is a valid one");
         }
         user.unrestricted = true;
         user
@@ -69,12 +72,17 @@ impl User {
     /// The permissions outside of parentheses.
     #[inline]
     pub fn root(&self) -> &Selector {
-        &self.selectors[0]
+        &self.root
+    }
+
+    /// The selectors in parentheses.
+    pub fn others(&self) -> &[Selector] {
+        &self.others
     }
 
     /// All its selectors, the one outside of parentheses first.
-    pub fn selectors(&self) -> &[Selector] {
-        &self.selectors
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        [&self.root].into_iter().chain(&self.others)
     }
 
     pub fn passwords(&self) -> &[PasswordHash] {
@@ -94,17 +102,17 @@ impl User {
 
     /// Whether a channel may be used, or a pattern of channels subscribed to.
     pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
-        self.selectors.iter().any(|selector| selector.allows_channel(channel, is_pattern))
+        self.selectors().any(|selector| selector.allows_channel(channel, is_pattern))
     }
 
     /// Whether every channel and pattern that `old` allows is allowed still, as far as the texts of the
     /// patterns tell.
     pub fn keeps_channels_of(&self, old: &User) -> bool {
-        let allows_all = |user: &User| user.selectors.iter().any(Selector::allows_all_channels);
+        let allows_all = |user: &User| user.selectors().any(Selector::allows_all_channels);
         let is_kept =
-            |text: &[u8]| self.selectors.iter().flat_map(Selector::channels).any(|own| own == text);
+            |text: &[u8]| self.selectors().flat_map(Selector::channels).any(|own| own == text);
         allows_all(self)
-            || !allows_all(old) && old.selectors.iter().flat_map(Selector::channels).all(is_kept)
+            || !allows_all(old) && old.selectors().flat_map(Selector::channels).all(is_kept)
     }
 
     /// Obeys one rule, or leaves everything as it was.
@@ -119,7 +127,7 @@ impl User {
             [b'!', digits @ ..] => {
                 self.remove_password(PasswordHash::parse(digits).ok_or(RuleError::BadHash)?)?;
             }
-            [b'(', words @ .., b')'] => self.selectors.push(Selector::parse(words, rules)?),
+            [b'(', words @ .., b')'] => self.others.push(Selector::parse(words, rules)?),
             _ if is(b"on") => self.enabled = true,
             _ if is(b"off") => self.enabled = false,
             _ if is(b"nopass") => {
@@ -132,12 +140,13 @@ impl User {
             }
             // Values that come in RESTORE are always checked.
             _ if is(b"skip-sanitize-payload") || is(b"sanitize-payload") => {}
-            _ if is(b"clearselectors") => self.selectors.truncate(1),
+            _ if is(b"clearselectors") => self.others.clear(),
             _ if is(b"reset") => *self = User::new(&self.name, rules),
-            _ => self.selectors[0].apply(rule, rules.commands)?,
+            _ => self.root.apply(rule, rules.commands)?,
         }
-        let mut selectors = self.selectors.iter();
-        self.unrestricted = selectors.any(|selector| selector.is_unrestricted(rules.commands));
+        let is_unrestricted = |selector: &Selector| selector.is_unrestricted(rules.commands);
+        let unrestricted = self.selectors().any(is_unrestricted);
+        self.unrestricted = unrestricted;
         Ok(())
     }
 
@@ -171,7 +180,7 @@ impl User {
         }
         words.extend(self.passwords.iter().map(|hash| format!("#{}", hash.digits()).into_bytes()));
         words.push(self.root().line());
-        let selectors = self.selectors[1..].iter();
+        let selectors = self.others.iter();
         words.extend(
             selectors.map(|selector| [b"(", &*quoted_line(&selector.line()), b")"].concat()),
         );

@@ -163,6 +163,19 @@ pub struct Databases {
     pub count: usize,
 }
 
+/// Whether a call is one of those that most are and the selector outside of parentheses allows it: of a command with
+/// one key, or with nothing that rules are about.
+#[inline]
+pub fn is_plainly_allowed(user: &User, found: &Registered, args: Args<'_>) -> bool {
+    let root = user.root();
+    let allows_keys = || match found.uses.keys {
+        KeyUse::None => found.command.channels == Channels::None,
+        KeyUse::First(access) => root.allows_key(args.at(1), access),
+        KeyUse::Listed => false,
+    };
+    root.allows_all_databases() && root.has_command(found.id) && allows_keys()
+}
+
 /// Whether `user` may make a call. Its arity must have been checked.
 #[inline]
 pub fn check(
@@ -186,7 +199,7 @@ fn check_others(
     databases: Databases,
     mut denied: Denied,
 ) -> Result<(), Denied> {
-    for selector in &user.selectors()[1..] {
+    for selector in user.others() {
         match check_selector(selector, found, args, databases) {
             Ok(()) => return Ok(()),
             Err(other) if other.progress() > denied.progress() => denied = other,
@@ -291,7 +304,7 @@ pub fn reads_all_keys(caller: &Caller, command: &str) -> bool {
     let id = || table().get(command.as_bytes()).map(|found| found.id);
     !identity.is_restricted()
         || id().is_some_and(|id| {
-            let mut selectors = identity.user().selectors().iter();
+            let mut selectors = identity.user().selectors();
             selectors.any(|selector| selector.allows_command(id, None) && selector.reads_all_keys())
         })
 }
@@ -304,6 +317,13 @@ pub fn authenticated(caller: &Caller, found: &Registered) -> Result {
         return Err(CommandError::NO_AUTH);
     }
     Ok(())
+}
+
+/// Whether nothing more needs to be looked at: see [`is_plainly_allowed`].
+#[inline]
+pub fn is_plain(caller: &Caller, found: &Registered, args: Args<'_>) -> bool {
+    let identity = &caller.identity;
+    !identity.is_anonymous() && is_plainly_allowed(identity.user(), found, args)
 }
 
 /// Whether a caller with restrictions may make a call.

@@ -98,7 +98,7 @@ pub(super) fn get(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Resul
     user.passwords().iter().for_each(|hash| out.bulk(hash.digits().as_bytes()));
     write_selector(user.root(), out);
     out.bulk(b"selectors");
-    let selectors = &user.selectors()[1..];
+    let selectors = user.others();
     out.array(selectors.len());
     for selector in selectors {
         out.map(4);
