@@ -170,8 +170,8 @@ fn percentiles_are_shown_as_configured() {
     assert_eq!(stats.keys().collect::<Vec<_>>(), ["latency_percentiles_usec_config|resetstat"]);
 }
 
-/// Sections that only one of the two has: there is no TLS here, and no scripts.
-const OTHER_SECTIONS: [&str; 3] = ["# TLS", "# RDMA", "# Scripting Engines"];
+/// Sections that only one of the two has: this oracle has no TLS.
+const OTHER_SECTIONS: [&str; 2] = ["# TLS", "# RDMA"];
 
 /// Section and name of each field, in the order of the reply.
 fn fields(client: &mut Client) -> Vec<String> {
@@ -189,8 +189,6 @@ fn fields(client: &mut Client) -> Vec<String> {
     let is_own = |field: &str| {
         OTHER_SECTIONS.iter().any(|section| field.starts_with(section))
             || field.ends_with(" verbena_version")
-            // Valkey's only one is the engine of scripts.
-            || field.ends_with("# Modules module")
             || field.contains("cmdstat_")
             || field.contains("latency_percentiles_usec_")
     };

@@ -239,7 +239,7 @@ fn sections_of_the_report_are_chosen_as_in_valkey() {
     let ours = Server::start(&[]);
     let theirs = Server::oracle(&[]);
     // Sections that only one of the two servers has.
-    let own = ["RDMA", "TLS", "Cluster Info", "Scripting Engines"];
+    let own = ["RDMA", "TLS", "Cluster Info"];
     let sections = |server: &Server, words: &str| -> Vec<String> {
         let report = server.connect().run(words).text();
         let titles = report.lines().filter_map(|line| line.strip_prefix("# "));

@@ -1,7 +1,9 @@
 //! The commands that are compared: one entry each.
 
 use crate::compare::Rule;
-use crate::families::{bitmap, dump, geo, hash, hyperloglog, list, set, sort, sorted_set, stream};
+use crate::families::{
+    bitmap, dump, geo, hash, hyperloglog, list, script, set, sort, sorted_set, stream,
+};
 
 /// One command, how it is called, and how its replies are compared.
 pub struct Entry {
@@ -255,6 +257,7 @@ pub const FAMILIES: &[&[Entry]] = &[
     geo::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
+    script::COMMANDS,
     list::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,
@@ -264,6 +267,31 @@ pub const FAMILIES: &[&[Entry]] = &[
 
 /// Commands that exist and are not called at random, and where else they are tested.
 pub const NOT_RANDOM: &[(&str, &str)] = &[
+    ("evalsha", "needs a digest: tests/scripting"),
+    ("evalsha_ro", "needs a digest: tests/scripting"),
+    ("fcall", "needs a library: tests/scripting"),
+    ("fcall_ro", "needs a library: tests/scripting"),
+    ("function delete", "needs a library: tests/scripting"),
+    ("function dump", "needs a library: tests/scripting"),
+    ("function flush", "needs a library: tests/scripting"),
+    ("function help", "has no arguments: tests/scripting"),
+    ("function kill", "needs a running function: tests/scripting"),
+    ("function list", "needs a library: tests/scripting"),
+    ("function load", "changes what later replies depend on: tests/scripting"),
+    ("function restore", "needs a library: tests/scripting"),
+    ("function stats", "needs a library: tests/scripting"),
+    ("script debug", "is refused here: docs/COMPATIBILITY.md"),
+    ("script exists", "needs a digest: tests/scripting"),
+    ("script flush", "changes what later replies depend on: tests/scripting"),
+    ("script help", "has no arguments: tests/scripting"),
+    ("script kill", "needs a running script: tests/scripting"),
+    ("script load", "changes what later replies depend on: tests/scripting"),
+    ("module", "is no command by itself: tests/admission.rs"),
+    ("module help", "has no arguments: tests/admission.rs"),
+    ("module list", "has no arguments: tests/scripting"),
+    ("module load", "is refused here: tests/admission.rs"),
+    ("module loadex", "is refused here: tests/admission.rs"),
+    ("module unload", "is refused here: tests/admission.rs"),
     ("acl deluser", "ends connections: tests/acl"),
     ("acl dryrun", "needs users: users.rs"),
     ("acl getuser", "needs users: users.rs"),

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use crate::common::payloads::{self, Payload};
+use crate::families::script;
 
 /// A kind of argument: the word that stands for it in a syntax (see `commands.rs`), and a generator.
 pub type Pool = fn(&mut StdRng) -> Vec<u8>;
@@ -17,6 +18,7 @@ pub fn pool(name: &str) -> Pool {
     match name {
         "key" => key,
         "value" => value,
+        "script" => script::script,
         "text" => text,
         "integer" => integer,
         "float" => float,

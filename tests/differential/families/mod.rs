@@ -6,6 +6,7 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod script;
 pub mod set;
 pub mod sort;
 pub mod sorted_set;
