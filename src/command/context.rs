@@ -179,6 +179,13 @@ impl<'a> Cx<'a> {
         Some(self.unit.table(self.caller.db, key.slot).get(position))
     }
 
+    /// As [`peek`](Self::peek), whether or not the key's time is over.
+    pub fn peek_at_any_time(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        let table = self.unit.table(self.caller.db, key.slot);
+        let position = table.find(key.hash, key.bytes)?;
+        Some(table.get(position))
+    }
+
     /// As [`peek`](Self::peek), in another database than the client's.
     pub fn peek_in(&mut self, db: usize, key: &Key<'_>) -> Option<&Entry> {
         let position = self.position_in(db, key)?;

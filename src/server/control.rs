@@ -139,6 +139,8 @@ pub(super) async fn run(
 
 impl End {
     fn shutdown(server: &Server, now: bool) -> End {
+        // A client whose script runs for long reads no reply before that ends.
+        let now = now || server.scripts.running.get().is_some();
         let timeout = Duration::from_secs(server.config.load().shutdown_timeout.max(0) as u64);
         End::Shutdown { patience: if now { Duration::ZERO } else { timeout.min(PATIENCE) } }
     }

@@ -11,9 +11,11 @@ pub enum Switch {
     PeriodicTasks,
     /// The check of a payload's checksum (RESTORE).
     Checksums,
+    /// The refusal of commands that scripts may not call.
+    ScriptDenials,
 }
 
-const COUNT: usize = Switch::Checksums as usize + 1;
+const COUNT: usize = Switch::ScriptDenials as usize + 1;
 
 /// The positions of all switches.
 #[derive(Default)]

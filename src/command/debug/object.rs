@@ -16,7 +16,7 @@ use crate::value::{Entry, List, Object, PackedKind, ValueRef, access};
 pub fn describe(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
     let (settings, now) = (cx.settings, cx.now);
     let fast = args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"fast"));
-    let entry = cx.inspect(&Key::new(args.at(2))).ok_or(CommandError::NO_SUCH_KEY)?;
+    let entry = cx.peek_at_any_time(&Key::new(args.at(2))).ok_or(CommandError::NO_SUCH_KEY)?;
     let idle = access::idle(now, entry.access());
     let mut text = format!("Value at:{entry:p} refcount:1 encoding:{}", entry.encoding());
     if !fast {

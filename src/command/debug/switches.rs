@@ -18,7 +18,6 @@ const NOTHING_TO_SWITCH: &[&[u8]] = &[
     b"force-free-primary-async",
     b"hashtable-can-abort-shrink",
     b"pause-after-fork",
-    b"set-disable-deny-scripts",
 ];
 
 /// The subcommands that turn something on or off.
@@ -29,6 +28,9 @@ pub fn turn(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>) -> Result {
         (b"pause-cron", 3) => cx.server.switches.set(Switch::PeriodicTasks, !is_on(args)),
         (b"set-skip-checksum-validation", 3) => {
             cx.server.switches.set(Switch::Checksums, !is_on(args));
+        }
+        (b"set-disable-deny-scripts", 3) => {
+            cx.server.switches.set(Switch::ScriptDenials, !is_on(args));
         }
         (b"drop-cluster-packet-filter", 3) => {
             parse_i64(&args[2]).ok_or(CommandError::NOT_INTEGER)?;

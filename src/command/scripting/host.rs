@@ -7,7 +7,7 @@ use verbena_transport::event_loop::run_others;
 
 use crate::acl::Context;
 use crate::command::{
-    Caller, CommandError, Cx, Flags, Origin, Registered, Result, call, keys_of, monitor,
+    Caller, CommandError, Cx, Flags, Group, Origin, Registered, Result, call, keys_of, monitor,
     permission, table,
 };
 use crate::config::Settings;
@@ -16,7 +16,7 @@ use crate::log;
 use crate::lua::{Function, Host, Interrupt, LogLevel, ScriptFlags, State};
 use crate::resp::{Args, BorrowedArgs, Protocol, Reply};
 use crate::script::{Digest, FunctionInfo, RunningScript, ScriptCache, ScriptKind, Shebang};
-use crate::state::Server;
+use crate::state::{Server, Switch};
 
 /// Bytes for the replies to a script's calls that a thread keeps.
 const SPACE: usize = 16 * 1024;
@@ -323,7 +323,10 @@ impl ScriptHost<'_, '_> {
         if !found.command.accepts(args.len()) {
             return Err("ERR Wrong number of args calling command from script".into());
         }
-        if flags.contains(Flags::NOSCRIPT) {
+        // One of these would want the engine, which this script has.
+        let is_possible = found.command.group != Group::Scripting;
+        let is_denied = || self.cx.server.switches.is_on(Switch::ScriptDenials);
+        if flags.contains(Flags::NOSCRIPT) && (!is_possible || is_denied()) {
             return Err("ERR This Valkey command is not allowed from script".into());
         }
         let writes = flags.contains(Flags::WRITE);

@@ -13,7 +13,7 @@ use order::{arrange, rank_of_number, rank_of_text};
 use super::permission::reads_all_keys;
 use super::{
     BeginSearch, Categories, Command, CommandError, Cx, FindKeys, Flags, Group, KeyFlags, KeySpec,
-    Result, Scope, rewrite,
+    Origin, Result, Scope, rewrite,
 };
 use crate::keyspace::Key;
 use crate::number::{parse_f64, parse_i64};
@@ -304,13 +304,17 @@ struct Collected<'c> {
     is_arranged: bool,
 }
 
-fn collect<'c>(entry: Option<&'c Entry>, options: &Options<'_>) -> Result<Collected<'c>> {
+fn collect<'c>(
+    entry: Option<&'c Entry>,
+    options: &Options<'_>,
+    in_script: bool,
+) -> Result<Collected<'c>> {
     let Some(entry) = entry else {
         return Ok(Collected { elements: Vec::new(), is_arranged: true });
     };
     let collection = Collection::new(entry)?;
-    // What is stored of a set must not depend on the order of a hash table.
-    let is_fickle = options.stores && matches!(collection, Collection::Set(_));
+    // What is stored of a set must not depend on the order of a hash table, nor what a script gets of it.
+    let is_fickle = (options.stores || in_script) && matches!(collection, Collection::Set(_));
     let is_arranged = matches!(options.order, Order::None) && !is_fickle;
     let elements = if is_arranged {
         collection.part(options.window(collection.len()), options.descending)
@@ -334,11 +338,12 @@ fn make_skiplist(cx: &mut Cx<'_>, key: &Key<'_>) {
 
 fn sort(cx: &mut Cx<'_>, options: &Options<'_>, out: &mut Reply<'_>) -> Result {
     let key = cx.key();
+    let in_script = cx.caller.origin == Origin::Script;
     make_skiplist(cx, &key);
     let mut output = Output::new(cx, options, out);
     if options.looks_up() {
         // Other keys are read while the elements are used, so these are taken out of their own.
-        let Collected { elements, is_arranged } = collect(cx.read(&key), options)?;
+        let Collected { elements, is_arranged } = collect(cx.read(&key), options, in_script)?;
         let mut kept = Kept::default();
         elements.into_iter().for_each(|element| kept.push(Some(element)));
         let elements: Vec<Element<'_>> = kept.iter().flatten().collect();
@@ -354,7 +359,7 @@ fn sort(cx: &mut Cx<'_>, options: &Options<'_>, out: &mut Reply<'_>) -> Result {
         let requests = chosen.flat_map(|element| gets.iter().map(move |get| (*get, element)));
         look_up(cx, requests, |value| output.push(value));
     } else {
-        let Collected { elements, is_arranged } = collect(cx.read(&key), options)?;
+        let Collected { elements, is_arranged } = collect(cx.read(&key), options, in_script)?;
         let order = if is_arranged { None } else { Some(by_themselves(&elements, options)?) };
         let chosen = choose(&elements, order.as_deref());
         output.begin(chosen.len() * options.gets.len().max(1));
