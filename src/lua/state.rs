@@ -37,7 +37,7 @@ pub struct ScriptError {
 pub enum LoadError {
     /// It is no program of Lua; the compiler's message.
     Syntax(Vec<u8>),
-    /// It raised this error.
+    /// It raised this error, which is told without its place.
     Run(Vec<u8>),
     /// The host has refused one of its functions.
     Refused(Vec<u8>),
@@ -130,7 +130,14 @@ impl State {
         }
         match self.core.shared().refusal.get().take() {
             Some(refusal) => Err(LoadError::Refused(refusal)),
-            None => Err(LoadError::Run(self.failure(status).text)),
+            None => {
+                let len = self.core.shared().failure.get().len;
+                let mut text = self.failure(status).text;
+                if status == Status::Error {
+                    text.truncate(len);
+                }
+                Err(LoadError::Run(text))
+            }
         }
     }
 
