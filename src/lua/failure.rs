@@ -43,6 +43,7 @@ pub fn note(stack: Stack) -> Result<i32, Raised> {
     failure.is_counted = is_counted;
     failure.text.clear();
     failure.text.extend_from_slice(text);
+    failure.len = text.len();
     if let Some(place) = place {
         failure.text.extend_from_slice(b" script: on ");
         failure.text.extend_from_slice(place.source());

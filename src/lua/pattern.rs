@@ -101,7 +101,7 @@ impl<'a> Matcher<'a> {
 
     fn step(&mut self) -> Result<(), Raised> {
         self.steps = self.steps.wrapping_add(1);
-        if self.steps % (1 << 14) == 0 {
+        if self.steps.is_multiple_of(1 << 14) {
             self.stack.shared().interrupt_point(self.stack)
         } else {
             Ok(())

@@ -8,7 +8,7 @@ const SLOTS: i32 = 5;
 /// A value of Lua for the reply that `bytes` begins with, and what follows it.
 ///
 /// RESP comes from the server itself: a line that is none of its kinds is answered as nil.
-pub fn push<'a>(stack: Stack, bytes: &'a [u8]) -> Result<&'a [u8], Raised> {
+pub fn push(stack: Stack, bytes: &[u8]) -> Result<&[u8], Raised> {
     let (line, rest) = line(bytes);
     let (&kind, text) = line.split_first().unwrap_or((&b'_', b""));
     match kind {
@@ -69,7 +69,7 @@ fn push_bulk<'a>(stack: Stack, kind: u8, len: &[u8], rest: &'a [u8]) -> &'a [u8]
     rest.get(2..).unwrap_or_default()
 }
 
-fn push_array<'a>(stack: Stack, len: i64, mut rest: &'a [u8]) -> Result<&'a [u8], Raised> {
+fn push_array(stack: Stack, len: i64, mut rest: &[u8]) -> Result<&[u8], Raised> {
     let Ok(len) = i32::try_from(len) else {
         stack.push_boolean(false);
         return Ok(rest);

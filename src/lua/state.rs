@@ -37,7 +37,7 @@ pub struct ScriptError {
 pub enum LoadError {
     /// It is no program of Lua; the compiler's message.
     Syntax(Vec<u8>),
-    /// It raised this error.
+    /// It raised this error, which is told without its place.
     Run(Vec<u8>),
     /// The host has refused one of its functions.
     Refused(Vec<u8>),
@@ -133,7 +133,14 @@ impl State {
         }
         match self.core.shared().refusal.get().take() {
             Some(refusal) => Err(LoadError::Refused(refusal)),
-            None => Err(LoadError::Run(without_place(self.failure(status).text))),
+            None => {
+                let len = self.core.shared().failure.get().len;
+                let mut text = self.failure(status).text;
+                if status == Status::Error {
+                    text.truncate(len);
+                }
+                Err(LoadError::Run(text))
+            }
         }
     }
 
@@ -182,14 +189,6 @@ impl State {
         };
         ScriptError { text, is_counted: noted.is_counted }
     }
-}
-
-/// The text of an error, without the place where it was raised.
-fn without_place(mut text: Vec<u8>) -> Vec<u8> {
-    if let Some(place) = memchr::memmem::rfind(&text, b" script: on ") {
-        text.truncate(place);
-    }
-    text
 }
 
 /// Keeps the functions that every later call needs. The first numbers of the registry are theirs.

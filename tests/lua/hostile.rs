@@ -317,7 +317,7 @@ fn a_script_is_ended_whatever_it_catches() {
         "return string.find(('a'):rep(50),('a?'):rep(50)..('a'):rep(50)..'b')",
         "return string.find(('a'):rep(1e5),('.-'):rep(9)..'b')",
         "return string.find(('a'):rep(1e6),'.-b')",
-        "return string.match(('a'):rep(1e5),'^(a*)*(a*)(a*)b')",
+        "return string.match(('a'):rep(1e5),'^(a*)(a*)(a*)(a*)b')",
         "return string.gsub(('a'):rep(1e5),'(a*)(a*)(a*)b','')",
         "for w in string.gmatch(('('):rep(1e6),'%b()') do end",
         "local s=('x'):rep(5e7) while true do local a=s:upper() end",

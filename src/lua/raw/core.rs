@@ -1,5 +1,6 @@
 //! A state of Lua: its memory, its protected calls.
 
+use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
@@ -106,6 +107,12 @@ unsafe extern "C-unwind" fn unprotected(_: *mut lua_State) -> c_int {
     std::process::abort()
 }
 
+/// The alignment of all that Lua keeps: doubles and pointers.
+const ALIGNMENT: usize = 8;
+
+/// Bytes of one block: more are refused.
+const MOST: usize = 1 << 46;
+
 /// The allocator of a state: the process's own, counted and limited.
 unsafe extern "C" fn allocate(
     context: *mut c_void,
@@ -116,17 +123,26 @@ unsafe extern "C" fn allocate(
     // SAFETY: `Core::new` has given the state its `Shared`.
     let shared = unsafe { &*(context as *const Shared) };
     let old = if block.is_null() { 0 } else { old };
+    // SAFETY: the alignment is a power of two, and no size is above `MOST`.
+    let layout = |bytes| unsafe { Layout::from_size_align_unchecked(bytes, ALIGNMENT) };
     if new == 0 {
-        // SAFETY: Lua frees its own blocks once.
-        unsafe { libc::free(block) };
+        if old > 0 {
+            // SAFETY: Lua frees its own blocks once, and tells their size.
+            unsafe { dealloc(block.cast(), layout(old)) };
+        }
         shared.freed(old);
         return ptr::null_mut();
     }
-    if new > old && !shared.may_allocate(new - old) {
+    if new > MOST || new > old && !shared.may_allocate(new - old) {
         return ptr::null_mut();
     }
-    // SAFETY: the block is Lua's own, or null.
-    let moved = unsafe { libc::realloc(block, new) };
+    // SAFETY: the block, if there is one, is Lua's own, of the old size; the new size is not 0.
+    let moved = unsafe {
+        match old {
+            0 => alloc(layout(new)),
+            _ => realloc(block.cast(), layout(old), new),
+        }
+    };
     if moved.is_null() {
         return ptr::null_mut();
     }
@@ -134,5 +150,5 @@ unsafe extern "C" fn allocate(
         // Long strings are made in few instructions: the hook is due at the next one.
         Stack { lua: shared.main.get() }.set_hook(1);
     }
-    moved
+    moved.cast()
 }

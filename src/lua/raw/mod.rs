@@ -504,11 +504,6 @@ impl Stack {
         unreachable!("the error is raised")
     }
 
-    pub fn type_error(self, argument: i32, expected: &CStr) -> ! {
-        unsafe { ffi::luaL_typerror(self.lua, argument, expected.as_ptr()) };
-        unreachable!("the error is raised")
-    }
-
     /// A string argument; a number is one too. Raises.
     pub fn check_bytes<'a>(self, argument: i32) -> &'a [u8] {
         let mut len = 0;

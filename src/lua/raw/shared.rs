@@ -24,7 +24,10 @@ const LONG_BYTES: usize = 16 << 20;
 /// An error that ended a call.
 #[derive(Default)]
 pub struct Failure {
+    /// The error, and where it was raised.
     pub text: Vec<u8>,
+    /// Length of the error without the place.
+    pub len: usize,
     /// The error is a command's, which has counted it already.
     pub is_counted: bool,
 }
@@ -163,7 +166,7 @@ impl Shared {
     /// [`interrupt_point`](Self::interrupt_point), the 4096th time that this is called.
     pub fn interrupt_often(&self, stack: Stack) -> Result<(), Raised> {
         self.steps.set(self.steps.get().wrapping_add(1));
-        if self.steps.get() % 4096 == 0 { self.interrupt_point(stack) } else { Ok(()) }
+        if self.steps.get().is_multiple_of(4096) { self.interrupt_point(stack) } else { Ok(()) }
     }
 
     /// Asks the host whether the script may go on. Long native functions call this as the hook does.

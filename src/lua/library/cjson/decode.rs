@@ -220,11 +220,12 @@ impl Decoder<'_> {
             self.at += 1;
         }
         let at = self.at;
-        // The document ends at a zero byte where a token could begin.
-        let Some(&first) = self.document.get(at) else { return Token { kind: Kind::End, at } };
+        // A zero byte where a token could begin ends the document.
+        let Some(&first) = self.document.get(at).filter(|&&first| first != 0) else {
+            return Token { kind: Kind::End, at };
+        };
         let single = |kind| Some((kind, 1));
         let plain = match first {
-            0 if at == self.document.len() => single(Kind::End),
             b'{' => single(Kind::ObjectBegin),
             b'}' => single(Kind::ObjectEnd),
             b'[' => single(Kind::ArrayBegin),
