@@ -592,7 +592,8 @@ fn assert_repeated(commands: &str, questions: &str) {
         let records = kept.0.lock().unwrap().clone();
         let mut replay = Replay::new(other.server);
         for (db, resp) in &records {
-            let repeated = replay.batch(&[Record { db: *db, slot: None, resp }], now());
+            let repeated = replay
+                .batch(&[Record { db: *db, slot: None, targets: Default::default(), resp }], now());
             assert_eq!(repeated, Ok(()), "{}", text(resp));
         }
         let records: Vec<String> = records.iter().map(|(_, resp)| text(resp)).collect();

@@ -248,6 +248,7 @@ mod tests {
         let record = |(at, (db, _)): (usize, &(usize, &str))| Record {
             db: *db,
             slot: None,
+            targets: Default::default(),
             resp: &requests[at],
         };
         let records: Vec<_> = commands.iter().enumerate().map(record).collect();
@@ -316,7 +317,8 @@ mod tests {
             (&two, ReplayFailure::Incomplete),
             (b"*1\r\n:4\r\n", ReplayFailure::Protocol(ProtocolError::ExpectedBulk(b':'))),
         ] {
-            let result = replay.batch(&[Record { db: 0, slot: None, resp }], 0);
+            let result =
+                replay.batch(&[Record { db: 0, slot: None, targets: Default::default(), resp }], 0);
             assert_eq!(result, Err(ReplayError { record: 0, reason: expected }), "{resp:?}");
             assert_eq!(repeat(&mut replay, &[(0, "SET a b")]), Ok(()), "nothing is left of it");
         }

@@ -132,7 +132,7 @@ mod tests {
         let settings = Settings { dir: "/".into(), ..Settings::default() };
         let text = rewritten(b"replicaof no one\n", &settings, Vec::new(), Written::All);
         let mut again = Settings::default();
-        super::super::file::Loader::new(&mut again).load(&text).unwrap();
+        super::super::file::Loader::new(&mut again, &mut Vec::new()).load(&text).unwrap();
         for parameter in PARAMETERS.iter() {
             assert!(parameter.same(&settings, &again), "{}", parameter.name);
         }
