@@ -21,11 +21,10 @@ pub fn admit(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<'_>)
 /// [`admit`] for a caller that may not run everything now.
 #[inline(never)]
 fn admit_limited(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<'_>) -> Result {
-    if caller.identity.is_restricted() && !permission::is_plain(caller, found, args) {
+    permission::authenticated(caller, found)?;
+    restricted(caller, found, env.settings)?;
+    if caller.identity.is_restricted() && !permission::is_plainly_allowed(caller, found, args) {
         permission::admit(env.server, caller, found, args)?;
-    }
-    if found.command.flags.intersects(Flags::NO_MULTI | Flags::PROTECTED) {
-        restricted(caller, found, env.settings)?;
     }
     if caller.is_subscriber() || caller.monitors {
         receiver(caller, found)?;
@@ -35,10 +34,17 @@ fn admit_limited(env: &Env<'_>, caller: &Caller, found: &Registered, args: Args<
 
 /// What few commands need: that the configuration allows them to this client, or that they do not stand in a
 /// transaction.
+#[inline]
+pub(super) fn restricted(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+    if found.command.flags.intersects(Flags::NO_MULTI | Flags::PROTECTED) {
+        return check_restrictions(caller, found, settings);
+    }
+    Ok(())
+}
+
 #[cold]
-fn restricted(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
-    let flags = found.command.flags;
-    if flags.contains(Flags::PROTECTED) {
+fn check_restrictions(caller: &Caller, found: &Registered, settings: &Settings) -> Result {
+    if found.command.flags.contains(Flags::PROTECTED) {
         protected(caller, found, settings)?;
     }
     if is_out_of_place(caller, found) {
@@ -86,7 +92,7 @@ fn receiver(caller: &Caller, found: &Registered) -> Result {
 
 /// Whether it is called in a transaction and may not be.
 #[inline]
-pub(super) fn is_out_of_place(caller: &Caller, found: &Registered) -> bool {
+fn is_out_of_place(caller: &Caller, found: &Registered) -> bool {
     caller.transaction.is_queueing() && found.command.flags.contains(Flags::NO_MULTI)
 }
 

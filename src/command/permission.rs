@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::admission::is_out_of_place;
+use super::admission::restricted;
 use super::spec::{Channels, KeyFlags};
 use super::table::{key_positions, table};
 use super::{Caller, Categories, Command, CommandError, Flags, Origin, Registered, Result};
@@ -163,11 +163,11 @@ pub struct Databases {
     pub count: usize,
 }
 
-/// Whether a call is one of those that most are and the selector outside of parentheses allows it: of a command with
-/// one key, or with nothing that rules are about.
+/// Whether a call is one of those that most are, of a command with one key or with nothing that rules are about, and
+/// the selector outside of parentheses allows it.
 #[inline]
-pub fn is_plainly_allowed(user: &User, found: &Registered, args: Args<'_>) -> bool {
-    let root = user.root();
+pub fn is_plainly_allowed(caller: &Caller, found: &Registered, args: Args<'_>) -> bool {
+    let root = caller.identity.user().root();
     let allows_keys = || match found.uses.keys {
         KeyUse::None => found.command.channels == Channels::None,
         KeyUse::First(access) => root.allows_key(args.at(1), access),
@@ -319,20 +319,8 @@ pub fn authenticated(caller: &Caller, found: &Registered) -> Result {
     Ok(())
 }
 
-/// Whether nothing more needs to be looked at: see [`is_plainly_allowed`].
-#[inline]
-pub fn is_plain(caller: &Caller, found: &Registered, args: Args<'_>) -> bool {
-    let identity = &caller.identity;
-    !identity.is_anonymous() && is_plainly_allowed(identity.user(), found, args)
-}
-
-/// Whether a caller with restrictions may make a call.
+/// Whether a caller with restrictions may make a call, which is not [plainly allowed](is_plainly_allowed).
 pub fn admit(server: &Server, caller: &Caller, found: &Registered, args: Args<'_>) -> Result {
-    authenticated(caller, found)?;
-    if is_out_of_place(caller, found) {
-        // It is refused whoever calls it.
-        return Ok(());
-    }
     check_caller(server, caller, found, args)
         .map_err(|denied| denied.error(caller.identity.user(), found))
 }
@@ -358,10 +346,13 @@ pub fn note_refusal(
     found: &Registered,
     args: Args<'_>,
 ) {
-    let is_allowed = !caller.identity.is_restricted()
-        || authenticated(caller, found).is_err()
-        || is_out_of_place(caller, found);
-    if !is_allowed && let Err(denied) = check_caller(server, caller, found, args) {
+    // What is refused to everybody is no denial.
+    let is_refused =
+        authenticated(caller, found).is_err() || restricted(caller, found, settings).is_err();
+    if !is_refused
+        && caller.identity.is_restricted()
+        && let Err(denied) = check_caller(server, caller, found, args)
+    {
         note(server, settings, caller, own_context(caller), denied, found, args);
     }
 }

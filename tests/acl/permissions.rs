@@ -313,6 +313,31 @@ fn what_a_user_may_not_do_is_refused_in_valkeys_words_and_order() {
 }
 
 #[test]
+fn what_nobody_may_do_is_no_denial() {
+    let mut pair = Pair::start(&["--requirepass", "x"], 0);
+    let clients = pair.servers.each_ref().map(super::Server::connect);
+    pair.clients.push(clients);
+    for line in ["DEBUG SLEEP 0", "DEBUG", "MODULE LIST", "AUTH x"] {
+        pair.run(0, line);
+    }
+    pair.run(0, "ACL SETUSER u on nopass -@all +multi +exec +acl|log +module");
+    pair.run(0, "AUTH u x");
+    for line in [
+        "DEBUG SLEEP 0",
+        "MODULE LOAD x",
+        "MULTI",
+        "DEBUG SLEEP 0",
+        "EXEC",
+        "MULTI",
+        "WATCH x",
+        "EXEC",
+        "ACL LOG",
+    ] {
+        pair.run(0, line);
+    }
+}
+
+#[test]
 fn exec_refuses_what_was_taken_away_since_it_was_queued() {
     let mut pair = Pair::start(&[], 2);
     let allowed = "+get +set +publish +dbsize +multi +exec +discard +incr ~k* &c* alldbs";
