@@ -91,6 +91,23 @@ fn blocked_clients_are_served() {
     assert_eq!(waiting.read().elements()[1].bytes(), b"a");
 }
 
+/// Records of the protocol itself are no requests, and yet cost the worker time.
+#[test]
+fn a_client_that_changes_its_keys_without_end_is_ended() {
+    let stage = Stage::new(&["--io-threads", "1"]);
+    let mut other = stage.connect();
+    let mut peer = stage.peer();
+    let mut records = Vec::new();
+    for _ in 0..1000 {
+        peer.0.conn.refresh_traffic_keys().unwrap();
+        peer.0.conn.write_tls(&mut records).unwrap();
+    }
+    // The server may end the connection before it has read them all.
+    let _ = peer.0.sock.write_all(&records);
+    assert!(peer.read_line().is_err());
+    assert!(other.run("PING").is("PONG"));
+}
+
 #[test]
 fn a_client_that_does_not_read_costs_itself_alone() {
     let stage = Stage::new(&["--client-output-buffer-limit", "normal 20mb 0 0"]);

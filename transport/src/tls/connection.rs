@@ -12,6 +12,7 @@ use rustls::InvalidMessage;
 use super::engine::{Engine, OVERHEAD, RECORD, Record, Step, Written, invalid};
 use crate::backend::{Backend, Connection, ConnectionInfo};
 use crate::buffer::Buffer;
+use crate::event_loop::yield_task;
 use crate::security::PeerCertificate;
 use crate::socket::SocketConnection;
 
@@ -21,6 +22,9 @@ const LEAST_SPACE: usize = 1024;
 /// The most bytes that a peer may send before its handshake is over: rustls takes messages of up to 64 KiB, and
 /// a chain of certificates is one.
 const HANDSHAKE_BYTES: usize = 128 * 1024;
+
+/// Times that bytes are received without any application data among them, before the others of the thread have their turn.
+const FRUITLESS_ROUNDS: usize = 4;
 
 /// The error of bytes that do not begin like a record.
 const NOT_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
@@ -285,7 +289,7 @@ impl Connection for TlsConnection {
         if self.is_handshaking() {
             ready!(self.poll_handshake(cx))?;
         }
-        loop {
+        for _ in 0..FRUITLESS_ROUNDS {
             if self.arrived > 0 {
                 return Poll::Ready(Ok(std::mem::take(&mut self.arrived)));
             }
@@ -310,6 +314,11 @@ impl Connection for TlsConnection {
             }
             self.process()?;
         }
+        if self.arrived == 0 {
+            yield_task(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(std::mem::take(&mut self.arrived)))
     }
 
     fn expect(&mut self, total: usize) {
