@@ -90,6 +90,12 @@ class Deployment:
         self.ledger.close()
         return codes
 
+    def end(self):
+        """Waits for workers that end by themselves."""
+        codes = [worker.wait(SECONDS + STOP_SECONDS) for worker in self.workers]
+        self.ledger.close()
+        return codes
+
     def check(self):
         """Each job ran exactly as often as it had to, and no sooner."""
         counts = self.ledger.counts()
