@@ -39,7 +39,7 @@ def together(work):
 def test_the_limit_is_met_exactly(deployment, strategy):  # noqa: F811
     limit = RateLimitItemPerHour(LIMIT)
     tries = LIMIT // 2  # of each thread: twice the limit altogether
-    rounds = threading.Barrier(THREADS)
+    rounds = threading.Barrier(THREADS, timeout=30)
     stop = threading.Event()
 
     def work(storage):

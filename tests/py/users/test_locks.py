@@ -1,12 +1,11 @@
 """Locks of redis-py and of pottery (Redlock) in several processes, and pottery's identifiers."""
 
 import threading
-import time
 
 import pytest
 import redis
 from deployment import SECONDS, deployment, seconds  # noqa: F401
-from pottery import NextID, Redlock
+from pottery import NextID
 from redis.exceptions import LockNotOwnedError
 
 PROCESSES = 3
@@ -29,7 +28,7 @@ def test_a_lock_that_ran_out_belongs_to_the_next_one(deployment):  # noqa: F811
     second = deployment.redis.lock("lock", timeout=10, sleep=0.001)
     assert first.acquire()
     assert second.acquire(blocking_timeout=5)
-    for late in (first.release, first.reacquire, lambda: first.extend(1)):
+    for late in (first.reacquire, lambda: first.extend(1), first.release):
         with pytest.raises(LockNotOwnedError):
             late()
     assert second.owned() and not first.owned()
