@@ -52,11 +52,10 @@ class Deployment:
 
     def work(self, *command):
         """Starts `python -m command` as a worker."""
-        log = open(self.directory / f"worker-{len(self.workers)}.log", "wb")  # noqa: SIM115, closed by the test's end
-        with log:
+        with open(self.directory / f"worker-{len(self.workers)}.log", "wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=self.directory, env={**os.environ, **self.environment()},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )
         self.workers.append(worker)
 
@@ -108,7 +107,7 @@ class Deployment:
     def close(self):
         for worker in self.workers:
             if worker.poll() is None:
-                worker.kill()
+                os.killpg(worker.pid, signal.SIGKILL)  # the processes that it started too
                 worker.wait()
         self.ledger.close()
         self.redis.close()
