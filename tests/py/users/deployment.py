@@ -98,10 +98,11 @@ class Deployment:
     def check(self):
         """Each job ran exactly as often as it had to, and no sooner."""
         counts = self.ledger.counts()
-        wrong = {name: f"{counts[name]} of {self.expected[name]}" for name in counts | self.expected if counts[name] != self.expected[name]}
+        wrong = {name: counts[name] for name in counts | self.expected if counts[name] != self.expected[name]}
         assert not wrong, f"runs: {wrong}"
-        soon = {name: self.ledger.times[name][0] - at for name, at in self.earliest.items() if self.ledger.times[name][0] < at}
-        assert not soon, f"too soon by seconds: {soon}"
+        margins = {name: self.ledger.times[name][0] - at for name, at in self.earliest.items()}
+        soon = {name: margin for name, margin in margins.items() if margin < 0}
+        assert not soon, f"too soon, in seconds: {soon}"
         print(f"{len(self.expected)} jobs, {self.expected.total()} runs")
 
     def close(self):

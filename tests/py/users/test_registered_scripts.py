@@ -22,7 +22,7 @@ redis.call('DECRBY', from, amount)
 redis.call('RPUSH', KEYS[3], cjson.encode({from = from, to = to, amount = amount}))
 return redis.call('INCRBY', to, amount)
 """
-TOTAL = "local sum = 0 for _, key in ipairs(KEYS) do sum = sum + redis.call('GET', key) end return {sum, redis.call('LLEN', 'transfers')}"
+TOTAL = "local sum = 0 for _, key in ipairs(KEYS) do sum = sum + redis.call('GET', key) end return {sum}"
 LIBRARY = f"""#!lua name=bank
 local function transfer(KEYS, ARGV) {TRANSFER} end
 local function total(KEYS, ARGV) {TOTAL} end
