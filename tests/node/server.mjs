@@ -15,9 +15,13 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 // scripts/setup installs it there.
 const installed = createRequire(join(root, "target/node/"));
 export const Redis = installed("ioredis");
-export const { BasicPooledClientSideCache, createClient, createClientPool, WatchError } = installed("redis");
+export const { BasicPooledClientSideCache, createClient, createClientPool, defineScript, WatchError } = installed("redis");
 export const glide = installed("@valkey/valkey-glide");
 export const { createAdapter, createShardedAdapter } = installed("@socket.io/redis-adapter");
+export const bullmq = installed("bullmq");
+export const BeeQueue = installed("bee-queue");
+export const limiters = installed("rate-limiter-flexible");
+export const { default: Redlock } = installed("redlock");
 export const { Server: SocketServer } = installed("socket.io");
 export const { io: connectSocket } = installed("socket.io-client");
 

@@ -52,11 +52,10 @@ class Deployment:
 
     def work(self, *command):
         """Starts `python -m command` as a worker."""
-        log = open(self.directory / f"worker-{len(self.workers)}.log", "wb")  # noqa: SIM115, closed by the test's end
-        with log:
+        with open(self.directory / f"worker-{len(self.workers)}.log", "wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=self.directory, env={**os.environ, **self.environment()},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )
         self.workers.append(worker)
 
@@ -90,19 +89,26 @@ class Deployment:
         self.ledger.close()
         return codes
 
+    def end(self):
+        """Waits for workers that end by themselves."""
+        codes = [worker.wait(SECONDS + STOP_SECONDS) for worker in self.workers]
+        self.ledger.close()
+        return codes
+
     def check(self):
         """Each job ran exactly as often as it had to, and no sooner."""
         counts = self.ledger.counts()
-        wrong = {name: f"{counts[name]} of {self.expected[name]}" for name in counts | self.expected if counts[name] != self.expected[name]}
+        wrong = {name: counts[name] for name in counts | self.expected if counts[name] != self.expected[name]}
         assert not wrong, f"runs: {wrong}"
-        soon = {name: self.ledger.times[name][0] - at for name, at in self.earliest.items() if self.ledger.times[name][0] < at}
-        assert not soon, f"too soon by seconds: {soon}"
+        margins = {name: self.ledger.times[name][0] - at for name, at in self.earliest.items()}
+        soon = {name: margin for name, margin in margins.items() if margin < 0}
+        assert not soon, f"too soon, in seconds: {soon}"
         print(f"{len(self.expected)} jobs, {self.expected.total()} runs")
 
     def close(self):
         for worker in self.workers:
             if worker.poll() is None:
-                worker.kill()
+                os.killpg(worker.pid, signal.SIGKILL)  # the processes that it started too
                 worker.wait()
         self.ledger.close()
         self.redis.close()

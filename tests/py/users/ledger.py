@@ -41,7 +41,7 @@ class Ledger:
         self.times = defaultdict(list)
         self.runs = 0
         self.changed = threading.Condition()
-        self.thread = threading.Thread(target=self.follow, args=[reader])
+        self.thread = threading.Thread(target=self.follow, args=[reader], daemon=True)
         self.thread.start()
 
     def follow(self, reader):
@@ -66,7 +66,8 @@ class Ledger:
         if self.kept_open is not None:
             os.close(self.kept_open)
             self.kept_open = None
-            self.thread.join()
+            self.thread.join(FINISH_SECONDS)
+            assert not self.thread.is_alive(), "a process that the workers started has not ended"
 
     def counts(self):
         return Counter({name: len(times) for name, times in self.times.items()})
