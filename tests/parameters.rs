@@ -128,7 +128,6 @@ const READ_NOWHERE: &[(&str, &[&str])] = &[
             "lazyfree-lazy-expire",
             "lazyfree-lazy-server-del",
             "lazyfree-lazy-user-del",
-            "lazyfree-lazy-user-flush",
         ],
     ),
     (

@@ -84,7 +84,7 @@ fn write_scalar(stack: Stack, reply: &mut Reply<'_>, script: Protocol) {
         Type::String => reply.bulk(stack.bytes(-1).unwrap_or_default()),
         Type::Number => reply.integer(as_integer(stack.number(-1))),
         Type::Boolean => match (stack.boolean(-1), script) {
-            (value, Protocol::Resp3) if reply.protocol == Protocol::Resp3 => reply.boolean(value),
+            (value, Protocol::Resp3) => reply.boolean(value),
             (true, _) => reply.integer(1),
             (false, _) => reply.null(),
         },

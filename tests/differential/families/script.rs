@@ -15,7 +15,8 @@ pub const COMMANDS: &[Entry] = &[
 /// Calls, of which some are errors, whatever the key is.
 const CALLS: &[&str] = &[
     "'get', KEYS[1]",
-    "'set', KEYS[1], ARGV[1] or 'x'",
+    // A number would be stored otherwise: docs/COMPATIBILITY.md.
+    "'set', KEYS[1], 'x' .. (ARGV[1] or '')",
     "'incr', KEYS[1]",
     "'incrby', KEYS[1], 3",
     "'append', KEYS[1], ARGV[1] or 1",
@@ -61,7 +62,8 @@ const RESULTS: &[&str] = &[
     "{verbatim_string = {format = 'txt', string = 'a'}}",
     "redis.error_reply('oh no')",
     "redis.status_reply('yes')",
-    "tostring(r)",
+    // A table's text is its address.
+    "type(r) == 'table' and 'a table' or tostring(r)",
     "type(r)",
     "#KEYS + #ARGV * 10",
     "ARGV",
