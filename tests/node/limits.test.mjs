@@ -86,7 +86,8 @@ for (const [name, program] of Object.entries(programs)) {
         // Each limiter begins a window with the first request after the end of the one before.
         const windows = (times.at(-1)[1] - times[0][0]) / 1000;
         assert.ok(times.length <= 2 * POINTS * (1 + Math.floor(windows)), `${times.length} in ${windows} windows`);
-        assert.ok(times.length >= 2 * POINTS * Math.floor(windows), `${times.length} in ${windows} windows`);
+        // Half of them would do where this process had to wait for its turn.
+        assert.ok(times.length >= POINTS * Math.floor(windows), `${times.length} in ${windows} windows`);
         test.diagnostic(`${times.length} requests in ${windows.toFixed(1)} windows`);
       });
 
