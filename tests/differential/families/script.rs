@@ -19,7 +19,7 @@ const CALLS: &[&str] = &[
     "'set', KEYS[1], 'x' .. (ARGV[1] or '')",
     "'incr', KEYS[1]",
     "'incrby', KEYS[1], 3",
-    "'append', KEYS[1], ARGV[1] or 1",
+    "'append', KEYS[1], 'y' .. (ARGV[1] or '')",
     "'strlen', KEYS[1]",
     "'type', KEYS[1]",
     "'exists', KEYS[1], KEYS[2] or 'none'",
