@@ -65,7 +65,7 @@ pub struct ScriptCache {
 
 impl ScriptCache {
     /// The number of scripts.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.scripts.len()
     }
 
@@ -178,17 +178,17 @@ mod tests {
         let first = cache.add(&mut state, &text(0), false).unwrap();
         let second = cache.add(&mut state, &text(1), false).unwrap();
         (2..MOST_UNLOADED).for_each(|n| _ = cache.add(&mut state, &text(n), false).unwrap());
-        assert_eq!((cache.len(), cache.evicted()), (MOST_UNLOADED + 1, 0));
+        assert_eq!((cache.count(), cache.evicted()), (MOST_UNLOADED + 1, 0));
         assert!(cache.used(&first).is_some());
         cache.add(&mut state, &text(MOST_UNLOADED), false).unwrap();
-        assert_eq!((cache.len(), cache.evicted()), (MOST_UNLOADED + 1, 1));
+        assert_eq!((cache.count(), cache.evicted()), (MOST_UNLOADED + 1, 1));
         assert!(cache.contains(&first) && !cache.contains(&second) && cache.contains(&loaded));
         // One that is loaded later stays as well.
         assert_eq!(cache.add(&mut state, &text(0), true), Ok(first));
         (1000..1600).for_each(|n| _ = cache.add(&mut state, &text(n), false).unwrap());
         assert!(cache.contains(&first) && cache.contains(&loaded));
-        assert_eq!(cache.len(), MOST_UNLOADED + 2);
+        assert_eq!(cache.count(), MOST_UNLOADED + 2);
         assert!(cache.add(&mut state, b"return (", false).is_err());
-        assert_eq!(cache.len(), MOST_UNLOADED + 2);
+        assert_eq!(cache.count(), MOST_UNLOADED + 2);
     }
 }

@@ -113,7 +113,7 @@ pub struct Loading<'a> {
 }
 
 impl Libraries {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_name.len()
     }
 

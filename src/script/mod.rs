@@ -159,8 +159,8 @@ impl Engine {
     fn figures(&self) -> Figures {
         let used = |state: &Option<State>| state.as_ref().map_or(0, State::used_memory) as u64;
         Figures {
-            scripts: self.cache.len(),
-            libraries: self.libraries.len(),
+            scripts: self.cache.count(),
+            libraries: self.libraries.count(),
             functions: self.libraries.functions(),
             evicted: self.cache.evicted(),
             script_state: used(&self.scripts),
