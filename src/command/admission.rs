@@ -109,7 +109,8 @@ pub fn needs_memory(caller: &Caller, found: &Registered) -> bool {
         || is_exec(found) && caller.transaction.flags().contains(Flags::DENYOOM)
 }
 
-/// Whether the command runs a script that says of itself that it may need memory.
+/// Whether the command runs a script that says of itself that it may need memory. The thread must have entered the
+/// keyspace: a script that runs has the engine that this asks.
 #[cold]
 pub fn script_needs_memory(server: &Server, found: &Registered, args: Args<'_>) -> bool {
     let needs_none = ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES;
@@ -117,7 +118,8 @@ pub fn script_needs_memory(server: &Server, found: &Registered, args: Args<'_>) 
         && flags_of(server, found, args).is_some_and(|flags| !flags.intersects(needs_none))
 }
 
-/// Whether the command runs a script that says of itself that it changes nothing.
+/// Whether the command runs a script that says of itself that it changes nothing. As
+/// [`script_needs_memory`], only within the keyspace.
 #[cold]
 pub fn script_only_reads(server: &Server, found: &Registered, args: Args<'_>) -> bool {
     found.command.flags.contains(Flags::RUNS_SCRIPT)

@@ -130,7 +130,8 @@ impl<'w> Turn<'w> {
             admission::admit(&self.worker.env(&self.settings), caller, found, args).is_ok()
                 && (paused == Paused::All
                     || admission::may_write(caller, found)
-                        && !admission::script_only_reads(self.worker.server, found, args))
+                        && !(self.entered.is_some()
+                            && admission::script_only_reads(self.worker.server, found, args)))
         })
     }
 

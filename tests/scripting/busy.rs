@@ -189,3 +189,23 @@ fn without_a_threshold_nobody_is_told() {
     assert!(client.run("PING").is("PONG"));
     assert_eq!(running.read().integer(), 1);
 }
+
+/// Whether a paused call only reads is told by the engine, which the running script has.
+#[test]
+fn a_call_that_waits_for_the_end_of_a_pause_waits_for_no_script() {
+    for threads in ["1", "3"] {
+        let server = Server::start(&[OPTIONS, &["--io-threads", threads]].concat());
+        let (mut client, mut paused) = (server.connect(), server.connect());
+        let digest = client.command(&["SCRIPT", "LOAD", "return 1"]).text();
+        assert!(client.run("CLIENT PAUSE 100000 WRITE").is("OK"));
+        let mut running = start(&server, &format!("#!lua flags=no-writes\n{FOREVER}"));
+        wait_until_busy(&mut client);
+        paused.send(&["EVALSHA", &digest, "0"]);
+        // Both are answered, whichever thread has them.
+        assert!(server.connect().run("PING").error().starts_with("BUSY"));
+        assert!(client.run("SCRIPT KILL").is("OK"));
+        running.read().error();
+        assert!(client.run("CLIENT UNPAUSE").is("OK"));
+        assert_eq!(paused.read().integer(), 1);
+    }
+}
