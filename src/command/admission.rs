@@ -113,9 +113,8 @@ pub fn needs_memory(caller: &Caller, found: &Registered) -> bool {
 /// keyspace: a script that runs has the engine that this asks.
 #[cold]
 pub fn script_needs_memory(server: &Server, found: &Registered, args: Args<'_>) -> bool {
-    let needs_none = ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES;
     found.command.flags.contains(Flags::RUNS_SCRIPT)
-        && flags_of(server, found, args).is_some_and(|flags| !flags.intersects(needs_none))
+        && flags_of(server, found, args).is_some_and(ScriptFlags::needs_memory)
 }
 
 /// Whether the command runs a script that says of itself that it changes nothing. As

@@ -45,6 +45,11 @@ impl ScriptFlags {
         ("allow-cross-slot-keys", ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
     ];
 
+    /// Whether it is not to run where there is no memory left.
+    pub fn needs_memory(self) -> bool {
+        !self.intersects(ScriptFlags::ALLOW_OOM.union(ScriptFlags::NO_WRITES))
+    }
+
     /// The flag of that name, whatever the case of its letters.
     pub fn named(name: &[u8]) -> Option<ScriptFlags> {
         let same = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);

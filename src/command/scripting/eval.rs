@@ -3,8 +3,9 @@
 use super::host::{Program, run};
 use super::{is_async, kill, row, with_tips};
 use crate::command::{Command, CommandError, Cx, Flags, Result};
+use crate::lua::State;
 use crate::resp::{Args, Reply};
-use crate::script::{Digest, ScriptKind};
+use crate::script::{Digest, ScriptCache, ScriptKind};
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.union(Flags::STALE);
 
@@ -38,37 +39,27 @@ pub const SUBCOMMANDS: &[Command] = &[
 const NO_SCRIPT: CommandError = CommandError::of("NOSCRIPT No matching script.");
 
 pub fn eval(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, read_only: bool) -> Result {
-    let (keys, rest) = split(args)?;
-    let scripts = &cx.server.scripts;
-    let mut engine = scripts.engine();
-    let (state, cache) = engine.scripts()?;
-    let digest = cache.add(state, args.at(1), false)?;
-    run(
-        cx,
-        args,
-        out,
-        state,
-        Program::script(cache, &digest).ok_or(NO_SCRIPT)?,
-        read_only,
-        (keys, rest),
-    )
+    run_found(cx, args, out, read_only, |state, cache| Ok(cache.add(state, args.at(1), false)?))
 }
 
 pub fn evalsha(cx: &mut Cx<'_>, args: Args<'_>, out: &mut Reply<'_>, read_only: bool) -> Result {
-    let (keys, rest) = split(args)?;
-    let digest = Digest::parse(args.at(1)).ok_or(NO_SCRIPT)?;
-    let scripts = &cx.server.scripts;
-    let mut engine = scripts.engine();
+    run_found(cx, args, out, read_only, |_, _| Digest::parse(args.at(1)).ok_or(NO_SCRIPT))
+}
+
+/// Runs the script that `find` names, if it is in the cache.
+fn run_found(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    out: &mut Reply<'_>,
+    read_only: bool,
+    find: impl FnOnce(&mut State, &mut ScriptCache) -> Result<Digest>,
+) -> Result {
+    let parts = split(args)?;
+    let mut engine = cx.server.scripts.engine();
     let (state, cache) = engine.scripts()?;
-    run(
-        cx,
-        args,
-        out,
-        state,
-        Program::script(cache, &digest).ok_or(NO_SCRIPT)?,
-        read_only,
-        (keys, rest),
-    )
+    let digest = find(state, cache)?;
+    let program = Program::script(cache, &digest).ok_or(NO_SCRIPT)?;
+    run(cx, args, out, state, program, read_only, parts)
 }
 
 /// The keys and the other arguments of a call.

@@ -92,9 +92,7 @@ pub fn run(
     let mut host = ScriptHost {
         reads_only: read_only
             || program.flags.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES)),
-        may_exceed_memory: program
-            .flags
-            .is_some_and(|flags| flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES)),
+        may_exceed_memory: program.flags.is_some_and(|flags| !flags.needs_memory()),
         has_written: false,
         is_shown: false,
         is_slow: false,
@@ -149,7 +147,7 @@ fn admit(cx: &Cx<'_>, program: &Program<'_>, read_only: bool) -> Result {
     if read_only && !flags.contains(ScriptFlags::NO_WRITES) {
         return Err("ERR Can not execute a script with write flag using *_ro command.".into());
     }
-    if lacks_memory(cx) && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES) {
+    if lacks_memory(cx) && flags.needs_memory() {
         return Err(
             "OOM allow-oom flag is not set on the script, can not run it when used memory > \
                     'maxmemory'"
